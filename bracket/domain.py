@@ -1,0 +1,242 @@
+"""The nouns of the house, as frozen dataclasses. No disk, no torch, no Gradio.
+
+A *preset* says what may vary (knobs), a *config* is a value for every knob, a *trial* is one config trained with one
+seed for so many steps, a *launch* is how a trainer runs it, a *sample* is a picture it drew, a *judgement* is what a
+judge said of that picture, and a *result* is a finished trial with all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+Value = float | int | str | bool
+Config = Mapping[str, Value]
+"""A value for every knob, by the knob's name."""
+
+
+class Outcome(StrEnum):
+    """How a trial ended. Only `OK` trials of one round are ranked together."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    HUNG = "hung"
+    STOPPED = "stopped"
+    NO_SAMPLES = "no_samples"
+
+
+class Round(StrEnum):
+    """Trials of one round have equal length and are compared with each other, never with another round's."""
+
+    SEARCH = "search"
+    FINALS = "finals"
+    CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One hyperparameter that may vary.
+
+    `target` is where the value goes in the trainer's dialect (a dotted key of our trainer's YAML, a flag of another's).
+    `when` limits it to configs in which another knob has one of these values.
+    """
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    target: str
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[Value, ...] = ()
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What to draw: text and the seed of the starting noise."""
+
+    text: str
+    seed: int
+    negative: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a dataset with its caption ("" when it has none). Size in pixels after EXIF rotation."""
+
+    path: Path
+    caption: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class DatasetSplit:
+    """A dataset as a session uses it. Training, validation and prompts never overlap with the verdict's prompts.
+
+    Attributes:
+        train: pictures that are trained on.
+        validation: held-out pictures for the validation loss.
+        prompts: texts every trial draws in search and finals.
+        verdict_prompts: texts kept for the confirmation alone.
+        trigger_word: the new concept's name in captions and prompts ("" when there is none).
+        class_word: what a judge that doesn't know the trigger word is told instead ("" drops the word).
+    """
+
+    folder: Path
+    train: tuple[Picture, ...]
+    validation: tuple[Picture, ...]
+    prompts: tuple[str, ...]
+    verdict_prompts: tuple[str, ...]
+    trigger_word: str = ""
+    class_word: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One config × one training seed × so many optimiser steps. `id` is also its folder's name under `trials/`."""
+
+    id: str
+    round: Round
+    origin: str
+    """Who proposed it: baseline, curated, tpe, random, finalist, winner."""
+    config: Config
+    seed: int
+    steps: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to run and where its traces appear. One launch may train several trials.
+
+    Attributes:
+        argv: the command, never a shell string.
+        env: what is added to (or overrides) the caller's environment.
+        cwd: working folder.
+        log: file that takes stdout and stderr.
+        events: folder of tfevents files, one per trial.
+        warm_task: for our own trainer: the argv tail a warm worker can run without a new interpreter.
+        expected_steps: per trial, for progress.
+    """
+
+    trials: tuple[Trial, ...]
+    argv: tuple[str, ...]
+    cwd: Path
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Path, ...] = ()
+    warm_task: tuple[str, ...] | None = None
+    expected_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated picture."""
+
+    path: Path
+    prompt: str
+    seed: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one judge said of one sample: 0 is worst, 1 is best, on every axis and overall."""
+
+    sample: Sample
+    judge: str
+    score: float
+    axes: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A judge's choice between two samples of the same prompt and seed: 1 prefers `a`, 0 prefers `b`, 0.5 is a tie."""
+
+    a: Sample
+    b: Sample
+    judge: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Lower is better; every part lies in 0..1."""
+
+    total: float
+    loss_part: float
+    sample_part: float
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial that ended, with what it left behind.
+
+    `score` is None unless the outcome is OK and its samples were judged. `axes` are the judge's means over samples.
+    `cause` is the reason of a failure with the log lines that show it.
+    """
+
+    trial: Trial
+    outcome: Outcome
+    cause: str = ""
+    score: Score | None = None
+    validation_loss: float | None = None
+    train_seconds: float = 0.0
+    samples: tuple[Sample, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    axes: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a check found. An `error` must be mended before a start; a `warning` need not."""
+
+    level: Literal["error", "warning", "info"]
+    message: str
+    remedy: str = ""
+    path: Path | None = None
+
+    def __str__(self) -> str:
+        where = f" ({self.path})" if self.path else ""
+        return f"{self.message}{where}. {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trainer needs to know of a session to build its launches.
+
+    Attributes:
+        folder: the session's folder; `folder / "cache"` is shared by all trials.
+        weights: the preset's weights by key, as absolute paths or hub ids.
+        fixed: the preset's fixed settings in the trainer's dialect (dotted key or flag to value).
+        targets: knob name to its place in the trainer's dialect.
+        sample: how pictures are drawn (width, height, steps, guidance and what the trainer's dialect needs more).
+        prompts: what every trial draws after training (and at `sample_every` steps, 0 for never).
+        device: "cuda:0", "cpu", "mps".
+        extra_args: an expert's additions, each one argument.
+    """
+
+    folder: Path
+    dataset: DatasetSplit
+    weights: Mapping[str, str]
+    fixed: Mapping[str, object]
+    targets: Mapping[str, str]
+    sample: Mapping[str, object]
+    prompts: tuple[Prompt, ...]
+    device: str
+    sample_every: int = 0
+    validate_every: int = 0
+    extra_args: tuple[str, ...] = ()
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean of a non-empty sequence."""
+    return sum(values) / len(values)

@@ -1,0 +1,82 @@
+"""Every error bracket raises on purpose.
+
+BracketError                  anything a person can be told in one sentence
+├── SettingsError             session.yaml, a form field or a command-line value is wrong
+│   └── SettingsChanged       a resume was asked with settings other than the session's own
+├── PresetError               a preset file is wrong or missing
+├── DatasetError              the pictures or captions can't be used
+├── TrainerError              a trainer can't be started or is missing
+├── JudgeError                a judge can't be loaded or asked
+├── StorageError              a session's folder can't be read or written (full disk, corrupted file)
+├── SessionBusy               another process already runs this session
+└── CertificateError          a certificate doesn't hold what it must
+
+Each carries the path it speaks of and what to do about it, so that the app and the command line can say the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BracketError(Exception):
+    """One clear sentence, with the path it is about and the remedy.
+
+    Args:
+        message: what is wrong, as a sentence without a final stop.
+        path: the file or folder it is about.
+        remedy: what the person can do.
+        trial: the trial it happened in.
+    """
+
+    def __init__(
+        self, message: str, *, path: Path | str | None = None, remedy: str = "", trial: str | None = None
+    ) -> None:
+        self.message, self.path, self.remedy, self.trial = message, path, remedy, trial
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = f" ({self.path})" if self.path else ""
+        trial = f"trial {self.trial}: " if self.trial else ""
+        remedy = f" {self.remedy}" if self.remedy else ""
+        return f"{trial}{self.message}{where}.{remedy}"
+
+
+class SettingsError(BracketError):
+    """Settings that can't be used as they are."""
+
+
+class SettingsChanged(SettingsError):
+    """A resume with other settings than the session was started with; `diff` lists them line by line."""
+
+    def __init__(self, message: str, *, diff: list[str], path: Path | str | None = None) -> None:
+        self.diff = diff
+        super().__init__(message, path=path, remedy="Start a new session, or put these back:\n  " + "\n  ".join(diff))
+
+
+class PresetError(BracketError):
+    """A preset that is missing or wrong."""
+
+
+class DatasetError(BracketError):
+    """Pictures or captions that can't be used."""
+
+
+class TrainerError(BracketError):
+    """A trainer that can't be started."""
+
+
+class JudgeError(BracketError):
+    """A judge that can't be loaded or asked."""
+
+
+class StorageError(BracketError):
+    """A session's folder that can't be read or written."""
+
+
+class SessionBusy(BracketError):
+    """Another process runs this session now."""
+
+
+class CertificateError(BracketError):
+    """A certificate that doesn't hold what it must."""

@@ -1,0 +1,140 @@
+"""Files written whole or not at all: everything of a session that must survive a kill goes through here.
+
+A file is written beside its place and moved over it, so a reader sees the old one or the new one. That holds when the
+process is killed at any moment; it is not a promise about power cuts, which would cost an fsync a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bracket.errors import StorageError
+
+_FREE_SPACE = "Free some space and run the same again; what is already there stays."
+_OWN_FOLDER = "Choose a folder you own, or change its permissions."
+_REMEDIES = {
+    errno.ENOSPC: ("The disk is full", _FREE_SPACE),
+    errno.EDQUOT: ("Your disk quota is used up", _FREE_SPACE),
+    errno.EACCES: ("This may not be written or read", _OWN_FOLDER),
+    errno.EPERM: ("This may not be written or read", _OWN_FOLDER),
+    errno.EROFS: ("This disk is read-only", "Choose a folder on another disk."),
+    errno.ENAMETOOLONG: ("This path is too long", "Choose a shorter name or a folder nearer the root."),
+    errno.ENOENT: ("This file does not exist", "Check the path."),
+    errno.ENOTDIR: ("A part of this path is a file, not a folder", "Choose another folder."),
+}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError of the body into a StorageError about `path` with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        unknown = (f"This can't be read or written: {error.strerror or error}", "Check the path and the disk.")
+        message, remedy = _REMEDIES.get(error.errno or 0, unknown)
+        raise StorageError(message, path=path, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` to write to; moves it over `path` when the body ends without an error.
+
+    The temporary name keeps the suffix, so libraries that choose a format by it work. Makes missing parent folders.
+
+    Raises:
+        StorageError: the disk is full or the folder can't be written; `path` is then as it was.
+    """
+    part = path.with_name(f".{path.stem[:100]}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a whole file. Raises StorageError."""
+    with written_whole(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole UTF-8 file with the line ends given, on every system. Raises StorageError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes indented JSON. NaN is refused (ValueError): other readers could not read it. Raises StorageError."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a file.
+
+    Raises:
+        StorageError: the file is missing, can't be read, or is not whole JSON.
+    """
+    with storage_errors(path):
+        data = path.read_bytes()
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise StorageError(f"This file is damaged: {error}", path=path, remedy="Restore it from a copy.") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds one line to a UTF-8 file. A line that a kill or a full disk tore is closed or taken back first.
+
+    Raises:
+        StorageError: the disk is full or the file can't be written; no part of the line stays then.
+        ValueError: `line` holds a line break.
+    """
+    if "\n" in line or "\r" in line:
+        raise ValueError("a line can't hold a line break")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            torn = False
+            if end:
+                file.seek(end - 1)
+                torn = file.read(1) != b"\n"
+            data = (b"\n" if torn else b"") + line.encode("utf-8") + b"\n"
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(end)
+                raise
+
+
+def append_json(path: Path, value: object) -> None:
+    """Adds `value` as one line of JSON. Raises StorageError, and ValueError for NaN."""
+    append_line(path, json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Every whole line of JSON in a file, [] when there is no file; lines torn by a kill are left out.
+
+    Raises:
+        StorageError: the file is there but can't be read.
+    """
+    with storage_errors(path):
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+    values = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            values.append(json.loads(line))
+    return values

@@ -1,0 +1,1 @@
+"""The report: Markdown, HTML, figures and the certificate, all from one `Summary`."""

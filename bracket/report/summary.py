@@ -1,0 +1,87 @@
+"""Everything a report says, gathered by the session in one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bracket.domain import Config, Judgement, Knob, Round, TrialResult
+
+if TYPE_CHECKING:
+    from bracket.stats.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Fresh pictures of the two checkpoints of the checkpoint claim: same prompts, same sample seeds, judged."""
+
+    winner: tuple[Judgement, ...]
+    baseline: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One fresh training seed of the config claim: both configs trained with it and judged on the verdict prompts.
+
+    `winner` and `baseline` are mean judged scores (0..1, higher is better).
+    """
+
+    seed: int
+    winner: float
+    baseline: float
+
+    @property
+    def difference(self) -> float:
+        return self.winner - self.baseline
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A config of one round with its scores over training seeds. Lower totals are better; failed trials have none."""
+
+    config: Config
+    label: str
+    """The config in words that tell it from the others, such as "lr 1e-3, rank 8"."""
+    origin: str
+    results: tuple[TrialResult, ...]
+    total: float | None
+    """Mean score over its judged trials of this round, None when no trial was judged."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One session as its report tells it.
+
+    Attributes:
+        rounds: the ranking of each round that ran, best first, failures last.
+        winner, baseline: the two that the finals leave to the duel; None before the finals ended.
+        command: argv to train the winner in full.
+        seconds: wall time by phase (prepare, search, finals, confirmation).
+        prompts, verdict_prompts: the texts drawn in choosing and in the duel.
+        warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
+    """
+
+    name: str
+    folder: Path
+    fingerprint: str
+    preset_name: str
+    preset_title: str
+    settings: Mapping[str, Any]
+    knobs: tuple[Knob, ...]
+    baseline_config: Config
+    rounds: Mapping[Round, tuple[Ranked, ...]]
+    verdict: Verdict
+    prompts: tuple[str, ...]
+    verdict_prompts: tuple[str, ...]
+    winner: Ranked | None = None
+    baseline: Ranked | None = None
+    duel: Duel | None = None
+    pairs: tuple[Pair, ...] = ()
+    judge: str = ""
+    command: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)

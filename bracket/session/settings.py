@@ -1,0 +1,262 @@
+"""What a session was asked: `session.yaml`, validated, fingerprinted, and compared when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bracket.domain import Knob, Value
+from bracket.errors import SettingsChanged, SettingsError
+from bracket.files import write_text
+from bracket.presets import Preset, find_preset, plain
+
+FILE = "session.yaml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetSettings(_Strict):
+    """Which pictures, and the words that name the concept."""
+
+    folder: str
+    trigger_word: str = ""
+    class_word: str = ""
+    """What a judge that doesn't know the trigger word is told instead."""
+    validation: int = Field(8, ge=0)
+    """Pictures held out for the validation loss."""
+    prompts: int = Field(12, ge=1)
+    """Prompts every trial draws."""
+    verdict_prompts: int = Field(20, ge=0)
+    """Prompts kept for the verdict alone."""
+
+
+class SearchSettings(_Strict):
+    """How configs are proposed and how long each is trained, in optimiser steps."""
+
+    strategy: Literal["tpe", "random"] = "tpe"
+    configs: int = Field(12, ge=1)
+    """Configs compared, the baseline and the curated ones included."""
+    steps: int = Field(300, ge=1)
+    curated: int = Field(-1, ge=-1)
+    """How many of the preset's curated configs are tried first; -1 for all."""
+
+
+class FinalsSettings(_Strict):
+    """The best configs and the baseline again: longer, more training seeds."""
+
+    finalists: int = Field(3, ge=1)
+    steps: int = Field(600, ge=1)
+    seeds: int = Field(2, ge=1)
+
+
+class ConfirmationSettings(_Strict):
+    """The duel: winner against baseline on prompts and seeds that took no part in choosing."""
+
+    sample_seeds: int = Field(2, ge=1)
+    """Pictures per verdict prompt and checkpoint, for the claim about the checkpoint."""
+    pairs: int = Field(5, ge=0)
+    """Fresh paired trainings, for the claim about the config; fewer than five can't support one."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+
+
+class ScoreSettings(_Strict):
+    """How much the judged samples count against the validation loss."""
+
+    sample_weight: float = Field(0.7, ge=0, le=1)
+
+    @property
+    def loss_weight(self) -> float:
+        return 1.0 - self.sample_weight
+
+
+class JudgeSettings(_Strict):
+    """Which judge looks at the pictures."""
+
+    kind: str = "clip"
+    model: str = ""
+    """Folder (or hub id) of the judge's model."""
+    weights: Mapping[str, float] = Field(default_factory=dict)
+    """Weights of the judge's axes, over its own defaults."""
+    batch_size: int = Field(16, ge=1)
+
+
+class Bound(_Strict):
+    """Limits that every config of the session is clamped to."""
+
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Value, ...] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bound:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
+
+
+class SessionSettings(_Strict):
+    """Everything a session was asked. Two sessions with the same fingerprint ask the same question."""
+
+    preset: str
+    dataset: DatasetSettings
+    weights: Mapping[str, str] = Field(default_factory=dict)
+    search: SearchSettings = SearchSettings()
+    finals: FinalsSettings = FinalsSettings()
+    confirmation: ConfirmationSettings = ConfirmationSettings()
+    score: ScoreSettings = ScoreSettings()
+    judge: JudgeSettings = JudgeSettings()
+    bounds: Mapping[str, Bound] = Field(default_factory=dict)
+    baseline: Mapping[str, Value] = Field(default_factory=dict)
+    """Changes to the preset's baseline."""
+    sample: Mapping[str, Any] = Field(default_factory=dict)
+    """Changes to the preset's sample defaults (width, height, steps, guidance)."""
+    fixed: Mapping[str, Any] = Field(default_factory=dict)
+    """Changes to the preset's fixed settings, in the trainer's dialect."""
+    sample_every: int = Field(0, ge=0)
+    validate_every: int = Field(0, ge=0)
+    extra_args: tuple[str, ...] = ()
+    seed: int = Field(0, ge=0)
+    device: str = ""
+    """"cpu", "cuda:0"…; empty for whatever the machine has."""
+    workers: int = Field(0, ge=0)
+    """Trials at a time; 0 for one per GPU, or one per core without a GPU. Does not change the question asked."""
+
+    def question(self) -> dict[str, Any]:
+        """The settings as plain data, without what says where and not what: that may change on a resume."""
+        return self.model_dump(mode="json", exclude={"workers", "device"})
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 of the question."""
+        text = json.dumps(self.question(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def load_preset(self) -> Preset:
+        return find_preset(self.preset)
+
+
+def from_preset(preset: Preset, dataset: DatasetSettings, **changes: Any) -> SessionSettings:
+    """Settings with the preset's suggested lengths and judge; `changes` override whole fields."""
+    r = preset.rounds
+    suggested: dict[str, Any] = {
+        "preset": preset.name,
+        "dataset": dataset,
+        "search": SearchSettings(configs=r.configs, steps=r.search_steps),
+        "finals": FinalsSettings(finalists=r.finalists, steps=r.finals_steps, seeds=r.finals_seeds),
+        "confirmation": ConfirmationSettings(pairs=r.pairs),
+        "judge": JudgeSettings(kind=preset.judge.kind, model=preset.judge_model()),
+        "weights": preset.resolve_weights({}),
+    }
+    return validated({**suggested, **changes})
+
+
+def validated(data: Mapping[str, Any]) -> SessionSettings:
+    """Settings from plain data.
+
+    Raises:
+        SettingsError: a field is unknown or doesn't fit; names it.
+    """
+    try:
+        return SessionSettings.model_validate(data)
+    except ValidationError as error:
+        raise SettingsError(f"these settings don't fit: {plain(error)}", remedy="Mend what it names.") from error
+
+
+def save(settings: SessionSettings, folder: Path) -> None:
+    """Write `session.yaml` into the session's folder."""
+    data = {"fingerprint": settings.fingerprint, **settings.model_dump(mode="json")}
+    write_text(folder / FILE, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def load(folder: Path) -> SessionSettings:
+    """Read a session's settings.
+
+    Raises:
+        SettingsError: there is no session, the file is damaged, or it was edited since it was written.
+    """
+    path = folder / FILE
+    remedy = "Restore the file, or start a new session; finished trials stay in the folder."
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError("there is no session here", path=folder, remedy="Check the folder's name.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("session.yaml is damaged and can't be read", path=path, remedy=remedy) from error
+    if not isinstance(raw, dict):
+        raise SettingsError("session.yaml is damaged: it holds no settings", path=path, remedy=remedy)
+    stored = raw.pop("fingerprint", None)
+    settings = validated(raw)
+    if stored != settings.fingerprint:
+        raise SettingsError(
+            f"session.yaml was changed after the session began (fingerprint {settings.fingerprint}, was {stored})",
+            path=path, remedy="Put it back, or start a new session with the new settings.",
+        )
+    return settings
+
+
+def refuse_changes(old: SessionSettings, new: SessionSettings, path: Path) -> None:
+    """Let a resume pass only if it asks the same question.
+
+    Raises:
+        SettingsChanged: with one line per changed setting.
+    """
+    diff = difference(old.question(), new.question())
+    if diff:
+        raise SettingsChanged("this session was started with other settings", diff=diff, path=path)
+
+
+def difference(old: Any, new: Any, place: str = "") -> list[str]:
+    """Lines `place: old → new` for every leaf that differs between two trees of plain data."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines: list[str] = []
+        for key in sorted({*old, *new}):
+            lines += difference(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
+        return lines
+    return [] if old == new else [f"{place}: {old!r} → {new!r}"]
+
+
+def bounded_knobs(preset: Preset, settings: SessionSettings) -> tuple[Knob, ...]:
+    """The preset's knobs with the session's bounds applied.
+
+    Raises:
+        SettingsError: a bound names no knob, or leaves nothing of its range.
+    """
+    unknown = set(settings.bounds) - set(preset.knobs)
+    if unknown:
+        known = ", ".join(preset.knobs)
+        raise SettingsError(f"bounds name unknown knobs: {', '.join(sorted(unknown))}", remedy=f"Known: {known}.")
+    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in preset.knob_list())
+
+
+def _narrow(knob: Knob, bound: Bound | None) -> Knob:
+    if bound is None:
+        return knob
+    if knob.kind == "choice":
+        kept = tuple(c for c in knob.choices if _allowed(c, bound))
+        if not kept:
+            raise SettingsError(f"the bounds of {knob.name} leave none of its choices", remedy="Widen them.")
+        return replace(knob, choices=kept)
+    low = knob.low if bound.low is None else bound.low
+    high = knob.high if bound.high is None else bound.high
+    if low is not None and high is not None and low > high:
+        raise SettingsError(f"the bounds of {knob.name} contradict its range", remedy=f"Keep {low:g} ≤ {high:g}.")
+    if knob.log and low is not None and low <= 0:
+        raise SettingsError(f"{knob.name} is on a log scale: its lower bound must be above 0")
+    return replace(knob, low=low, high=high)
+
+
+def _allowed(choice: Value, bound: Bound) -> bool:
+    if bound.choices and choice not in bound.choices:
+        return False
+    if isinstance(choice, int | float) and not isinstance(choice, bool):
+        return (bound.low is None or choice >= bound.low) and (bound.high is None or choice <= bound.high)
+    return True
