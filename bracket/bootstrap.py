@@ -1,0 +1,290 @@
+"""Makes `.venv` and starts what was asked: what start_gui.sh and start_gui.bat run, with whatever Python they found.
+
+Standard library only, and no import of the rest of bracket: nothing is installed yet when this runs. A second start
+finds the stamp of the first one, installs nothing and needs no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "2.13.0"
+TORCH_INDEXES = "https://download.pytorch.org/whl"
+OLDEST_DRIVER = 580
+"""The first NVIDIA driver that runs CUDA 13, which the newest torch is built with."""
+OLDEST_GPU = 7.5
+"""The first compute capability (Turing) that CUDA 13 still builds for."""
+PROBE_SECONDS = 5.0
+
+USAGE = """\
+start_gui             opens the app in your browser
+start_gui demo        finds the best settings of a small demo fine-tune and shows the report
+start_gui test        runs the linters and the tests
+start_gui VERB ...    any other verb of the command line: run, resume, stop, status, report, ...
+
+The first start makes a .venv beside this script and installs what is needed; later ones take seconds.
+BRACKET_PYTHON names the Python to make it with, BRACKET_TORCH_INDEX the package index to take torch from.
+"""
+
+
+class SetupError(Exception):
+    """One sentence on why the set-up can't go on, with the remedy."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Sets up and runs; returns the exit code where the command could not simply replace this process."""
+    if argv[:1] in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return 0
+    testing = argv[:1] == ["test"]
+    kind = torch_kind()
+    try:
+        lists = ["requirements.txt", *(["tests/requirements.txt"] if testing else [])]
+        python = set_up(ROOT, kind, lists, os.environ.get("BRACKET_TORCH_INDEX", ""))
+    except SetupError as error:
+        print(f"bracket: {error}", file=sys.stderr)
+        return 1
+    if kind == "cpu" and argv[:1] in (["test"], ["demo"]):
+        # Several small processes share the cores: one thread each, and none that spins while it waits.
+        os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ.pop("PYTHONHOME", None)
+    return check(python, argv[1:]) if testing else replace_process([str(python), *arguments(argv)])
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """What follows the interpreter: the app when there is no verb, else the command line.
+
+    -P keeps the caller's folder out of the import path, where a `bracket` of another kind might lie.
+    """
+    if not argv or argv[0].startswith("-"):
+        return ["-P", str(ROOT / "app.py"), *argv]
+    return ["-P", "-m", "bracket", *argv]
+
+
+def torch_kind() -> str:
+    """Which build of torch fits this machine: `mac`, `cpu`, `cu130`, or `cu126` for older NVIDIA drivers and GPUs."""
+    if sys.platform == "darwin":
+        return "mac"
+    query = ["nvidia-smi", "--query-gpu=driver_version,compute_cap", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        rows = [line.split(",") for line in answer.strip().splitlines()]
+        modern = [int(row[0].split(".")[0]) >= OLDEST_DRIVER and float(row[1]) >= OLDEST_GPU for row in rows]
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return "cpu"
+    if not modern:
+        return "cpu"
+    return "cu130" if all(modern) else "cu126"
+
+
+def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "") -> Path:
+    """Makes sure `root/.venv` holds torch and the packages that the files `lists` (relative to `root`) name.
+
+    Args:
+        kind: one of `torch_kind`.
+        index: where to take torch from, instead of what fits `kind`.
+
+    Returns:
+        The interpreter in `.venv`.
+
+    Raises:
+        SetupError: no network, no venv module, a full disk, another set-up at work, ...
+    """
+    venv, marker = root / ".venv", root / ".venv.installing"
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    done = installed(venv)
+    wanted = {name: _digest(root / name) for name in lists}
+    if kind == "cpu" and done.get("torch", "").startswith(f"{TORCH} cu"):
+        kind = done["torch"].split()[1]  # the driver is away for now; a GPU build runs on the CPU too
+    wanted["torch"] = f"{TORCH} {kind} {index}".strip()
+    if wanted.items() <= done.items() and not marker.exists() and _runs(python, "torch"):
+        return python
+    _claim(marker, venv)
+    try:
+        _install(root, venv, python, kind, index, wanted)
+    except SetupError:
+        marker.unlink()
+        raise
+    # Where a kill or Ctrl-C comes between, the marker stays, and what may be half-made is made again.
+    marker.unlink()
+    say("Everything is installed.")
+    return python
+
+
+def _install(root: Path, venv: Path, python: Path, kind: str, index: str, wanted: Mapping[str, str]) -> None:
+    if not _runs(python, "pip"):
+        say(f"Making {venv.name} with Python {sys.version.split()[0]} (once).")
+        make_venv(venv)
+    done = installed(venv)
+    # torch first: otherwise the packages that need one would pull the build that fits nobody in particular.
+    for name in sorted(wanted, key=lambda name: (name != "torch", name)):
+        if done.get(name) == wanted[name]:
+            continue
+        if name == "torch":
+            if "torch" in done:  # pip takes another build of the same version for the same thing
+                pip(python, ["uninstall", "--yes", "torch"])
+            install_torch(python, kind, index)
+        else:
+            say(f"Installing what {name} lists. This takes a few minutes the first time.")
+            pip(python, ["install", "-r", str(root / name)])
+        done[name] = wanted[name]
+        (venv / "installed.json").write_text(json.dumps(done))
+
+
+def installed(venv: Path) -> dict[str, str]:
+    """What earlier set-ups finished: the digest of each list of packages, and the build of torch."""
+    try:
+        value = json.loads((venv / "installed.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _claim(marker: Path, venv: Path) -> None:
+    """Marks that this process installs; wipes what a killed one left half-made.
+
+    Raises:
+        SetupError: another set-up is at work, or the folder can't be written.
+    """
+    text = marker.read_text().strip() if marker.exists() else ""
+    if text.isdigit() and _alive(int(text)):
+        raise SetupError(f"another set-up is at work here (process {text}). Wait for it, or remove {marker}")
+    try:
+        if marker.exists():
+            say("The last set-up was interrupted; starting over.")
+            shutil.rmtree(venv, ignore_errors=True)
+            marker.unlink()
+        with marker.open("x") as file:
+            file.write(str(os.getpid()))
+    except OSError as error:
+        raise SetupError(f"{venv.parent} can't be written ({error.strerror}). Free space or own the folder") from error
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # there, os.kill(pid, 0) would end the process
+        listing = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=False)
+        return str(pid) in listing.stdout
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
+def _runs(python: Path, module: str) -> bool:
+    """Whether the interpreter starts and finds `module`: a venv dies with the Python it was made from."""
+    if not python.exists():
+        return False
+    find = f"import importlib.util as u; raise SystemExit(u.find_spec({module!r}) is None)"
+    return subprocess.run([str(python), "-c", find], capture_output=True, check=False).returncode == 0
+
+
+def make_venv(venv: Path) -> None:
+    """Raises SetupError where this Python can't make one (Debian ships that module apart)."""
+    command = [sys.executable, "-m", "venv", "--clear", str(venv)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise SetupError(
+            f"Python {version} could not make {venv}: {(made.stdout + made.stderr).strip()[-600:]}\n"
+            f"On Debian or Ubuntu, `sudo apt install python{version}-venv` mends this."
+        )
+
+
+def install_torch(python: Path, kind: str, index: str) -> None:
+    """The build that fits, from torch's own index; plainly from pip's where that index can't be reached."""
+    name = {"cpu": "CPU", "mac": "Mac"}.get(kind, f"NVIDIA GPU, CUDA {kind[2:4]}.{kind[4:]}")
+    say(f"Installing torch {TORCH} ({name}).")
+    if not index and kind != "mac":
+        index = f"{TORCH_INDEXES}/{kind}"
+        if not reachable(f"{index}/torch/"):
+            say(f"{index} can't be reached; taking torch from pip's own index.")
+            index = ""
+    pip(python, ["install", f"torch=={TORCH}", *(["--index-url", index] if index else [])])
+    if kind.startswith("cu"):
+        probe = "import torch; raise SystemExit(not torch.cuda.is_available())"
+        if subprocess.run([str(python), "-c", probe], check=False).returncode:
+            say(
+                "torch is installed but can't use the GPU, so training would run on the CPU. Update the NVIDIA driver, "
+                "or set BRACKET_TORCH_INDEX to an index that fits it and remove .venv."
+            )
+
+
+def reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Whether a server answers within `seconds`, name lookup included (which no socket timeout covers)."""
+    answered: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=seconds) as reply:
+                answered.append(reply.status == 200)
+        except (OSError, ValueError):
+            answered.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered == [True]
+
+
+def pip(python: Path, what: Sequence[str]) -> None:
+    """Raises SetupError when pip fails; what pip said stands above it."""
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    command = [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check", *quiet, *what]
+    if code := subprocess.run(command, check=False).returncode:
+        raise SetupError(
+            f"`pip {' '.join(what)}` failed with code {code}; its reason is above. "
+            "Check the network and the free disk space, then start again; what is there already is kept."
+        )
+
+
+def check(python: Path, extra: Sequence[str]) -> int:
+    """Linters, types, tests: all three run, and the exit code is 1 if any of them found something."""
+    workers = ["-n", "2", "--dist", "loadfile"]
+    failed = []
+    for name, arguments in {
+        "ruff": ["ruff", "check", "."],
+        "mypy": ["mypy"],
+        "pytest": ["pytest", *workers, *extra],
+    }.items():
+        say(f"== {name}")
+        if subprocess.run([str(python), "-m", *arguments], cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    say(f"Failed: {', '.join(failed)}." if failed else "Linters and tests passed.")
+    return 1 if failed else 0
+
+
+def replace_process(command: Sequence[str]) -> int:
+    """Becomes `command`, so that signals reach it; Windows can't, and waits for it instead."""
+    if os.name == "nt":
+        return subprocess.run(command, check=False).returncode
+    sys.stdout.flush()
+    os.execv(command[0], list(command))
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
