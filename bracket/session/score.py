@@ -1,0 +1,43 @@
+"""One figure per trial. Lower is better, every part lies in 0..1, and only trials of one round may be compared.
+
+The loss part is the *validation* loss, never the training loss: training loss is not comparable across configs. It is
+measured under the config's own batch size, timestep shift, weighting and dropout, on pictures the LoRA has memorised by
+then, and on random timesteps that dominate its variance. The validation loss uses held-out pictures with fixed noise and
+fixed timesteps, the same for every config, and is divided by the baseline's of the same round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bracket.domain import Judgement, Score, mean
+from bracket.session.settings import ScoreSettings
+
+
+def loss_part(validation_loss: float, baseline_loss: float) -> float:
+    """v / (v + v_baseline): 0.5 for a loss like the baseline's, towards 0 when lower, towards 1 when higher."""
+    return validation_loss / (validation_loss + baseline_loss)
+
+
+def sample_part(judgements: Sequence[Judgement]) -> float:
+    """1 − the mean judged score of the trial's pictures."""
+    return 1.0 - mean([j.score for j in judgements])
+
+
+def combine(
+    settings: ScoreSettings, judgements: Sequence[Judgement], validation_loss: float | None, baseline_loss: float | None
+) -> Score | None:
+    """The trial's score, or None when it has no judged picture.
+
+    Without a validation loss to compare with (no held-out pictures, or a baseline that failed) the samples alone count;
+    the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike. A trial that
+    lacks a validation loss while the round has one gets the worst loss part.
+    """
+    if not judgements:
+        return None
+    samples = sample_part(judgements)
+    if baseline_loss is None:
+        return Score(total=samples, loss_part=0.5, sample_part=samples)
+    loss = 1.0 if validation_loss is None else loss_part(validation_loss, baseline_loss)
+    total = settings.loss_weight * loss + settings.sample_weight * samples
+    return Score(total=total, loss_part=loss, sample_part=samples)

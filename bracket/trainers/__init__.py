@@ -1,0 +1,22 @@
+"""Adapters: how each trainer is checked, launched, resumed and asked for pictures."""
+
+from __future__ import annotations
+
+from bracket.errors import TrainerError
+from bracket.trainers.base import Trainer
+from bracket.trainers.builtin import BuiltinTrainer
+
+__all__ = ["BuiltinTrainer", "Trainer", "make_trainer"]
+
+_TRAINERS: dict[str, type[Trainer]] = {"builtin": BuiltinTrainer}
+
+
+def make_trainer(name: str) -> Trainer:
+    """The adapter called `name`.
+
+    Raises:
+        TrainerError: there is none.
+    """
+    if name not in _TRAINERS:
+        raise TrainerError(f"there is no trainer called {name!r}", remedy=f"Known: {', '.join(_TRAINERS)}.")
+    return _TRAINERS[name]()

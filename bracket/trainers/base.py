@@ -1,0 +1,98 @@
+"""The protocol every trainer's adapter fulfils, and what all of them share."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from bracket.domain import Job, Launch, Problem, Prompt, Sample, Trial
+from bracket.files import read_json_lines
+
+SAMPLE_INDEX = "index.jsonl"
+
+
+class Trainer(Protocol):
+    """One trainer. Everything it returns is data; only the runner starts processes."""
+
+    name: str
+
+    def check(self, job: Job) -> list[Problem]:
+        """What would keep this job from running, before any GPU time is spent."""
+        ...
+
+    def prepare(self, job: Job) -> list[Launch]:
+        """What to run once per dataset before the trials (caches). Running it again must be cheap."""
+        ...
+
+    def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
+        """What trains these trials; writes their config files. Continues where an interrupted trial left off."""
+        ...
+
+    def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
+        """What draws more pictures from a finished checkpoint (None: the bare base) into `out`."""
+        ...
+
+    def train_argv(self, job: Job, trial: Trial) -> tuple[str, ...]:
+        """The command that trains this trial by hand."""
+        ...
+
+    def find_checkpoint(self, trial: Trial) -> Path | None:
+        """The trial's final checkpoint, if it is there and loads."""
+        ...
+
+    def find_samples(self, trial: Trial) -> list[Sample]:
+        """The trial's pictures so far, oldest step first."""
+        ...
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """Pictures listed in a samples folder's index, oldest step first; a redrawn one counts once.
+
+    A line whose picture is gone is left out: state is what is on disk.
+    """
+    found: dict[tuple[int, str, int], Sample] = {}
+    for line in read_json_lines(folder / SAMPLE_INDEX):
+        path = folder / str(line["path"])
+        if path.is_file():
+            sample = Sample(path, str(line["prompt"]), int(line["seed"]), int(line["step"]))
+            found[sample.step, sample.prompt, sample.seed] = sample
+    return sorted(found.values(), key=lambda s: s.step)
+
+
+def newest(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples of the latest step."""
+    last = max((s.step for s in samples), default=0)
+    return [s for s in samples if s.step == last]
+
+
+def loads(path: Path) -> bool:
+    """Whether a safetensors file is whole: its header parses and its size is what the header says.
+
+    Reads the header only (8-byte little-endian length, then JSON; see the safetensors format).
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if not 2 <= length <= min(size, 100_000_000):
+                return False
+            header: dict[str, Any] = json.loads(file.read(length))
+    except (OSError, struct.error, ValueError):
+        return False
+    ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
+    return bool(ends) and size == 8 + length + max(ends)
+
+
+def nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree

@@ -1,0 +1,127 @@
+"""The built-in trainer's adapter: `python -m bracket.training`, a program of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bracket.domain import Job, Launch, Picture, Problem, Prompt, Sample, Trial
+from bracket.environment import child_env, project_root, python_executable
+from bracket.files import write_json, write_text
+from bracket.trainers.base import loads, nested, read_samples
+
+_CHECKPOINTS_PER_TRIAL = 4
+"""How often an interrupted trial could save itself: it loses at most a quarter of its steps."""
+
+
+class BuiltinTrainer:
+    """Our own flow-matching LoRA trainer for the Klein family."""
+
+    name = "builtin"
+
+    def check(self, job: Job) -> list[Problem]:
+        from importlib.util import find_spec
+
+        lacking = [m for m in ("torch", "diffusers", "peft", "transformers") if find_spec(m) is None]
+        if not lacking:
+            return []
+        return [Problem("error", f"the built-in trainer needs {', '.join(lacking)}", "Run start_gui once to install them.")]
+
+    def prepare(self, job: Job) -> list[Launch]:
+        folder = job.folder / "cache"
+        config = folder / "prepare.yaml"
+        write_text(config, _yaml(self._settings(job, folder, seed=0, steps=1)))
+        return [self._run("prepare", (str(config),), (), folder / "prepare.log")]
+
+    def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
+        (trial,) = trials
+        config = trial.folder / "config.yaml"
+        settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps)
+        knobs = {job.targets[name]: value for name, value in trial.config.items()}
+        write_text(config, _yaml({**settings, **knobs}))
+        write_json(trial.folder / "trial.json", {**_plain(trial), "folder": None})
+        return self._run("train", self._arguments(job, config), (trial,), trial.folder / "logs" / "trainer.log")
+
+    def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
+        request = {
+            "model": job.weights["model.path"],
+            "checkpoint": str(checkpoint) if checkpoint else None,
+            "prompts": [vars(p) for p in prompts],
+            "out": str(out),
+            "device": job.device,
+            "dtype": job.fixed.get("dtype", "float32"),
+            "text_length": job.fixed.get("model.text_length", 512),
+            "text_layers": job.fixed.get("model.text_layers", [9, 18, 27]),
+            **job.sample,
+        }
+        path = out.with_name(f"{out.name}.request.json")
+        write_json(path, request)
+        return self._run("sample", (str(path),), (), out.with_name(f"{out.name}.log"))
+
+    def train_argv(self, job: Job, trial: Trial) -> tuple[str, ...]:
+        return (python_executable(), "-m", "bracket.training", *self._arguments(job, trial.folder / "config.yaml"))
+
+    def find_checkpoint(self, trial: Trial) -> Path | None:
+        folder = trial.folder / "checkpoints" / "final"
+        return folder if loads(folder / "pytorch_lora_weights.safetensors") else None
+
+    def find_samples(self, trial: Trial) -> list[Sample]:
+        return read_samples(trial.folder / "samples")
+
+    def _arguments(self, job: Job, config: Path) -> tuple[str, ...]:
+        return (str(config), "--resume", *job.extra_args)
+
+    def _settings(self, job: Job, folder: Path, *, seed: int, steps: int) -> dict[str, Any]:
+        """The trainer's config as dotted keys, without the knobs."""
+        return {
+            "output_dir": str(folder),
+            "seed": seed,
+            "device": job.device,
+            "model.path": job.weights["model.path"],
+            "data.cache_dir": str(job.folder / "cache"),
+            "data.train": _pictures(job.dataset.train),
+            "data.validation": _pictures(job.dataset.validation),
+            "train.steps": steps,
+            "checkpoint.every": max(1, -(-steps // _CHECKPOINTS_PER_TRIAL)),
+            "validation.every": job.validate_every or max(1, steps // 4),
+            "sample.every": job.sample_every,
+            "sample.prompts": [vars(p) for p in job.prompts],
+            **{f"sample.{k}": v for k, v in job.sample.items()},
+            **job.fixed,
+        }
+
+    def _run(self, program: str, arguments: tuple[str, ...], trials: tuple[Trial, ...], log: Path) -> Launch:
+        module = "bracket.training" if program == "train" else f"bracket.training.{program}"
+        # Two torch threads on a busy small machine are many times slower than one: see environment.child_env.
+        return Launch(
+            trials=trials,
+            argv=(python_executable(), "-m", module, *arguments),
+            cwd=project_root(),
+            log=log,
+            env=_changed(child_env(threads=1)),
+            events=tuple(t.folder / "tfevents" for t in trials),
+            warm_task=(program, *arguments),
+            expected_steps=max((t.steps for t in trials), default=0),
+        )
+
+
+def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
+    return [{"path": str(p.path), "caption": p.caption} for p in pictures]
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    return {**vars(trial), "round": trial.round.value, "config": dict(trial.config), "folder": str(trial.folder)}
+
+
+def _changed(env: dict[str, str]) -> dict[str, str]:
+    """What differs from our own environment: only that belongs into a launch and its `command.sh`."""
+    import os
+
+    return {k: v for k, v in env.items() if os.environ.get(k) != v}
+
+
+def _yaml(flat: dict[str, Any]) -> str:
+    return yaml.safe_dump(nested(flat), sort_keys=False, allow_unicode=True)
