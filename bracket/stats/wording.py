@@ -1,0 +1,174 @@
+"""A verdict in words. Units and n are always named; a claim about a file is never worded as one about settings."""
+
+from __future__ import annotations
+
+from bracket.stats.claims import CheckpointClaim, ConfigClaim
+from bracket.stats.signflip import smallest_n
+from bracket.stats.verdict import Verdict, plural
+
+
+def sentence(verdict: Verdict, winner_label: str) -> str:
+    """The verdict as two to four plain sentences of Markdown; only the label is set bold.
+
+    Args:
+        verdict: what was decided.
+        winner_label: the winner's settings in a few words, e.g. "lr 3e-4, rank 16", made safe for Markdown.
+
+    Raises:
+        ValueError: a verdict, read from elsewhere, that lacks the claim it is about.
+    """
+    name = f"**{winner_label}**"
+    if verdict.kind == "baseline_leads":
+        parts = ["Nothing beat the baseline in the finals, so there was nothing to confirm.", f"{name} stays the best."]
+        return " ".join(parts + _seed_note(verdict))
+    parts = [_opening(verdict, name)]
+    if verdict.about == "config":
+        parts += [_config_result(verdict), *_pictures(verdict, "This file's")]
+    elif verdict.about == "checkpoint":
+        parts += [*_pictures(verdict, "Its"), f"This is about this LoRA file; {_settings_progress(verdict)}"]
+    else:
+        parts += [*_pictures(verdict, "Its"), *_found_nothing(verdict)]
+    return " ".join(parts + _seed_note(verdict))
+
+
+def short_sentence(verdict: Verdict, winner_label: str) -> str:
+    """The verdict on one line without Markdown."""
+    checkpoint, config = verdict.checkpoint, verdict.config
+    if verdict.kind == "baseline_leads":
+        return f"Nothing beat the baseline in the finals; {winner_label} stays the best"
+    if verdict.kind == "not_tested":
+        return f"{winner_label} leads, but it has not been confirmed"
+    if verdict.kind == "no_difference":
+        return f"No difference found between {winner_label} and the baseline ({_tested_on(checkpoint, config)})"
+    lost = verdict.kind == "baseline_wins"
+    subject = f"The baseline beats {winner_label}, with" if lost else f"{winner_label} wins:"
+    if verdict.about == "config" and config:
+        runs = plural(config.pairs, "paired training seed")
+        return f"{subject} {_signed(config.mean_difference)} mean score over {runs}, about the settings"
+    if checkpoint is None:
+        raise ValueError(f"a verdict of kind {verdict.kind} lacks the claim it is about")
+    share = f"{_percent(checkpoint.win_rate)} of {_pictures_of(checkpoint)}"
+    return f"{subject} {share} ({_rate_interval(checkpoint)}), about this LoRA file"
+
+
+def _opening(verdict: Verdict, name: str) -> str:
+    return {
+        "config": f"{name} wins.",
+        "checkpoint": f"{name} wins.",
+        "baseline_wins": f"{name} led the search, but the baseline beats it.",
+        "no_difference": f"No difference found: {name} led the search, but fresh tests can't tell it from the baseline.",
+        "not_tested": f"{name} leads the search, but that is not a finding yet.",
+    }[verdict.kind]
+
+
+def _config_result(verdict: Verdict) -> str:
+    claim = verdict.config
+    if claim is None:
+        raise ValueError(f"a verdict of kind {verdict.kind} lacks the claim it is about")
+    way = "higher" if claim.mean_difference > 0 else "lower"
+    p = claim.p_two_sided if verdict.kind == "baseline_wins" else verdict.config_p
+    sides = "two-sided" if verdict.kind == "baseline_wins" else "one-sided"
+    return (
+        f"Trained afresh with {plural(claim.pairs, 'new seed')} each, these settings score "
+        f"{abs(claim.mean_difference):.3f} {way} than the baseline's on average, on a scale from 0 to 1 "
+        f"({_difference_interval(claim)}, {sides} p = {_p(p)})."
+    )
+
+
+def _pictures(verdict: Verdict, whose: str) -> list[str]:
+    claim = verdict.checkpoint
+    if claim is None:
+        return []
+    only = "only " if verdict.about == "checkpoint" and claim.win_rate < 0.5 else ""
+    return [
+        f"{whose} pictures beat the baseline's in {only}{_percent(claim.win_rate)} of {_pictures_of(claim)} "
+        f"({_percent(1 - claim.alpha)} interval {_rate_interval(claim)})."
+    ]
+
+
+def _settings_progress(verdict: Verdict) -> str:
+    claim, least = verdict.config, smallest_n(verdict.alpha, two_sided=False)
+    if claim is None:
+        return f"for the settings, none of {least} needed runs is done."
+    if not claim.can_support:
+        return f"for the settings, {claim.pairs} of {least} needed runs {'is' if claim.pairs == 1 else 'are'} done."
+    return f"for the settings, {_undecided(claim)}"
+
+
+def _found_nothing(verdict: Verdict) -> list[str]:
+    """What the duel could have found, or what it lacks."""
+    checkpoint, config = verdict.checkpoint, verdict.config
+    if checkpoint is None and config is None:
+        return ["No fresh prompts or training seeds were tried."]
+    parts = []
+    if checkpoint and checkpoint.can_support:
+        parts.append(f"For this LoRA file, {_could_have_found(checkpoint, plural(checkpoint.prompts, 'prompt'))}")
+    elif checkpoint:
+        least = checkpoint.prompts + checkpoint.prompts_needed
+        parts.append(f"A claim about this LoRA file needs at least {least} fresh prompts.")
+    progress = _settings_progress(verdict)
+    return [*parts, progress[0].upper() + progress[1:]]
+
+
+def _undecided(claim: ConfigClaim) -> str:
+    pairs = plural(claim.pairs, "paired training seed")
+    return (
+        f"{pairs} differ by {_signed(claim.mean_difference)} on average ({_difference_interval(claim)}); "
+        f"{_could_have_found(claim, 'them')}"
+    )
+
+
+def _could_have_found(claim: CheckpointClaim | ConfigClaim, units: str) -> str:
+    if not claim.sd or claim.detectable is None:
+        return f"every pair differs by {_signed(claim.mean_difference)}."
+    share, size = _percent(claim.power), _size(claim.detectable)
+    return f"a true difference in mean score of {size} would have been found by {units} {share} of the time."
+
+
+def _tested_on(checkpoint: CheckpointClaim | None, config: ConfigClaim | None) -> str:
+    claims = []
+    if checkpoint and checkpoint.can_support:
+        claims.append((plural(checkpoint.prompts, "fresh prompt"), checkpoint.detectable))
+    if config and config.can_support:
+        claims.append((plural(config.pairs, "paired training seed"), config.detectable))
+    return "; ".join(
+        units if size is None else f"{units}, {_size(size)} could have been found" for units, size in claims
+    )
+
+
+def _seed_note(verdict: Verdict) -> list[str]:
+    return ["The winner was chosen on a single training seed."] if verdict.single_seed else []
+
+
+def _pictures_of(claim: CheckpointClaim) -> str:
+    prompts = plural(claim.prompts, "fresh prompt")
+    return prompts if claim.sample_seeds == 1 else f"{claim.pairs} picture pairs from {prompts}"
+
+
+def _rate_interval(claim: CheckpointClaim) -> str:
+    return f"{round(100 * claim.win_rate_low)}–{round(100 * claim.win_rate_high)} %"
+
+
+def _difference_interval(claim: ConfigClaim) -> str:
+    if claim.difference_low is None or claim.difference_high is None:
+        return "no interval from one pair"
+    assumed = ", assuming normal differences" if claim.interval_method == "t" else ""
+    bounds = f"{_signed(claim.difference_low)} to {_signed(claim.difference_high)}"
+    return f"{_percent(claim.interval_level)} interval {bounds}{assumed}"
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share)} %"
+
+
+def _signed(difference: float) -> str:
+    text = f"{difference:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
+
+
+def _size(difference: float) -> str:
+    return f"{difference:.3f}" if difference >= 0.0005 else "under 0.001"
+
+
+def _p(value: float | None) -> str:
+    return "not computed" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
