@@ -13,6 +13,7 @@ from bracket.stats.signflip import Floats, as_floats, check_alpha
 
 Value = float | int | str | bool
 _RIDGE = 0.5
+"""Penalty as a share of a column's own sum of squares: ten configs must not be fitted by a dozen columns."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _explained(columns: Floats, target: Floats) -> Floats:
     """Share of the target's variance that ridge explains: columns (..., n, p), target (n,) of norm 1, gives (...)."""
     if columns.shape[-1] == 0:
         return np.zeros(columns.shape[0])
-    gram = np.swapaxes(columns, -1, -2) @ columns + _RIDGE * np.eye(columns.shape[-1])
+    gram = np.swapaxes(columns, -1, -2) @ columns + _RIDGE * target.size * np.eye(columns.shape[-1])
     weights = np.linalg.solve(gram, (target @ columns)[..., None])
     left = target - (columns @ weights)[..., 0]
     share: Floats = 1 - (left**2).sum(axis=-1)

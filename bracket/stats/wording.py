@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from bracket.stats.claims import CheckpointClaim, ConfigClaim
 from bracket.stats.signflip import smallest_n
 from bracket.stats.verdict import Verdict, plural
+
+_Claim = TypeVar("_Claim", CheckpointClaim, ConfigClaim)
 
 
 def sentence(verdict: Verdict, winner_label: str) -> str:
@@ -42,13 +46,19 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
         return f"No difference found between {winner_label} and the baseline ({_tested_on(checkpoint, config)})"
     lost = verdict.kind == "baseline_wins"
     subject = f"The baseline beats {winner_label}, with" if lost else f"{winner_label} wins:"
-    if verdict.about == "config" and config:
-        runs = plural(config.pairs, "paired training seed")
-        return f"{subject} {_signed(config.mean_difference)} mean score over {runs}, about the settings"
-    if checkpoint is None:
-        raise ValueError(f"a verdict of kind {verdict.kind} lacks the claim it is about")
-    share = f"{_percent(checkpoint.win_rate)} of {_pictures_of(checkpoint)}"
-    return f"{subject} {share} ({_rate_interval(checkpoint)}), about this LoRA file"
+    if verdict.about == "config":
+        claim = _required(config)
+        runs = plural(claim.pairs, "paired training seed")
+        return f"{subject} {_signed(claim.mean_difference)} mean score over {runs}, about the settings"
+    file = _required(checkpoint)
+    share = f"{_percent(file.win_rate)} of {_pictures_of(file)}"
+    return f"{subject} {share} ({_rate_interval(file)}), about this LoRA file"
+
+
+def _required(claim: _Claim | None) -> _Claim:
+    if claim is None:
+        raise ValueError("the verdict lacks the claim it is about")
+    return claim
 
 
 def _opening(verdict: Verdict, name: str) -> str:
@@ -56,15 +66,15 @@ def _opening(verdict: Verdict, name: str) -> str:
         "config": f"{name} wins.",
         "checkpoint": f"{name} wins.",
         "baseline_wins": f"{name} led the search, but the baseline beats it.",
-        "no_difference": f"No difference found: {name} led the search, but fresh tests can't tell it from the baseline.",
+        "no_difference": (
+            f"No difference found: {name} led the search, but fresh tests can't tell it from the baseline."
+        ),
         "not_tested": f"{name} leads the search, but that is not a finding yet.",
     }[verdict.kind]
 
 
 def _config_result(verdict: Verdict) -> str:
-    claim = verdict.config
-    if claim is None:
-        raise ValueError(f"a verdict of kind {verdict.kind} lacks the claim it is about")
+    claim = _required(verdict.config)
     way = "higher" if claim.mean_difference > 0 else "lower"
     p = claim.p_two_sided if verdict.kind == "baseline_wins" else verdict.config_p
     sides = "two-sided" if verdict.kind == "baseline_wins" else "one-sided"

@@ -1,0 +1,61 @@
+"""2,000 simulated duels: claims are false as often as they say, and intervals cover as often as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bracket.stats import CheckpointClaim, checkpoint_claim, config_claim, win_rate_interval
+
+DUELS = 2_000
+
+pytestmark = pytest.mark.slow
+
+
+def _duels(prompts: int, seeds: int, edge: float) -> list[CheckpointClaim]:
+    """Judged scores: a prompt's difficulty, an effect of the checkpoint on the prompt, noise of each picture."""
+    rng = np.random.default_rng(prompts)
+    claims = []
+    for number in range(DUELS):
+        difficulty = rng.normal(0.5, 0.15, (prompts, 1))
+        ours, theirs = (
+            difficulty + rng.normal(0, 0.05, (prompts, 1)) + rng.normal(0, 0.08, (prompts, seeds)) for _ in range(2)
+        )
+        claims.append(checkpoint_claim(ours + edge, theirs, seed=number, draws=1_999))
+    return claims
+
+
+@pytest.mark.parametrize(("prompts", "seeds"), [(12, 2), (40, 1)])
+def test_checkpoint_claims_hold_their_error_rate_and_coverage(prompts: int, seeds: int) -> None:
+    null = _duels(prompts, seeds, 0.0)
+    assert 0.03 <= np.mean([claim.p_two_sided <= 0.05 for claim in null]) <= 0.065
+    assert 0.03 <= np.mean([claim.p_greater <= 0.05 for claim in null]) <= 0.065
+    edge = 0.03
+    covered = [_within(claim.difference_low, edge, claim.difference_high) for claim in _duels(prompts, seeds, edge)]
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+@pytest.mark.parametrize("pairs", [5, 7, 8])
+def test_config_claims_hold_their_error_rate_and_coverage(pairs: int) -> None:
+    rng = np.random.default_rng(pairs)
+    claims = [config_claim(rng.normal(0, 0.04, pairs)) for _ in range(DUELS)]
+    # Exact levels: 1/32 with five pairs, 6/128 with seven, 12/256 with eight.
+    assert 0.025 <= np.mean([claim.p_greater <= 0.05 for claim in claims]) <= 0.065
+    assert 0.925 <= np.mean([_within(claim.difference_low, 0.0, claim.difference_high) for claim in claims]) <= 0.97
+
+
+@pytest.mark.parametrize(("prompts", "seeds", "rate"), [(10, 4, 0.5), (20, 3, 0.8), (40, 1, 0.6), (40, 2, 0.75)])
+def test_win_rate_interval_covers_with_prompts_that_cluster(prompts: int, seeds: int, rate: float) -> None:
+    rng = np.random.default_rng(seeds)
+    covered = []
+    for _ in range(DUELS):
+        # Beta-distributed prompts with an intra-prompt correlation of 0.3.
+        chance = rng.beta(rate * 7 / 3, (1 - rate) * 7 / 3, (prompts, 1))
+        low, high, _ = win_rate_interval((rng.uniform(size=(prompts, seeds)) < chance).astype(float))
+        covered.append(low <= rate <= high)
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def _within(low: float | None, value: float, high: float | None) -> bool:
+    assert low is not None and high is not None
+    return low <= value <= high

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from bracket.stats import (
+    CheckpointClaim,
+    ConfigClaim,
+    checkpoint_claim,
+    config_claim,
+    improvement_probability,
+    win_rate_interval,
+)
+
+
+def test_three_prompts_two_seeds_by_hand() -> None:
+    winner = [[0.9, 0.7], [0.5, 0.5], [0.2, 0.6]]
+    baseline = [[0.5, 0.7], [0.4, 0.2], [0.6, 0.4]]
+    # Pair differences 0.4, 0; 0.1, 0.3; -0.4, 0.2; prompt means 0.2, 0.2, -0.1, whose mean is 0.1.
+    # Wins 1, ½, 1, 1, 0, 1 = 4.5 of 6. Signs ±0.2±0.2±0.1: 0.5, 0.3, 0.1, 0.1, ...; at least 0.3: two of eight.
+    # Across seeds: prompt 1: 0.9 beats both, 0.7 beats 0.5 and ties: 3.5/4; prompt 2: 4/4; prompt 3: 0.2 loses both,
+    # 0.6 ties and beats 0.4: 1.5/4. Mean 9/12.
+    claim = checkpoint_claim(winner, baseline)
+    assert (claim.prompts, claim.sample_seeds, claim.pairs) == (3, 2, 6)
+    assert claim.mean_difference == pytest.approx(0.1)
+    assert claim.sd == pytest.approx(0.03**0.5)
+    assert claim.win_rate == 0.75
+    assert claim.improvement_probability == pytest.approx(0.75)
+    assert (claim.p_greater, claim.p_two_sided) == (2 / 8, 4 / 8)
+    assert (claim.can_support, claim.prompts_needed, claim.detectable) == (False, 3, None)
+
+
+def test_pictures_of_one_prompt_are_not_a_sample_size() -> None:
+    # Six prompts that all win: p is 2/64 whether each was drawn once or fifty times.
+    base = np.linspace(0.3, 0.6, 6)[:, None]
+    once, often = checkpoint_claim(base + 0.1, base), checkpoint_claim(base + np.full(50, 0.1), base + np.zeros(50))
+    assert once.p_two_sided == often.p_two_sided == 2 / 64
+    assert once.win_rate_low == often.win_rate_low
+
+
+@pytest.mark.parametrize("prompts", [4, 9, 40])
+def test_swapping_the_arms_flips_the_checkpoint_claim(prompts: int) -> None:
+    rng = np.random.default_rng(prompts)
+    a, b = rng.uniform(size=(2, prompts, 3))
+    one, other = checkpoint_claim(a, b, seed=7), checkpoint_claim(b, a, seed=7)
+    assert one.mean_difference == pytest.approx(-other.mean_difference)
+    assert (one.p_greater, one.p_less) == (other.p_less, other.p_greater)
+    assert one.win_rate == pytest.approx(1 - other.win_rate)
+    assert one.win_rate_low == pytest.approx(1 - other.win_rate_high)
+    assert one.improvement_probability == pytest.approx(1 - other.improvement_probability)
+    assert one.detectable == (None if other.detectable is None else pytest.approx(other.detectable))
+
+
+def test_one_seed_and_no_ties_is_wilson() -> None:
+    won = np.array([1.0] * 32 + [0.0] * 8)[:, None]
+    wilson = binomtest(32, 40).proportion_ci(method="wilson")
+    low, high, effective = win_rate_interval(won)
+    assert (low, high, effective) == pytest.approx((wilson.low, wilson.high, 40))
+
+
+def test_effective_pairs_by_hand() -> None:
+    # Prompts won whole or lost whole are worth no more than prompts: r(1-r)/(r(1-r)/n) = n, times (1.96/2.262)².
+    whole = np.repeat([[1.0], [0.0]], 5, axis=0) * np.ones(4)
+    assert win_rate_interval(whole)[2] == pytest.approx(10 * (1.95996 / 2.26216) ** 2, rel=1e-4)
+    # Prompts that all won two of four don't vary at all, so every pair counts.
+    assert win_rate_interval(np.tile([1.0, 0.0, 1.0, 0.0], (10, 1)))[2] == 40
+
+
+def test_win_rate_interval_stays_within_bounds() -> None:
+    for won in (np.ones((3, 2)), np.zeros((3, 2)), np.full((3, 2), 0.5), np.ones((1, 1))):
+        low, high, _ = win_rate_interval(won)
+        assert 0 <= low <= won.mean() <= high <= 1
+        assert high - low > 0.3
+
+
+def test_improvement_probability_of_one_seed_is_the_win_rate() -> None:
+    a, b = np.array([[0.1], [0.5], [0.7]]), np.array([[0.2], [0.5], [0.6]])
+    assert improvement_probability(a, b) == checkpoint_claim(a, b).win_rate == 0.5
+
+
+def test_five_pairs_support_a_config_claim_and_four_do_not() -> None:
+    five, four = config_claim([0.01, 0.02, 0.03, 0.02, 0.01]), config_claim([0.01, 0.02, 0.03, 0.02])
+    assert (five.p_greater, five.p_two_sided, five.can_support, five.pairs_needed) == (1 / 32, 2 / 32, True, 0)
+    assert (four.p_greater, four.can_support, four.pairs_needed, four.detectable) == (1 / 16, False, 1, None)
+    assert (five.interval_method, four.interval_method) == ("sign_flip", "t")
+
+
+def test_config_claim_with_mixed_signs_by_hand() -> None:
+    # 5, 4, 3, 2, -1 (hundredths) sum to 13. Only flipping {-1} (sum 15) or nothing reaches 13; 2 of 32.
+    claim = config_claim([0.05, 0.04, 0.03, 0.02, -0.01])
+    assert claim.p_greater == 2 / 32
+    assert claim.mean_difference == pytest.approx(0.026)
+    assert (claim.difference_low, claim.difference_high) == (-0.01, 0.05)
+
+
+def test_one_training_seed_says_how_many_are_missing() -> None:
+    claim = config_claim([0.2])
+    assert (claim.pairs, claim.pairs_needed, claim.sd, claim.detectable, claim.difference_low) == (
+        1,
+        4,
+        None,
+        None,
+        None,
+    )
+
+
+def test_stricter_alpha_needs_more_pairs() -> None:
+    claim = config_claim([0.1] * 5, alpha=0.01)
+    assert (claim.can_support, claim.pairs_needed) == (False, 2)
+
+
+def test_a_detectable_difference_is_detected() -> None:
+    rng = np.random.default_rng(0)
+    d = rng.normal(size=12)
+    d = (d - d.mean()) / d.std(ddof=1) * 0.05
+    size = config_claim(d).detectable
+    assert size is not None
+    found = [config_claim(rng.normal(size, 0.05, 12)).p_greater <= 0.05 for _ in range(1500)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.035)
+
+
+def test_claims_survive_json() -> None:
+    rng = np.random.default_rng(1)
+    claim = checkpoint_claim(rng.uniform(size=(8, 2)), rng.uniform(size=(8, 2)))
+    assert CheckpointClaim.from_dict(json.loads(json.dumps(claim.as_dict(), allow_nan=False))) == claim
+    few = config_claim([0.1])
+    assert ConfigClaim.from_dict(json.loads(json.dumps(few.as_dict(), allow_nan=False))) == few
+    with pytest.raises(ValueError, match="missing or unknown fields: pairs"):
+        ConfigClaim.from_dict({k: v for k, v in few.as_dict().items() if k != "pairs"})
+
+
+@pytest.mark.parametrize(
+    ("winner", "baseline", "says"),
+    [
+        (np.ones((3, 2)), np.ones((3, 1)), "one shape"),
+        (np.ones((2, 2, 2)), np.ones((2, 2, 2)), "2 dimension"),
+        (np.array([0.1, np.nan]), np.ones(2), "1 of 2 values are not finite"),
+        (np.ones((0, 2)), np.ones((0, 2)), "non-empty"),
+    ],
+)
+def test_bad_scores_are_named(winner: np.ndarray, baseline: np.ndarray, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        checkpoint_claim(winner, baseline)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from bracket.stats import Verdict, checkpoint_claim, config_claim, decide, sentence, short_sentence
+
+LABEL = "lr 3e-4, rank 16"
+BASE = np.linspace(0.3, 0.6, 40)
+GAIN = np.array([0.05] * 32 + [-0.05] * 8)
+WON = checkpoint_claim(BASE + GAIN, BASE)
+LOST = checkpoint_claim(BASE - GAIN, BASE)
+EVEN = checkpoint_claim(BASE + np.array([0.05, -0.05] * 20), BASE)
+SIX = config_claim([0.03, 0.02, 0.04, 0.01, 0.05, 0.03])
+OPEN = config_claim([0.03, -0.02, 0.01, -0.01, 0.02, -0.03])
+
+VERDICTS = {
+    "file wins": decide("w", "b", checkpoint=WON, config=config_claim([0.02]), training_seeds=2),
+    "file wins, settings open": decide("w", "b", checkpoint=WON, config=OPEN),
+    "settings win": decide("w", "b", checkpoint=WON, config=SIX),
+    "baseline's file wins": decide("w", "b", checkpoint=LOST),
+    "baseline's settings win": decide("w", "b", config=config_claim([-0.02] * 5 + [-0.01])),
+    "nothing found": decide("w", "b", checkpoint=EVEN, config=OPEN, training_seeds=3),
+    "too few": decide("w", "b", checkpoint=checkpoint_claim(BASE[:3] + 0.1, BASE[:3]), config=config_claim([0.1, 0.2])),
+    "no duel": decide("w", "b"),
+    "baseline leads": decide("b", "b"),
+}
+
+
+def test_a_file_that_wins_reads_as_the_house_writes_it() -> None:
+    assert sentence(VERDICTS["file wins"], LABEL) == (
+        "**lr 3e-4, rank 16** wins. Its pictures beat the baseline's in 80 % of 40 fresh prompts "
+        "(95 % interval 65–90 %). This is about this LoRA file; for the settings, 1 of 5 needed runs is done."
+    )
+    assert short_sentence(VERDICTS["file wins"], LABEL) == (
+        "lr 3e-4, rank 16 wins: 80 % of 40 fresh prompts (65–90 %), about this LoRA file"
+    )
+
+
+def test_settings_that_win_name_seeds_interval_and_p() -> None:
+    text = sentence(VERDICTS["settings win"], LABEL)
+    assert "Trained afresh with 6 new seeds each, these settings score 0.030 higher" in text
+    assert "(97 % interval +0.010 to +0.050, one-sided p = 0.016)" in text
+    assert "needed runs" not in text
+
+
+def test_the_baseline_wins_in_plain_words() -> None:
+    text = sentence(VERDICTS["baseline's file wins"], LABEL)
+    assert "the baseline beats it" in text
+    assert "only 20 % of 40 fresh prompts" in text and "about this LoRA file" in text
+    settings = sentence(VERDICTS["baseline's settings win"], LABEL)
+    assert "0.018 lower" in settings and "two-sided p = 0.031" in settings
+
+
+def test_no_difference_carries_what_could_have_been_found() -> None:
+    text = sentence(VERDICTS["nothing found"], LABEL)
+    assert text.startswith("No difference found")
+    # sd 0.0506 over 40 prompts: (1.96 + 0.84) · 0.0506/√40 = 0.0224, a little more for Student's.
+    assert "0.023 would have been found by 40 prompts 80 % of the time" in text
+    assert "6 paired training seeds differ by 0.000" in text
+    assert "0.023 could have been found" in short_sentence(VERDICTS["nothing found"], LABEL)
+
+
+def test_several_sample_seeds_name_pairs_and_prompts() -> None:
+    claim = checkpoint_claim(np.stack([BASE + GAIN] * 3, axis=1), np.stack([BASE] * 3, axis=1))
+    text = sentence(decide("w", "b", checkpoint=claim), LABEL)
+    assert "80 % of 120 picture pairs from 40 fresh prompts" in text
+    assert "none of 5 needed runs is done" in text
+    assert text.endswith("The winner was chosen on a single training seed.")
+
+
+def test_equal_pictures_are_said_to_be_equal() -> None:
+    text = sentence(decide("w", "b", checkpoint=checkpoint_claim(BASE, BASE)), LABEL)
+    assert "every pair differs by 0.000" in text
+
+
+@pytest.mark.parametrize("verdict", VERDICTS.values(), ids=list(VERDICTS))
+def test_every_verdict_reads_calmly(verdict: Verdict) -> None:
+    long, short = sentence(verdict, LABEL), short_sentence(verdict, LABEL)
+    assert long.count(f"**{LABEL}**") == 1 and long.endswith(".")
+    assert LABEL in short and "\n" not in short
+    assert not re.search(r"[!]|None|nan|\bp = 0\.000|  |\.\.|[+-]0\.000", long + short)
+    assert not re.search(r"[*_`]", short)
+
+
+def test_a_verdict_without_the_claim_it_is_about_is_refused() -> None:
+    broken = Verdict.from_dict({**VERDICTS["settings win"].as_dict(), "config": None})
+    for write in (sentence, short_sentence):
+        with pytest.raises(ValueError, match="lacks the claim"):
+            write(broken, LABEL)
