@@ -1,0 +1,103 @@
+"""What a session checks of data and disk before its first training second."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from bracket.dataset.prompts import read_prompts
+from bracket.dataset.scanning import scan
+from bracket.dataset.splitting import PROMPTS, VERDICT_PROMPTS
+from bracket.domain import Picture, Problem
+from bracket.errors import DatasetError
+
+ENLARGED = 2.0
+"""A picture that must grow by more than this to fill its bucket is worth a word."""
+SPARE = 1.2
+"""Less room than this many times what is needed is worth a word."""
+
+
+def check_dataset(
+    folder: Path | str, *, trigger_word: str = "", resolution: int = 0, deep: bool = False
+) -> list[Problem]:
+    """Everything wrong with a dataset's pictures, captions and prompt files, errors first.
+
+    Args:
+        trigger_word: the word that captions should hold; "" when there is none.
+        resolution: side in pixels of the square that pictures are trained at; 0 leaves their sizes alone.
+        deep: decode every picture whole.
+    """
+    try:
+        seen = scan(folder, deep=deep)
+    except DatasetError as error:
+        return [problem_of(error)]
+    found = [*seen.problems, *trigger_problems(seen.pictures, trigger_word)]
+    if resolution:
+        found += _small_pictures(seen.pictures, resolution)
+    for name in (PROMPTS, VERDICT_PROMPTS):
+        found += _prompt_file_problems(seen.folder / name)
+    return sorted(found, key=lambda p: ("error", "warning", "info").index(p.level))
+
+
+def problem_of(error: DatasetError) -> Problem:
+    """An error as a finding of a check."""
+    return Problem("error", error.message, error.remedy, Path(error.path) if error.path else None)
+
+
+def trigger_problems(pictures: Iterable[Picture], trigger_word: str) -> list[Problem]:
+    """Says how many captions lack the trigger word as a word of its own, upper or lower case."""
+    if not trigger_word.strip():
+        return []
+    word = re.compile(rf"(?<!\w){re.escape(trigger_word.strip())}(?!\w)", re.IGNORECASE)
+    captioned = [p for p in pictures if p.caption]
+    lacking = [p for p in captioned if not word.search(p.caption)]
+    if not lacking:
+        return []
+    message = f"{len(lacking)} of {len(captioned)} captions lack the trigger word '{trigger_word}'"
+    return [Problem("warning", message, "Add it to them, or change the trigger word.", lacking[0].path)]
+
+
+def check_disk(folder: Path, needed_bytes: int) -> list[Problem]:
+    """Whether `folder` (which need not exist yet) can be written and has room for `needed_bytes`."""
+    place = folder.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return [Problem("error", "Sessions can't be written here", "Choose a folder you own.", folder)]
+    free = shutil.disk_usage(place).free
+    if free >= needed_bytes * SPARE:
+        return []
+    message = f"This needs about {_size(needed_bytes)} of disk and {_size(free)} are free"
+    if free < needed_bytes:
+        return [Problem("error", message, "Free some space or choose another folder.", folder)]
+    return [Problem("warning", message, "That is close; a full disk stops the run.", folder)]
+
+
+def _size(count: int) -> str:
+    """A number of bytes for people: 1.5 GB."""
+    if count < 1_000_000:
+        return f"{count / 1_000:.0f} kB"
+    return f"{count / 1_000_000:.0f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.1f} GB"
+
+
+def _small_pictures(pictures: Iterable[Picture], resolution: int) -> list[Problem]:
+    small = [p for p in pictures if p.width * p.height * ENLARGED**2 < resolution**2]
+    if not small:
+        return []
+    message = f"{len(small)} pictures are so small that training enlarges them more than {ENLARGED:g} times"
+    return [Problem("warning", message, "Use larger ones, or a smaller resolution.", small[0].path)]
+
+
+def _prompt_file_problems(path: Path) -> list[Problem]:
+    if not path.exists():
+        return []
+    try:
+        lines = read_prompts(path)
+    except DatasetError as error:
+        return [problem_of(error)]
+    if lines:
+        return []
+    return [Problem("warning", "This prompt file holds no prompt", "Write one prompt a line, or remove it.", path)]

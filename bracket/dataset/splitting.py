@@ -1,0 +1,205 @@
+"""Who trains, who is held out: a split that depends on nothing but the folder's names, its captions and a seed.
+
+What proves the winner must not have helped to choose it: the verdict's prompts are never the caption of a picture that
+is trained or validated on, nor one of the search's prompts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bracket.dataset.prompts import TRIGGER, read_prompts
+from bracket.dataset.scanning import Scan
+from bracket.domain import DatasetSplit, Picture, Problem
+from bracket.errors import DatasetError
+
+PROMPTS = "prompts.txt"
+VERDICT_PROMPTS = "verdict_prompts.txt"
+VALIDATION_SHARE = 0.10
+VERDICT_SHARE = 0.15
+FEWEST_TO_HOLD_OUT = 6
+"""With fewer pictures every one of them is trained on."""
+FEWEST_PROMPTS = 4
+"""Where held-out captions give fewer search prompts, captions of training pictures fill up to this many."""
+
+
+def split(
+    scan: Scan,
+    seed: int = 0,
+    *,
+    validation: int = 8,
+    prompts: int = 12,
+    verdict: int = 20,
+    trigger_word: str = "",
+    class_word: str = "",
+) -> DatasetSplit:
+    """Parts the pictures of a scan; the three counts are the most that is taken, small datasets give less.
+
+    - Validation: the pictures in the subfolder `validation`; else a tenth of the pictures.
+    - Search prompts: `prompts.txt`; else the captions of the validation pictures.
+    - Verdict prompts: `verdict_prompts.txt`; else the captions of another 15 % of the pictures, which are then neither
+      trained nor validated on.
+
+    The order in which pictures are held out comes from a hash of seed and file name, so a picture more or less changes
+    little. Pictures that exist twice are never held out: their twin would be trained on.
+
+    Raises:
+        DatasetError: a prompt file can't be read or understood.
+    """
+    order = sorted(scan.pictures, key=lambda p: _rank(seed, p, scan.folder))
+    eligible = _eligible(order, scan)
+    written = _prompts_of(scan.folder / PROMPTS, trigger_word)
+    written_verdict = _prompts_of(scan.folder / VERDICT_PROMPTS, trigger_word)
+
+    count = len(scan.pictures)
+    held: tuple[Picture, ...] = ()
+    if not scan.validation:
+        held = tuple(eligible[: _share(count, VALIDATION_SHARE, validation)])
+    kept_for_verdict: list[Picture] = []
+    if written_verdict is None:
+        free = _unlike(eligible[len(held) :], scan, held, written or ())
+        kept_for_verdict = free[: _share(count, VERDICT_SHARE, verdict)]
+    away = {*held, *kept_for_verdict}
+    train = tuple(p for p in scan.pictures if p not in away)
+    validating = scan.validation[:validation] or held
+
+    search = written if written is not None else _captions(validating)
+    if written is None and len(search) < FEWEST_PROMPTS:
+        search = _distinct([*search, *_captions(p for p in order if p not in away)])[: max(len(search), FEWEST_PROMPTS)]
+    search = search[:prompts]
+    known = {_key(t) for t in (*search, *_captions(train), *_captions(validating))}
+    fresh = written_verdict if written_verdict is not None else _captions(kept_for_verdict)
+    return DatasetSplit(
+        folder=scan.folder,
+        train=train,
+        validation=validating,
+        prompts=search,
+        verdict_prompts=tuple(t for t in fresh if _key(t) not in known)[:verdict],
+        trigger_word=trigger_word,
+        class_word=class_word,
+    )
+
+
+def split_problems(scan: Scan, made: DatasetSplit) -> list[Problem]:
+    """What the split could not hold out, or left out, and how to mend it."""
+    found = []
+    if not made.train and scan.pictures:
+        found.append(Problem("error", "No picture is left to train on", "Add pictures.", scan.folder))
+    if not made.prompts:
+        remedy = f"Caption the pictures, or write {PROMPTS}: one prompt a line."
+        found.append(Problem("error", "There is nothing to draw in the search", remedy, scan.folder))
+    elif not (scan.folder / PROMPTS).exists() and (shared := _shared(made.prompts, _captions(made.train))):
+        remedy = f"Write {PROMPTS}, or add pictures."
+        message = f"{shared} of {len(made.prompts)} search prompts are captions of training pictures"
+        found.append(Problem("warning", message, remedy, scan.folder))
+    if not made.validation:
+        remedy = f"Add pictures, or put some into a subfolder named validation; {FEWEST_TO_HOLD_OUT} are enough."
+        found.append(Problem("warning", "No picture is held out for the validation loss", remedy, scan.folder))
+    if not made.verdict_prompts:
+        remedy = f"Write {VERDICT_PROMPTS}: one prompt a line, none of them a caption or a search prompt."
+        message = "No prompt is left for the verdict, so nothing can be proved"
+        found.append(Problem("warning", message, remedy, scan.folder))
+    found += _left_out(scan.folder / VERDICT_PROMPTS, made)
+    return found
+
+
+def split_to_json(split: DatasetSplit) -> dict[str, Any]:
+    """As plain data; pictures by their path within the dataset's folder."""
+    return {
+        "folder": str(split.folder),
+        "trigger_word": split.trigger_word,
+        "class_word": split.class_word,
+        "prompts": list(split.prompts),
+        "verdict_prompts": list(split.verdict_prompts),
+        "train": [_picture_to_json(p, split.folder) for p in split.train],
+        "validation": [_picture_to_json(p, split.folder) for p in split.validation],
+    }
+
+
+def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
+    """The inverse of `split_to_json`. Raises DatasetError where something is missing or of another type."""
+    try:
+        folder = Path(data["folder"])
+        return DatasetSplit(
+            folder=folder,
+            train=tuple(_picture_from_json(p, folder) for p in data["train"]),
+            validation=tuple(_picture_from_json(p, folder) for p in data["validation"]),
+            prompts=tuple(str(p) for p in data["prompts"]),
+            verdict_prompts=tuple(str(p) for p in data["verdict_prompts"]),
+            trigger_word=str(data["trigger_word"]),
+            class_word=str(data["class_word"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"The saved split is damaged: {reason}", remedy="Start a new session.") from error
+
+
+def _picture_to_json(picture: Picture, folder: Path) -> dict[str, Any]:
+    path = picture.path.relative_to(folder) if picture.path.is_relative_to(folder) else picture.path
+    return {"path": path.as_posix(), "caption": picture.caption, "width": picture.width, "height": picture.height}
+
+
+def _picture_from_json(data: Mapping[str, Any], folder: Path) -> Picture:
+    return Picture(folder / data["path"], str(data["caption"]), int(data["width"]), int(data["height"]))
+
+
+def _rank(seed: int, picture: Picture, folder: Path) -> bytes:
+    return hashlib.sha256(f"{seed}\0{picture.path.relative_to(folder).as_posix()}".encode()).digest()
+
+
+def _share(count: int, share: float, most: int) -> int:
+    return 0 if count < FEWEST_TO_HOLD_OUT else min(most, max(1, round(count * share)))
+
+
+def _eligible(order: Sequence[Picture], scan: Scan) -> list[Picture]:
+    """Captioned pictures without a twin, those whose caption no other picture has first: they make fresh prompts."""
+    twins = {path for group in scan.duplicates for path in group}
+    shared = Counter(_key(p.caption) for p in order)
+    able = [p for p in order if p.path not in twins and p.caption]
+    return sorted(able, key=lambda p: shared[_key(p.caption)] > 1)
+
+
+def _unlike(eligible: Iterable[Picture], scan: Scan, held: Iterable[Picture], written: Iterable[str]) -> list[Picture]:
+    """Those whose caption nobody else has: keeping another one from training would make no fresh prompt."""
+    shared = Counter(_key(p.caption) for p in (*scan.pictures, *scan.validation))
+    known = {*map(_key, written), *(_key(p.caption) for p in held)}
+    return [p for p in eligible if shared[_key(p.caption)] == 1 and _key(p.caption) not in known]
+
+
+def _prompts_of(path: Path, trigger_word: str) -> tuple[str, ...] | None:
+    """The distinct prompts of a file, None when it is not there or holds none."""
+    if not path.exists():
+        return None
+    return _distinct(line.text.replace(TRIGGER, trigger_word) for line in read_prompts(path)) or None
+
+
+def _captions(pictures: Iterable[Picture]) -> tuple[str, ...]:
+    return _distinct(p.caption for p in pictures if p.caption)
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple({_key(t): t for t in reversed(list(texts))}.values())[::-1]
+
+
+def _key(text: str) -> str:
+    """Texts with the same key ask for the same picture."""
+    return " ".join(text.casefold().split()).rstrip(".")
+
+
+def _shared(a: Iterable[str], b: Iterable[str]) -> int:
+    return len({_key(t) for t in a} & {_key(t) for t in b})
+
+
+def _left_out(path: Path, made: DatasetSplit) -> list[Problem]:
+    """Prompts of the verdict's file that are no fresh ones."""
+    written = _prompts_of(path, made.trigger_word) or ()
+    overlap = _shared(written, (*made.prompts, *_captions(made.train), *_captions(made.validation)))
+    if not overlap:
+        return []
+    remedy = "Write other prompts in their place."
+    message = f"{overlap} of {len(written)} verdict prompts are also captions or search prompts and were left out"
+    return [Problem("warning", message, remedy, path)]
