@@ -82,6 +82,13 @@ class RoundDefaults(_Strict):
     pairs: int = 5
 
 
+class SpeedGuess(_Strict):
+    """Seconds on a typical machine, for the first plan; measured speed replaces it."""
+
+    step_seconds: float = 1.0
+    overhead_seconds: float = 60.0
+
+
 class Preset(_Strict):
     """One model × method × trainer."""
 
@@ -100,6 +107,7 @@ class Preset(_Strict):
     sample: Mapping[str, object] = Field(default_factory=dict)
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
+    guess: SpeedGuess = SpeedGuess()
     final_steps: int = 2000
     """Steps of a full training with the winner, outside any search."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bracket.domain import Config, Judgement, Knob, Round, TrialResult
+from bracket.domain import Config, Judgement, Knob, Round, Sample, TrialResult
 
 if TYPE_CHECKING:
     from bracket.stats.verdict import Verdict
@@ -57,6 +57,7 @@ class Summary:
     Attributes:
         rounds: the ranking of each round that ran, best first, failures last.
         winner, baseline: the two that the finals leave to the duel; None before the finals ended.
+        before: the bare base's pictures of the choosing prompts, without any LoRA.
         command: argv to train the winner in full.
         seconds: wall time by phase (prepare, search, finals, confirmation).
         prompts, verdict_prompts: the texts drawn in choosing and in the duel.
@@ -79,6 +80,7 @@ class Summary:
     baseline: Ranked | None = None
     duel: Duel | None = None
     pairs: tuple[Pair, ...] = ()
+    before: tuple[Sample, ...] = ()
     judge: str = ""
     command: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bracket.domain import Config, Outcome, Round, Sample, Score
+import numpy as np
+
+from bracket.domain import Config, Outcome, Round, Sample, Score, Trial, TrialResult
+from bracket.report.words import config_label
+from bracket.runner.events import Curve, EventReader, merge
+from bracket.search.space import varying
+from bracket.session.control import Progress, read_progress, running_process, stop_asked
+from bracket.session.settings import FILE as SETTINGS_FILE
+from bracket.session.store import FILE as LEDGER_FILE
+from bracket.session.store import Store
+from bracket.trainers.base import read_samples
+
+TRAIN_TAG, VALIDATION_TAG = "loss/train", "loss/validation"
+VERDICT_FILE = "verdict.txt"
 
 State = Literal["idle", "running", "stopping", "stopped", "done", "failed"]
 
 
 @dataclass(frozen=True)
 class TrialView:
-    """One trial as it stands. `state` is waiting, training, sampling, judging or the outcome's name."""
+    """One trial as it stands. `state` is waiting, starting, training, judging or the outcome's name."""
 
     id: str
     round: Round
@@ -54,3 +68,169 @@ class SessionView:
     """The verdict's sentence (Markdown), once there is one."""
     report: Path | None = None
     """report/report.html, once it was written."""
+
+
+@dataclass(frozen=True)
+class SessionLine:
+    """A session in a list: its name, folder, state, and when it was last touched (unix time)."""
+
+    name: str
+    folder: Path
+    state: State
+    modified: float
+
+
+def read(folder: Path) -> SessionView:
+    """The session as it stands. Cheap enough for a poll: the ledger is read again only when it changed.
+
+    Raises:
+        StorageError: the ledger is damaged.
+    """
+    progress = read_progress(folder)
+    state = _state(folder, progress)
+    report = folder / "report" / "report.html"
+    return SessionView(
+        name=folder.name,
+        folder=folder,
+        state=state,
+        phase=progress.phase if progress else "",
+        done=progress.done if progress else 0,
+        planned=progress.planned if progress else 0,
+        eta=progress.eta if progress and state == "running" else None,
+        message=_message(state, progress),
+        trials=_trials(folder, state),
+        verdict=_verdict(folder),
+        report=report if report.exists() else None,
+    )
+
+
+def sessions(runs: Path) -> list[SessionLine]:
+    """Every session under `runs`, newest first."""
+    found = []
+    for settings in runs.glob(f"*/{SETTINGS_FILE}"):
+        folder = settings.parent
+        state_file = folder / "state.json"
+        modified = (state_file if state_file.exists() else settings).stat().st_mtime
+        found.append(SessionLine(folder.name, folder, _state(folder, read_progress(folder)), modified))
+    return sorted(found, key=lambda line: -line.modified)
+
+
+def loss_points(folder: Path, cursor: int = 0, tag: str = TRAIN_TAG) -> tuple[int, list[int], list[float]]:
+    """A trial's points after the first `cursor` ones: (next cursor, steps, values). A resumed run's later value wins."""
+    steps, values = _curve(folder, tag)
+    return len(steps), [int(s) for s in steps[cursor:]], [float(v) for v in values[cursor:]]
+
+
+def validation_points(folder: Path, cursor: int = 0) -> tuple[int, list[int], list[float]]:
+    """Like `loss_points`, of the validation loss."""
+    return loss_points(folder, cursor, VALIDATION_TAG)
+
+
+_curves: dict[Path, tuple[EventReader, dict[str, Curve]]] = {}
+"""Readers of trials that were looked at, so that a poll costs only what is new."""
+_ledgers: dict[Path, tuple[float, list[TrialResult | Trial]]] = {}
+_lock = threading.Lock()
+
+
+def _curve(folder: Path, tag: str) -> Curve:
+    with _lock:
+        if folder not in _curves:
+            _curves[folder] = (EventReader(folder / "tfevents"), {})
+        reader, curves = _curves[folder]
+        for name, new in reader.read_new().items():
+            curves[name] = merge(curves[name], new) if name in curves else new
+        return curves.get(tag, (np.empty(0, np.int64), np.empty(0, np.float64)))
+
+
+def _state(folder: Path, progress: Progress | None) -> State:
+    """Running only if its process lives; what a dead process last said of itself, unless it said it was running."""
+    if running_process(folder) is not None:
+        return "stopping" if stop_asked(folder) else "running"
+    if progress is None:
+        return "idle"
+    said: dict[str, State] = {"done": "done", "failed": "failed", "stopped": "stopped"}
+    return said.get(progress.state, "stopped")
+
+
+def _message(state: State, progress: Progress | None) -> str:
+    if progress is None:
+        return "Not started yet."
+    if state == "stopped" and progress.state == "running":
+        return "Its process ended without a word (killed, or the machine went down). Resume to go on where it was."
+    if state == "stopping":
+        return "Stopping: waiting for the trainers to save and end."
+    return progress.message
+
+
+def _trials(folder: Path, state: State) -> tuple[TrialView, ...]:
+    told = _ledger(folder)
+    names = varying([_trial_of(t).config for t in told])
+    return tuple(_view(t, names, state) for t in told)
+
+
+def _ledger(folder: Path) -> list[TrialResult | Trial]:
+    """Results of ended trials and open trials, in the order of the rounds; read again only when the file changed."""
+    path = folder / LEDGER_FILE
+    if not path.exists():
+        return []
+    stamp = path.stat().st_mtime_ns + path.stat().st_size
+    with _lock:
+        if folder in _ledgers and _ledgers[folder][0] == stamp:
+            return _ledgers[folder][1]
+        store = Store(folder)
+        try:
+            found: list[TrialResult | Trial] = []
+            for round_ in Round:
+                results = {r.trial.id: r for r in store.results(round_)}
+                found += [results.get(t.id, t) for t in store.begun(round_)]
+        finally:
+            store.close()
+        _ledgers[folder] = (stamp, found)
+        return found
+
+
+def _trial_of(told: TrialResult | Trial) -> Trial:
+    return told.trial if isinstance(told, TrialResult) else told
+
+
+def _view(told: TrialResult | Trial, names: Collection[str], state: State) -> TrialView:
+    trial = _trial_of(told)
+    steps, values = _curve(trial.folder, TRAIN_TAG)
+    result = told if isinstance(told, TrialResult) else None
+    samples = read_samples(trial.folder / "samples")
+    return TrialView(
+        id=trial.id,
+        round=trial.round,
+        origin=trial.origin,
+        config=trial.config,
+        label=config_label(trial.config, names),
+        seed=trial.seed,
+        steps=trial.steps,
+        state=result.outcome.value if result else _doing(trial, bool(len(steps)), state),
+        step=int(steps[-1]) if len(steps) else 0,
+        loss=float(values[-1]) if len(values) else None,
+        outcome=result.outcome if result else None,
+        cause=result.cause if result else "",
+        score=result.score if result else None,
+        validation_loss=result.validation_loss if result else None,
+        axes=result.axes if result else {},
+        samples=tuple(samples),
+        folder=trial.folder,
+    )
+
+
+def _doing(trial: Trial, steps: bool, state: State) -> str:
+    if (trial.folder / "exit.json").exists():
+        return "judging"
+    if state not in ("running", "stopping"):
+        return "waiting"
+    return "training" if steps else "starting"
+
+
+def _verdict(folder: Path) -> str:
+    """The sentence at the head of the report, kept beside it."""
+    path = folder / "report" / VERDICT_FILE
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,109 @@
+"""The duel: winner against baseline on prompts and seeds that took no part in choosing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bracket.domain import Judgement, Prompt, TrialResult, mean
+from bracket.errors import TrainerError
+from bracket.files import read_json_lines
+from bracket.judges import judgement_from_json
+from bracket.report.summary import Duel, Pair
+from bracket.runner.executor import Handle
+from bracket.runner.tail import last_lines
+from bracket.session.control import stop_asked
+from bracket.session.evaluate import JUDGEMENTS, keep_judgements
+from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
+from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
+from bracket.trainers.base import read_samples
+
+
+def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> Duel:
+    """Draw and judge the verdict prompts from both checkpoints; pictures that are there are not drawn again.
+
+    Raises:
+        TrainerError: the trainer's own sampling program failed, with the end of its log.
+        Stopped: the session was asked to stop.
+    """
+    folder = runner.context.folder / "confirm"
+    prompts = runner.context.verdict_prompts()
+    draw(runner, {folder / "winner": winner.checkpoint, folder / "baseline": baseline.checkpoint}, prompts)
+    return Duel(_judge(runner, folder / "winner"), _judge(runner, folder / "baseline"))
+
+
+def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence[Prompt]) -> None:
+    """Draw `prompts` into each folder from its checkpoint (None: the bare base), side by side where workers allow."""
+    context = runner.context
+    left = {out: c for out, c in wanted.items() if len(read_samples(out)) < len(prompts)}
+    queue = list(left.items())
+    running: list[tuple[Path, Handle]] = []
+    try:
+        while queue or running:
+            if stop_asked(context.folder):
+                raise Stopped
+            while queue and len(running) < runner.workers:
+                out, checkpoint = queue.pop(0)
+                launch = context.trainer.draw(context.verdict_job(), checkpoint, prompts, out)
+                running.append((out, runner.executor.submit(launch, context.device)))
+            for out, handle in list(running):
+                if handle.poll() is not None:
+                    running.remove((out, handle))
+                    _hold_to(out, len(prompts))
+            runner.report()
+            time.sleep(POLL_SECONDS)
+    finally:
+        for _, handle in running:
+            handle.stop()
+
+
+def _hold_to(out: Path, wanted: int) -> None:
+    if len(read_samples(out)) < wanted:
+        tail = last_lines(out.with_name(f"{out.name}.log"), 5)
+        raise TrainerError(f"drawing the verdict's pictures failed: {tail}", path=out, remedy="Resume to try again.")
+
+
+def _judge(runner: RoundRunner, folder: Path) -> tuple[Judgement, ...]:
+    judgements = runner.judge.score(read_samples(folder))
+    keep_judgements(folder, judgements)
+    return tuple(judgements)
+
+
+def score_matrix(judgements: Sequence[Judgement], prompts: Sequence[Prompt]) -> np.ndarray:
+    """Judged scores as (texts, sample seeds per text), in the prompts' order."""
+    found = {(j.sample.prompt, j.sample.seed): j.score for j in judgements}
+    rows: dict[str, list[float]] = {}
+    for prompt in prompts:
+        rows.setdefault(prompt.text, []).append(found[prompt.text, prompt.seed])
+    return np.array(list(rows.values()), dtype=np.float64)
+
+
+def claim_of_checkpoints(duel: Duel, prompts: Sequence[Prompt], alpha: float) -> CheckpointClaim:
+    return checkpoint_claim(score_matrix(duel.winner, prompts), score_matrix(duel.baseline, prompts), alpha=alpha)
+
+
+def pairs_of(results: Sequence[TrialResult]) -> tuple[Pair, ...]:
+    """Fresh training seeds on which both arms were judged, with each arm's mean judged score."""
+    by_seed: dict[int, dict[str, float]] = {}
+    for result in results:
+        if result.score is not None:
+            arm = by_seed.setdefault(result.trial.seed, {})
+            arm[result.trial.origin] = mean([j.score for j in trial_judgements(result)])
+    return tuple(
+        Pair(seed, arm["winner"], arm["baseline"]) for seed, arm in sorted(by_seed.items()) if len(arm) == 2
+    )
+
+
+def claim_of_configs(pairs: Sequence[Pair], alpha: float) -> ConfigClaim | None:
+    return config_claim([p.difference for p in pairs], alpha=alpha) if pairs else None
+
+
+def trial_judgements(result: TrialResult) -> list[Judgement]:
+    """What the judge said of a trial's pictures, from its folder."""
+    folder = result.trial.folder
+    return [judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS)]
+
+

@@ -1,0 +1,114 @@
+"""From a trial that ended to its result: what is on disk decides, never hope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
+from bracket.errors import JudgeError, StorageError
+from bracket.files import append_json, read_json
+from bracket.judges import Judge, judgement_to_json
+from bracket.runner.events import EventReader
+from bracket.runner.outcome import classify
+from bracket.runner.tail import last_lines
+from bracket.session.job import Context
+from bracket.session.timing import Measure
+from bracket.trainers.base import newest
+
+VALIDATION_TAG = "loss/validation"
+SPEED_TAG = "speed/steps_per_second"
+LOG_LINES = 200
+JUDGEMENTS = "judgements.jsonl"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial whose process ended, before it is judged."""
+
+    result: TrialResult
+    measure: Measure
+
+
+def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = False, silent: float = 0.0) -> Ended:
+    """Classify a trial from its exit code, its artefacts and its log.
+
+    Args:
+        seconds: wall time from launch to end.
+        stopped: a person asked it to stop.
+        silent: seconds without a sign of life, when that is why it was stopped; else 0.
+    """
+    checkpoint = context.trainer.find_checkpoint(trial)
+    samples = newest(context.trainer.find_samples(trial))
+    duel = trial.round is Round.CONFIRMATION
+    wanted = len(context.verdict_prompts()) if duel else len(context.dataset.prompts)
+    code, signal = exit_status(trial.folder)
+    outcome, cause = classify(
+        code,
+        last_lines(trial.folder / "logs" / "trainer.log", LOG_LINES),
+        checkpoint_ok=checkpoint is not None,
+        samples_ok=len(samples) >= wanted,
+        stopped=stopped,
+        silent_for=silent,
+        signal=signal,
+    )
+    curves = EventReader(trial.folder / "tfevents").read_all()
+    losses = curves.get(VALIDATION_TAG)
+    speeds = curves.get(SPEED_TAG)
+    result = TrialResult(
+        trial=trial,
+        outcome=outcome,
+        cause=cause,
+        validation_loss=float(losses[1][-1]) if losses and len(losses[1]) else None,
+        train_seconds=seconds,
+        samples=tuple(samples),
+        checkpoint=checkpoint,
+    )
+    step = 1.0 / float(speeds[1][-1]) if speeds and len(speeds[1]) and speeds[1][-1] > 0 else 0.0
+    return Ended(result, Measure(trial.steps, seconds, step))
+
+
+def exit_status(folder: Path) -> tuple[int | None, int | None]:
+    """The exit code and signal a trial's process ended with; (None, None) when it was killed with bracket."""
+    try:
+        data = read_json(folder / "exit.json")
+    except StorageError:
+        return None, None
+    return data.get("code"), data.get("signal")
+
+
+def is_finished(context: Context, trial: Trial) -> bool:
+    """Whether an open trial left by a kill had in fact ended well: its process, its checkpoint and its pictures."""
+    code, _ = exit_status(trial.folder)
+    return code == 0 and context.trainer.find_checkpoint(trial) is not None and bool(context.trainer.find_samples(trial))
+
+
+def judged(result: TrialResult, judge: Judge) -> TrialResult:
+    """The result with its pictures judged, if they can be; a picture that can't be read fails the trial by name."""
+    if result.outcome is not Outcome.OK:
+        return result
+    try:
+        judgements = judge.score(result.samples)
+    except JudgeError as error:
+        if error.path is None:
+            raise
+        return replace(result, outcome=Outcome.NO_SAMPLES, cause=str(error))
+    keep_judgements(result.trial.folder, judgements)
+    return replace(result, judgements=tuple(judgements), axes=axis_means(judgements))
+
+
+def keep_judgements(folder: Path, judgements: Sequence[Judgement]) -> None:
+    """Write what was judged beside the pictures, replacing what an earlier judging left."""
+    path = folder / JUDGEMENTS
+    path.unlink(missing_ok=True)
+    for judgement in judgements:
+        append_json(path, judgement_to_json(judgement, folder))
+
+
+def axis_means(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """Mean of every axis over the judgements that have it."""
+    names = sorted({axis for j in judgements for axis in j.axes})
+    return {n: mean([j.axes[n] for j in judgements if n in j.axes]) for n in names}
+
+

@@ -1,0 +1,166 @@
+"""The plan of a session before it starts: rounds, trials, steps, time, disk, and what the budget can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bracket.dataset import check_dataset, check_disk
+from bracket.domain import Problem, Round, Trial
+from bracket.errors import BracketError
+from bracket.judges import check_judge
+from bracket.presets import Preset
+from bracket.session.job import Context, preview_split
+from bracket.session.seeds import training_seeds
+from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.timing import Speed, estimate, remembered
+from bracket.trainers import make_trainer
+
+_BYTES_PER_TRIAL = 30_000_000
+"""Rough size of a small LoRA with its optimiser state and pictures; real presets say theirs by their weights."""
+
+
+@dataclass(frozen=True)
+class PlannedRound:
+    """One round: how many trials of how many steps, and about how many seconds with all workers busy."""
+
+    name: str
+    trials: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session will do. `seconds` is an estimate; `measured` says how many trials it rests on (0: a guess).
+
+    `claim` is the sentence what this budget can show; `command` trains the first trial by hand.
+    """
+
+    rounds: tuple[PlannedRound, ...]
+    seconds: float
+    measured: int
+    disk_bytes: int
+    pictures: int
+    claim: str
+    problems: tuple[Problem, ...]
+    command: tuple[str, ...]
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [p for p in self.problems if p.level == "error"]
+
+
+def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
+    """The rounds with their trials; the finals train the finalists and the baseline, the duel pairs of the two."""
+    s = settings
+    finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
+    rounds = [
+        ("search", s.search.configs, s.search.steps),
+        ("finals", finalists * s.finals.seeds if s.search.configs > 1 else 0, s.finals.steps),
+        ("confirmation", 2 * s.confirmation.pairs if s.search.configs > 1 else 0, s.finals.steps),
+    ]
+    return tuple(
+        PlannedRound(name, trials, steps, -(-trials // workers) * speed.trial(steps)) for name, trials, steps in rounds
+    )
+
+
+def make(settings: SessionSettings, *, workers: int, device: str) -> Plan:
+    """The plan of these settings. Never raises for bad settings: `problems` says what is wrong."""
+    problems = problems_of(settings)
+    try:
+        preset = settings.load_preset()
+    except BracketError:
+        return Plan((), 0.0, 0, 0, 0, "", tuple(problems), ())
+    speed = estimate(remembered(preset.name, device), guess_of(preset))
+    rounds = planned_rounds(settings, speed, workers)
+    trials = sum(r.trials for r in rounds)
+    pictures = settings.dataset.prompts * (rounds[0].trials + rounds[1].trials)
+    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (2 + rounds[2].trials)
+    return Plan(
+        rounds=rounds,
+        seconds=sum(r.seconds for r in rounds),
+        measured=speed.measured,
+        disk_bytes=trials * _BYTES_PER_TRIAL,
+        pictures=pictures,
+        claim=claim(settings),
+        problems=tuple(problems),
+        command=() if any(p.level == "error" for p in problems) else first_command(settings, device),
+    )
+
+
+def guess_of(preset: Preset) -> Speed:
+    """The preset's own guess of its speed, for a machine on which nothing was measured yet."""
+    return Speed(preset.guess.step_seconds, preset.guess.overhead_seconds)
+
+
+def claim(settings: SessionSettings) -> str:
+    """What this budget can show, in plain words."""
+    s = settings
+    finds = f"This finds the best of {s.search.configs} settings"
+    if s.search.configs < 2:
+        return "This trains one config and has nothing to compare it with. Add configs to search."
+    if s.dataset.verdict_prompts < 5:
+        return f"{finds}, but with fewer than 5 verdict prompts it can prove nothing about them."
+    file = f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
+    if s.confirmation.pairs >= 5:
+        return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
+    missing = 5 - s.confirmation.pairs
+    return f"{file} To prove it of the settings, add {missing} paired run{'s' if missing > 1 else ''}."
+
+
+def problems_of(settings: SessionSettings) -> list[Problem]:
+    """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting."""
+    found: list[Problem] = []
+    found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
+    found += _checked(lambda: _bound_problems(settings))
+    found += _checked(lambda: check_dataset(Path(settings.dataset.folder), trigger_word=settings.dataset.trigger_word))
+    found += _checked(lambda: _split_problems(settings))
+    found += _checked(lambda: check_judge(settings.judge))
+    return [p for p in found if p.level != "info"]
+
+
+def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
+    return check_disk(folder, plan.disk_bytes)
+
+
+def first_command(settings: SessionSettings, device: str) -> tuple[str, ...]:
+    """The command of the first trial (the baseline), as it will run in a folder `<session>`."""
+    folder = Path("<session>")
+    preset = settings.load_preset()
+    trainer = make_trainer(preset.trainer)
+    context = Context(
+        folder, settings, preset, bounded_knobs(preset, settings), preview_split(settings), trainer, device
+    )
+    seed = training_seeds(settings.seed, Round.SEARCH, 1)[0]
+    place = folder / "trials" / "search-000"
+    trial = Trial("search-000", Round.SEARCH, "baseline", context.baseline, seed, settings.search.steps, place)
+    return trainer.train_argv(context.choosing_job(), trial)
+
+
+def _bound_problems(settings: SessionSettings) -> list[Problem]:
+    bounded_knobs(settings.load_preset(), settings)
+    return []
+
+
+def _split_problems(settings: SessionSettings) -> list[Problem]:
+    made, found = preview_split(settings), []
+    if not made.train:
+        found.append(Problem("error", "no picture is left to train on", "Add pictures, or hold out fewer."))
+    if not made.prompts:
+        found.append(Problem("error", "there is nothing to draw", "Give pictures captions, or add a prompts.txt."))
+    if not made.validation:
+        found.append(Problem("warning", "no picture is held out", "The score rests on the samples alone."))
+    if settings.confirmation.pairs and len(made.verdict_prompts) < 5:
+        found.append(Problem("warning", "fewer than 5 verdict prompts", "Add a verdict_prompts.txt to prove anything."))
+    return found
+
+
+def _checked(check: Callable[[], Iterable[Problem]]) -> list[Problem]:
+    """A check's problems; an error it raises is one more problem."""
+    try:
+        return list(check())
+    except BracketError as error:
+        path = Path(error.path) if error.path else None
+        return [Problem("error", error.message, error.remedy, path)]

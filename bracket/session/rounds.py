@@ -1,0 +1,164 @@
+"""Runs the trials of one round: keeps every worker busy, judges while others train, tells the ledger.
+
+A trial waits for its score until the round's first baseline has ended, because the loss part is relative to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from bracket.domain import Outcome, Round, Trial, TrialResult
+from bracket.judges import Judge
+from bracket.runner.executor import Executor, Handle
+from bracket.session.control import stop_asked
+from bracket.session.evaluate import Ended, ended, is_finished, judged
+from bracket.session.job import Context
+from bracket.session.score import combine
+from bracket.session.store import Store
+from bracket.session.timing import Measure
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+SILENT_SECONDS = 600.0
+"""A trial without a new log line, step or picture for this long is taken for hung."""
+
+NextTrial = Callable[[], Trial | None]
+"""Gives the next trial to start, or None when there is nothing (more) to start now."""
+
+
+class Stopped(Exception):
+    """A person asked the session to stop; open trials stay open and continue on resume."""
+
+
+@dataclass
+class Running:
+    """A trial that trains now."""
+
+    trial: Trial
+    handle: Handle
+    started: float
+
+
+@dataclass
+class RoundRunner:
+    """Runs one round after the other on the same workers.
+
+    Args:
+        report: called after everything that changed, for progress.
+    """
+
+    context: Context
+    store: Store
+    executor: Executor
+    judge: Judge
+    workers: int
+    report: Callable[[], None]
+    measures: list[Measure] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
+
+    def run(self, round_: Round, next_trial: NextTrial) -> list[TrialResult]:
+        """Run trials until there are none left; returns the round's results from the ledger.
+
+        Raises:
+            Stopped: the session was asked to stop; every process of it has ended then.
+        """
+        judging: dict[Future[TrialResult], Ended] = {}
+        waiting: list[TrialResult] = []
+        with ThreadPoolExecutor(1, thread_name_prefix="judge") as pool:
+            try:
+                while True:
+                    self._heed_stop()
+                    self._start_more(next_trial)
+                    for done in self._ended():
+                        judging[pool.submit(judged, done.result, self.judge)] = done
+                    for future in [f for f in judging if f.done()]:
+                        self.measures.append(judging.pop(future).measure)
+                        waiting.append(future.result())
+                    if waiting and self._tell(round_, waiting):
+                        self.report()
+                        continue
+                    if not self.running and not judging and not waiting:
+                        return self.store.results(round_)
+                    self.report()
+                    time.sleep(POLL_SECONDS)
+            except BaseException:
+                # Whatever ends the round (a stop, an error, Ctrl-C), no trainer may outlive it.
+                self._stop_all()
+                raise
+
+    def adopt(self, round_: Round) -> list[Trial]:
+        """Trials that a kill left open: those that had ended well are judged and told, the others are given back."""
+        unfinished: list[Trial] = []
+        ended_well: list[TrialResult] = []
+        for trial in self.store.open_trials(round_):
+            if is_finished(self.context, trial):
+                ended_well.append(judged(ended(self.context, trial, seconds=0.0).result, self.judge))
+            else:
+                unfinished.append(trial)
+        if ended_well and not self._tell(round_, ended_well):
+            # The round's baseline is itself still open. They run again behind it, which for a finished trial is a no-op.
+            unfinished += [r.trial for r in ended_well]
+        return sorted(unfinished, key=lambda t: t.id)
+
+    def _start_more(self, next_trial: NextTrial) -> None:
+        while len(self.running) < self.workers:
+            trial = next_trial()
+            if trial is None:
+                return
+            self._start(trial)
+
+    def _start(self, trial: Trial) -> None:
+        job = self.context.verdict_job() if trial.round is Round.CONFIRMATION else self.context.choosing_job()
+        launch = self.context.trainer.launch(job, [trial])
+        log.info("%s starts: %s, seed %d, %d steps", trial.id, dict(trial.config), trial.seed, trial.steps)
+        self.running.append(Running(trial, self.executor.submit(launch, self.context.device), time.monotonic()))
+
+    def _ended(self) -> list[Ended]:
+        found = []
+        for item in list(self.running):
+            silent = 0.0
+            if item.handle.poll() is None:
+                silent = item.handle.silent_seconds()
+                if silent < SILENT_SECONDS:
+                    continue
+                item.handle.stop()
+                while item.handle.poll() is None:
+                    time.sleep(POLL_SECONDS)
+            self.running.remove(item)
+            seconds = time.monotonic() - item.started
+            done = ended(self.context, item.trial, seconds=seconds, silent=silent)
+            log.info("%s ended: %s%s", item.trial.id, done.result.outcome, f" ({done.result.cause})" if done.result.cause else "")
+            found.append(done)
+        return found
+
+    def _tell(self, round_: Round, waiting: list[TrialResult]) -> bool:
+        """Score and tell what can be scored; whether anything was told."""
+        known = [*self.store.results(round_), *waiting]
+        reference = next((r for r in known if r.trial.origin == "baseline"), None)
+        if reference is None:
+            return False
+        usable = reference.validation_loss if reference.outcome is Outcome.OK else None
+        for result in waiting:
+            score = None
+            if result.outcome is Outcome.OK:
+                score = combine(self.context.settings.score, result.judgements, result.validation_loss, usable)
+            self.store.finish(replace(result, score=score))
+            log.info("%s scored: %s", result.trial.id, f"{score.total:.3f}" if score else result.outcome)
+        waiting.clear()
+        return True
+
+    def _heed_stop(self) -> None:
+        if stop_asked(self.context.folder):
+            raise Stopped
+
+    def _stop_all(self) -> None:
+        for item in self.running:
+            item.handle.stop()
+        while any(item.handle.poll() is None for item in self.running):
+            time.sleep(POLL_SECONDS)
+        self.running.clear()

@@ -1,0 +1,230 @@
+"""Runs a session from wherever it stands to its report: the process behind `python -m bracket run`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bracket.domain import Round
+from bracket.errors import BracketError, SettingsError, TrainerError
+from bracket.files import read_json, write_json, write_text
+from bracket.judges import make_judge
+from bracket.report import write_report
+from bracket.report.summary import Summary
+from bracket.runner.devices import devices
+from bracket.runner.devices import workers as default_workers
+from bracket.runner.executor import LocalExecutor
+from bracket.runner.tail import last_lines
+from bracket.session import confirm, plan, stages
+from bracket.session.control import Lock, Progress, clear_stop, write_progress
+from bracket.session.job import Context, make_context
+from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
+from bracket.session.settings import SessionSettings, load
+from bracket.session.store import Store
+from bracket.session.summarise import summarise
+from bracket.session.timing import Speed, estimate, remember, remembered
+from bracket.session.view import VERDICT_FILE
+from bracket.stats import sentence
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 0.5
+"""Progress is written at most this often."""
+
+Listener = Callable[[Progress], None]
+
+
+@dataclass
+class Reporter:
+    """Counts what is done, estimates what is left, and says so on disk (and to a listener, for a progress bar)."""
+
+    context: Context
+    store: Store
+    workers: int
+    listener: Listener
+    guess: Speed
+    runner: RoundRunner | None = None
+    phase: str = "checks"
+    message: str = ""
+    last: float = field(default=0.0)
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.last >= REPORT_SECONDS:
+            self.say()
+
+    def say(self, state: str = "running", phase: str = "", message: str = "") -> None:
+        """Write the progress now."""
+        self.phase = phase or self.phase
+        self.message = message or self.message
+        self.last = time.monotonic()
+        done, planned, eta = self._counts()
+        progress = Progress(state, self.phase, done, planned, eta if state == "running" else None, self.message)
+        write_progress(self.context.folder, progress)
+        self.listener(progress)
+
+    def _counts(self) -> tuple[int, int, float | None]:
+        measures = self.runner.measures if self.runner else []
+        speed = estimate(measures, self.guess)
+        planned = plan.planned_rounds(self.context.settings, speed, self.workers)
+        done = {r.value: len(self.store.results(r)) for r in Round}
+        left = sum(
+            max(0, p.trials - done[p.name]) / self.workers * speed.trial(p.steps) for p in planned
+        )
+        running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
+        eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
+        return sum(done.values()), sum(p.trials for p in planned), eta
+
+
+def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
+    """Run (or continue) the session in `folder`; returns its summary, or None when it was stopped.
+
+    Raises:
+        BracketError: what is wrong and what to do; the session's state says the same, and nothing done is lost.
+    """
+    settings = load(folder)
+    with Lock(folder), logged_to(folder / "session.log"):
+        clear_stop(folder)
+        try:
+            return _run(folder, settings, listener)
+        except Stopped:
+            _final(folder, "stopped", "Stopped. Resume to go on where it was.", listener)
+            return None
+        except KeyboardInterrupt:
+            _final(folder, "stopped", "Interrupted. Resume to go on where it was.", listener)
+            raise
+        except BracketError as error:
+            log.error("%s", error)
+            _final(folder, "failed", str(error), listener)
+            raise
+        except Exception as error:  # noqa: BLE001 - the process's edge: whatever it was, the session's state says so
+            log.exception("unexpected error")
+            _final(folder, "failed", f"unexpected error: {error!r}. session.log has the details.", listener)
+            raise
+        finally:
+            clear_stop(folder)
+
+
+def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary:
+    found = devices()
+    device = settings.device or found[0].id
+    workers = settings.workers or default_workers(found)
+    _preflight(folder, settings, workers, device)
+    context = make_context(folder, settings, device)
+    guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
+    store, executor = Store(folder), LocalExecutor(workers)
+    reporter = Reporter(context, store, workers, listener, guess)
+    judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
+    runner = RoundRunner(context, store, executor, judge, workers, reporter)
+    reporter.runner = runner
+    clock = _Clock(folder)
+    try:
+        _stages(runner, reporter, clock)
+        reporter.say(phase="report", message="Writing the report")
+        summary = summarise(context, store, judge=f"{judge.name} {judge.fingerprint}", seconds=clock.read())
+        write_report(summary, folder / "report")
+        write_text(folder / "report" / VERDICT_FILE, sentence(summary.verdict, summary.winner.label if summary.winner else ""))
+        reporter.say("done", "done", "Done")
+        return summary
+    finally:
+        remember(context.preset.name, device, runner.measures)
+        executor.close()
+        judge.close()
+        store.close()
+
+
+def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
+    context = runner.context
+    with clock.phase("prepare"):
+        reporter.say(phase="prepare", message="Caching latents and text embeddings")
+        _prepare(runner)
+        reporter.say(message="Drawing the base without a LoRA")
+        confirm.draw(runner, {context.folder / "before": None}, context.choosing_job().prompts)
+    with clock.phase("search"):
+        reporter.say(phase="search", message="Searching")
+        stages.search(runner)
+    with clock.phase("finals"):
+        reporter.say(phase="finals", message="Training the finalists and the baseline for longer")
+        stages.finals(runner)
+    found = stages.duellists(runner.store.results(Round.FINALS))
+    if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
+        return
+    winner, baseline = found
+    with clock.phase("confirmation"):
+        reporter.say(phase="confirmation", message="The duel: fresh prompts, fresh seeds")
+        two = stages.common_seed(winner, baseline)
+        if two:
+            confirm.draw_duel(runner, *two)
+        if context.settings.confirmation.pairs:
+            stages.fresh_pairs(runner, winner.config)
+
+
+def _preflight(folder: Path, settings: SessionSettings, workers: int, device: str) -> None:
+    made = plan.make(settings, workers=workers, device=device)
+    problems = [*made.problems, *plan.disk_problems(folder, made)]
+    for problem in problems:
+        log.log(logging.ERROR if problem.level == "error" else logging.WARNING, "%s", problem)
+    errors = [p for p in problems if p.level == "error"]
+    if errors:
+        more = f" ({len(errors) - 1} more in session.log)" if len(errors) > 1 else ""
+        raise SettingsError(errors[0].message + more, path=errors[0].path, remedy=errors[0].remedy)
+
+
+def _prepare(runner: RoundRunner) -> None:
+    context = runner.context
+    for launch in context.trainer.prepare(context.choosing_job()):
+        handle = runner.executor.submit(launch, context.device)
+        while (ended := handle.poll()) is None:
+            runner.report()
+            time.sleep(POLL_SECONDS)
+        if ended.code != 0:
+            raise TrainerError(
+                f"preparing the dataset failed: {last_lines(launch.log, 3).strip()}", path=launch.log,
+                remedy="Mend what it names and resume.",
+            )
+
+
+class _Clock:
+    """Wall time by phase, added up over resumes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "seconds.json"
+
+    def read(self) -> dict[str, float]:
+        return dict(read_json(self._path)) if self._path.exists() else {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self.read()
+            write_json(self._path, {**seconds, name: seconds.get(name, 0.0) + time.monotonic() - began})
+
+
+def _final(folder: Path, state: str, message: str, listener: Listener) -> None:
+    from bracket.session.control import read_progress
+
+    last = read_progress(folder) or Progress(state, "checks")
+    progress = replace(last, state=state, message=message, eta=None)
+    write_progress(folder, progress)
+    listener(progress)
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Everything bracket logs goes to the session's log while the body runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger = logging.getLogger("bracket")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,134 @@
+"""Gathers a session's folder into the one `Summary` its report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
+from bracket.files import read_json_lines
+from bracket.judges import judgement_from_json
+from bracket.report.summary import Duel, Pair, Ranked, Summary
+from bracket.session.confirm import claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
+from bracket.session.evaluate import JUDGEMENTS
+from bracket.session.job import Context
+from bracket.session.stages import common_seed, duellists, rank
+from bracket.session.store import Store
+from bracket.stats import Verdict, decide
+from bracket.trainers.base import newest, read_samples
+
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "optuna", "gradio")
+
+
+def summarise(
+    context: Context, store: Store, *, judge: str, seconds: Mapping[str, float], warnings: Sequence[str] = ()
+) -> Summary:
+    """Everything the report says, from the ledger and the folder; works at any stage of a session."""
+    rounds = {r: rank([_with_files(context, x) for x in store.results(r)]) for r in Round}
+    pair = duellists(store.results(Round.FINALS))
+    winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
+    duel = _duel(context)
+    pairs = pairs_of(store.results(Round.CONFIRMATION))
+    s = context.settings
+    return Summary(
+        name=context.folder.name,
+        folder=context.folder,
+        fingerprint=s.fingerprint,
+        preset_name=context.preset.name,
+        preset_title=context.preset.title,
+        settings=s.question(),
+        knobs=context.knobs,
+        baseline_config=context.baseline,
+        rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
+        verdict=_verdict(context, winner, baseline, duel, pairs),
+        prompts=context.dataset.prompts,
+        verdict_prompts=context.dataset.verdict_prompts,
+        winner=winner,
+        baseline=baseline,
+        duel=duel,
+        pairs=pairs,
+        before=tuple(newest(read_samples(context.folder / "before"))),
+        judge=judge,
+        command=full_training(context, winner) if winner else (),
+        seconds=dict(seconds),
+        dataset=_dataset(context),
+        warnings=tuple(warnings),
+        versions=_versions(),
+    )
+
+
+def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
+    """The command that trains the winner in full; writes the config it names into `winner/`."""
+    folder = context.folder / "winner"
+    seed = winner.results[0].trial.seed
+    trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, context.preset.final_steps, folder)
+    job = context.choosing_job()
+    context.trainer.launch(job, [trial])
+    return context.trainer.train_argv(job, trial)
+
+
+def _verdict(
+    context: Context, winner: Ranked | None, baseline: Ranked | None, duel: Duel | None, pairs: Sequence[Pair]
+) -> Verdict:
+    alpha = context.settings.confirmation.alpha
+    if winner is None or baseline is None:
+        return decide("none", "baseline", alpha=alpha)
+    if winner is baseline or winner.origin == "baseline":
+        return decide("baseline", "baseline", alpha=alpha)
+    prompts = context.verdict_prompts()
+    return decide(
+        winner.label,
+        "baseline",
+        checkpoint=claim_of_checkpoints(duel, prompts, alpha) if duel else None,
+        config=claim_of_configs(pairs, alpha),
+        training_seeds=context.settings.finals.seeds,
+        alpha=alpha,
+    )
+
+
+def _found_again(ranking: Sequence[Ranked], pair: tuple[Ranked, Ranked]) -> tuple[Ranked, Ranked]:
+    """The duellists as they stand in the ranking with files attached."""
+    by_config = {repr(sorted(r.config.items())): r for r in ranking}
+    winner, baseline = (by_config[repr(sorted(p.config.items()))] for p in pair)
+    return winner, baseline
+
+
+def _duel(context: Context) -> Duel | None:
+    """The duel, if both arms drew and were judged on all verdict prompts."""
+    arms = [_judgements(context.folder / "confirm" / name) for name in ("winner", "baseline")]
+    wanted = len(context.verdict_prompts())
+    return Duel(*arms) if wanted and all(len(a) == wanted for a in arms) else None
+
+
+def _judgements(folder: Path) -> tuple[Judgement, ...]:
+    return tuple(judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS))
+
+
+def _with_files(context: Context, result: TrialResult) -> TrialResult:
+    """A result of the ledger with its pictures and judgements, which stay on disk."""
+    samples = tuple(newest(context.trainer.find_samples(result.trial)))
+    judgements = tuple(trial_judgements(result)) if result.outcome is Outcome.OK else ()
+    return replace(result, samples=samples, judgements=judgements)
+
+
+def _dataset(context: Context) -> dict[str, object]:
+    d = context.dataset
+    return {
+        "folder": str(d.folder),
+        "training pictures": len(d.train),
+        "held-out pictures": len(d.validation),
+        "trigger word": d.trigger_word,
+        "class word": d.class_word,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
