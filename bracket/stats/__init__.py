@@ -9,6 +9,7 @@ from __future__ import annotations
 from bracket.stats.claims import (
     CheckpointClaim,
     ConfigClaim,
+    PairedClaim,
     checkpoint_claim,
     config_claim,
     improvement_probability,
@@ -30,6 +31,7 @@ __all__ = [
     "Knee",
     "KnobImportance",
     "Mean",
+    "PairedClaim",
     "SignFlip",
     "Verdict",
     "Welch",

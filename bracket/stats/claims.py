@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,81 +23,72 @@ POWER = 0.8
 """The power at which a detectable difference is stated."""
 
 
-@dataclass(frozen=True)
-class CheckpointClaim(Record):
-    """The winner's file against the baseline's on fresh prompts. Differences are winner minus baseline.
+@dataclass(frozen=True, kw_only=True)
+class PairedClaim(Record):
+    """What both kinds of claim state of their paired differences, winner minus baseline, in the judge's score (0..1).
+
+    Attributes:
+        alpha: as asked.
+        mean_difference, sd: over units (prompts, or pairs of training runs); sd is None for one unit.
+        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`.
+        p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over units, see `SignFlip`.
+        detectable, power: the smallest true mean difference that the test would have found with this power; None when
+            so few units can't find any.
+        can_support: whether so few units can reach alpha at all.
+    """
+
+    alpha: float
+    mean_difference: float
+    sd: float | None
+    difference_low: float | None
+    difference_high: float | None
+    interval_level: float
+    interval_method: str
+    p_greater: float
+    p_less: float
+    p_two_sided: float
+    exact: bool
+    flips: int
+    detectable: float | None
+    power: float
+    can_support: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointClaim(PairedClaim):
+    """The winner's file against the baseline's on fresh prompts; tested two-sided over prompts.
 
     Attributes:
         prompts, sample_seeds, pairs: pairs = prompts × sample_seeds; the unit is the prompt.
-        alpha, seed: as asked; `seed` draws the flips when `exact` is False.
-        mean_difference, sd: over prompts, in the judge's score (0..1); sd is None for one prompt.
-        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`.
+        prompts_needed: how many prompts more a claim needs at least.
+        seed: of the drawn flips when `exact` is False.
         win_rate, win_rate_low, win_rate_high: share of pairs the winner takes, ties half, with a 1 - alpha interval.
         effective_pairs: independent pairs that the prompts' spread makes them worth, see `win_rate_interval`.
         improvement_probability: see `improvement_probability`.
-        p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over prompts.
-        detectable, power: the smallest true mean difference that the two-sided test would have found with this power.
-        can_support, prompts_needed: whether so few prompts can reach alpha two-sided, and how many more can.
     """
 
     prompts: int
     sample_seeds: int
     pairs: int
-    alpha: float
+    prompts_needed: int
     seed: int
-    mean_difference: float
-    sd: float | None
-    difference_low: float | None
-    difference_high: float | None
-    interval_level: float
-    interval_method: str
     win_rate: float
     win_rate_low: float
     win_rate_high: float
     effective_pairs: float
     improvement_probability: float
-    p_greater: float
-    p_less: float
-    p_two_sided: float
-    exact: bool
-    flips: int
-    detectable: float | None
-    power: float
-    can_support: bool
-    prompts_needed: int
 
 
-@dataclass(frozen=True)
-class ConfigClaim(Record):
-    """The winner's settings against the baseline's over fresh paired training seeds, winner minus baseline.
+@dataclass(frozen=True, kw_only=True)
+class ConfigClaim(PairedClaim):
+    """The winner's settings against the baseline's over fresh paired training seeds; tested one-sided over pairs.
 
     Attributes:
-        pairs: paired training runs; the unit.
-        alpha: as asked.
-        mean_difference, sd: over pairs, in the judge's score (0..1); sd is None for one pair.
-        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`.
-        p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over pairs.
-        detectable, power: the smallest true mean difference that the one-sided test would have found with this power.
-        can_support, pairs_needed: whether so few pairs can reach alpha one-sided (p is never below 1/2^pairs), and
-            how many pairs more can.
+        pairs: paired training runs; the unit. p is never below 1/2^pairs.
+        pairs_needed: how many pairs more a claim needs at least.
     """
 
     pairs: int
-    alpha: float
-    mean_difference: float
-    sd: float | None
-    difference_low: float | None
-    difference_high: float | None
-    interval_level: float
-    interval_method: str
-    p_greater: float
-    p_less: float
-    p_two_sided: float
-    exact: bool
-    flips: int
-    detectable: float | None
-    power: float
-    can_support: bool
     pairs_needed: int
 
 
@@ -120,37 +112,20 @@ def checkpoint_claim(
     ours, theirs = _paired(winner, baseline)
     prompts, sample_seeds = ours.shape
     differences = (ours - theirs).mean(axis=1)
-    test = sign_flip(differences, alpha=alpha, seed=seed, draws=draws)
     won = (np.sign(ours - theirs) + 1) / 2
     low, high, effective = win_rate_interval(won, alpha=alpha)
-    sd = _spread(differences)
-    least = smallest_n(alpha, two_sided=True)
     return CheckpointClaim(
+        **_tested(differences, alpha, two_sided=True, seed=seed, draws=draws),
         prompts=prompts,
         sample_seeds=sample_seeds,
         pairs=prompts * sample_seeds,
-        alpha=alpha,
+        prompts_needed=max(0, smallest_n(alpha, two_sided=True) - prompts),
         seed=seed,
-        mean_difference=float(differences.mean()),
-        sd=sd,
-        difference_low=test.low,
-        difference_high=test.high,
-        interval_level=test.level,
-        interval_method=test.method,
         win_rate=float(won.mean()),
         win_rate_low=low,
         win_rate_high=high,
         effective_pairs=effective,
         improvement_probability=improvement_probability(ours, theirs),
-        p_greater=test.p_greater,
-        p_less=test.p_less,
-        p_two_sided=test.p_two_sided,
-        exact=test.exact,
-        flips=test.flips,
-        detectable=_detectable(sd, prompts, alpha, two_sided=True),
-        power=POWER,
-        can_support=prompts >= least,
-        prompts_needed=max(0, least - prompts),
     )
 
 
@@ -168,27 +143,10 @@ def config_claim(differences: ArrayLike, *, alpha: float = 0.05) -> ConfigClaim:
         ValueError: wrong shape, no pairs, values that are not finite, or alpha out of range.
     """
     d = as_floats(differences, ndim=1)
-    test = sign_flip(d, alpha=alpha)
-    sd = _spread(d)
-    least = smallest_n(alpha, two_sided=False)
     return ConfigClaim(
+        **_tested(d, alpha, two_sided=False),
         pairs=d.size,
-        alpha=alpha,
-        mean_difference=float(d.mean()),
-        sd=sd,
-        difference_low=test.low,
-        difference_high=test.high,
-        interval_level=test.level,
-        interval_method=test.method,
-        p_greater=test.p_greater,
-        p_less=test.p_less,
-        p_two_sided=test.p_two_sided,
-        exact=test.exact,
-        flips=test.flips,
-        detectable=_detectable(sd, d.size, alpha, two_sided=False),
-        power=POWER,
-        can_support=d.size >= least,
-        pairs_needed=max(0, least - d.size),
+        pairs_needed=max(0, smallest_n(alpha, two_sided=False) - d.size),
     )
 
 
@@ -245,9 +203,27 @@ def _paired(winner: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
     return ours, theirs
 
 
-def _spread(d: Floats) -> float | None:
-    return float(d.std(ddof=1)) if d.size > 1 else None
-
-
-def _detectable(sd: float | None, n: int, alpha: float, *, two_sided: bool) -> float | None:
-    return None if sd is None else detectable_difference(sd, n, alpha=alpha, power=POWER, two_sided=two_sided)
+def _tested(d: Floats, alpha: float, *, two_sided: bool, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
+    """The fields of `PairedClaim` for differences of shape (units,)."""
+    test = sign_flip(d, alpha=alpha, seed=seed, draws=draws)
+    sd = float(d.std(ddof=1)) if d.size > 1 else None
+    detectable = None
+    if sd is not None:
+        detectable = detectable_difference(sd, d.size, alpha=alpha, power=POWER, two_sided=two_sided)
+    return {
+        "alpha": alpha,
+        "mean_difference": float(d.mean()),
+        "sd": sd,
+        "difference_low": test.low,
+        "difference_high": test.high,
+        "interval_level": test.level,
+        "interval_method": test.method,
+        "p_greater": test.p_greater,
+        "p_less": test.p_less,
+        "p_two_sided": test.p_two_sided,
+        "exact": test.exact,
+        "flips": test.flips,
+        "detectable": detectable,
+        "power": POWER,
+        "can_support": d.size >= smallest_n(alpha, two_sided=two_sided),
+    }

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Record:
-    """A frozen dataclass of plain floats, ints, bools, strings and None."""
+    """A frozen dataclass of plain floats, ints, bools, strings and None, or tuples of them."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field by name, ready for JSON."""
-        return asdict(self)
+        """Every field by name as JSON would give it back, so tuples as lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -25,4 +25,4 @@ class Record:
         names = {field.name for field in fields(cls)}
         if odd := names ^ set(data):
             raise ValueError(f"{cls.__name__} has missing or unknown fields: {', '.join(sorted(odd))}")
-        return cls(**data)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -46,10 +46,6 @@ class Verdict(Record):
     single_seed: bool
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Every field by name, claims as dicts and notes as a list, ready for JSON."""
-        return {**super().as_dict(), "notes": list(self.notes)}
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `as_dict`.
@@ -57,17 +53,9 @@ class Verdict(Record):
         Raises:
             ValueError: a field is missing or unknown, here or in a claim.
         """
-        if odd := {field.name for field in fields(cls)} ^ set(data):
-            raise ValueError(f"{cls.__name__} has missing or unknown fields: {', '.join(sorted(odd))}")
-        checkpoint, config = data["checkpoint"], data["config"]
-        return cls(
-            **{
-                **data,
-                "checkpoint": None if checkpoint is None else CheckpointClaim.from_dict(checkpoint),
-                "config": None if config is None else ConfigClaim.from_dict(config),
-                "notes": tuple(data["notes"]),
-            }
-        )
+        kinds = {"checkpoint": CheckpointClaim, "config": ConfigClaim}
+        claims = {name: kind.from_dict(data[name]) for name, kind in kinds.items() if data.get(name)}
+        return super().from_dict({**data, **claims})
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from bracket.stats.claims import CheckpointClaim, ConfigClaim
+from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.signflip import smallest_n
 from bracket.stats.verdict import Verdict, plural
 
@@ -128,7 +128,7 @@ def _undecided(claim: ConfigClaim) -> str:
     )
 
 
-def _could_have_found(claim: CheckpointClaim | ConfigClaim, units: str) -> str:
+def _could_have_found(claim: PairedClaim, units: str) -> str:
     if not claim.sd or claim.detectable is None:
         return f"every pair differs by {_signed(claim.mean_difference)}."
     share, size = _percent(claim.power), _size(claim.detectable)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bracket.stats import failure_knee, lr_curve
+from bracket.stats import Curve, failure_knee, lr_curve
 
 
 def _truth(x: np.ndarray) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_the_curve_finds_the_valley() -> None:
     assert 0.5e-4 < curve.best_x < 2e-4
     assert curve.best_low <= curve.best_x <= curve.best_high
     assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
-    assert json.loads(json.dumps(curve.as_dict()))["mean"] == list(curve.mean)
+    assert Curve.from_dict(json.loads(json.dumps(curve.as_dict()))) == curve
 
 
 @pytest.mark.slow
