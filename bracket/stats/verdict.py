@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from bracket.stats.claims import CheckpointClaim, ConfigClaim
+from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
 
 Kind = Literal["config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads"]
@@ -53,7 +53,7 @@ class Verdict(Record):
         Raises:
             ValueError: a field is missing or unknown, here or in a claim.
         """
-        kinds = {"checkpoint": CheckpointClaim, "config": ConfigClaim}
+        kinds: dict[str, type[PairedClaim]] = {"checkpoint": CheckpointClaim, "config": ConfigClaim}
         claims = {name: kind.from_dict(data[name]) for name, kind in kinds.items() if data.get(name)}
         return super().from_dict({**data, **claims})
 
