@@ -27,10 +27,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-LEASH_LOST = 2.0
+LEASH_LOST = 2.5
 """Seconds between SIGINT and SIGTERM when bracket is gone."""
-TERMINATE = 5.0
-"""Seconds between SIGTERM and SIGKILL, at most."""
+TERMINATE = 0.25
+"""Time between SIGTERM and SIGKILL, as a part of that between SIGINT and SIGTERM."""
 LEFTOVERS = 1.0
 """Seconds that what a finished command left behind has after SIGTERM."""
 GIVE_UP = 10.0
@@ -126,7 +126,7 @@ class Guard:
             self.code = int(number)
             write_exit(self.exit_files, self.code)
         elif kind == "stop" and not self.sent:
-            self._climb([(INTERRUPT, number), (TERM, min(number, TERMINATE)), (KILL, TICK)])
+            self._climb([(INTERRUPT, number), (TERM, number * TERMINATE), (KILL, TICK)])
         elif kind == "stop" and self.deadline is not None:  # a second stop can only make the first one faster
             self.deadline = min(self.deadline, time.monotonic() + number)
             self.ladder = [(name, min(wait, number)) for name, wait in self.ladder]

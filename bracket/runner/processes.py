@@ -210,10 +210,19 @@ def sweep(mark: str) -> int:
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
                 process.kill()
                 left.append(process)
+    end = time.monotonic() + guard.GIVE_UP
+    while any(map(_lives, left)) and time.monotonic() < end:
+        time.sleep(0.01)
     if left:
-        psutil.wait_procs(left, timeout=guard.GIVE_UP)
         _log.warning("killed %d processes that an earlier run of %s had left", len(left), mark)
     return len(left)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def write_command_sh(path: Path, launch: Launch) -> Path:
