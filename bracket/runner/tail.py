@@ -60,14 +60,12 @@ class LogTail:
         self._offset += gap + len(block)
         if not gap:
             return self._take(self._decoder.decode(block))
-        self.skipped += gap
-        self._decoder.reset()
+        # The first line is cut somewhere in its middle; a block without line breaks is shown as it is.
+        cut = block.find(b"\n") + 1
+        self.skipped += gap + cut
         self._pending = ""
-        # The first line is cut somewhere in its middle.
-        head, _, rest = block.partition(b"\n")
-        self.skipped += len(head) if rest else 0
-        text = self._take(self._decoder.decode(rest or head))
-        return f"[{gap + (len(head) if rest else 0):,} bytes skipped]\n{text}"
+        self._decoder.reset()
+        return f"[{gap + cut:,} bytes skipped]\n" + self._take(self._decoder.decode(block[cut:]))
 
     def _restart(self, file_id: int) -> None:
         self._offset, self._file_id, self._pending = 0, file_id, ""
