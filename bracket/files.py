@@ -113,7 +113,8 @@ def append_line(path: Path, line: str) -> None:
                 if file.write(data) != len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
-                file.truncate(end)
+                with contextlib.suppress(OSError):  # the first error is the one to tell
+                    file.truncate(end)
                 raise
 
 
