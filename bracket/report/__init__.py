@@ -1,1 +1,16 @@
 """The report: Markdown, HTML, figures and the certificate, all from one `Summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bracket.report.summary import Summary
+
+
+def write_report(summary: Summary, folder: Path) -> Path:
+    """Writes report.md, report.html, figures/ and certificate.json into `folder`; see `bracket.report.write`."""
+    from bracket.report.write import write
+
+    return write(summary, folder)

@@ -1,0 +1,197 @@
+"""What a report says and in which order: the verdict first, how it was done last."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bracket.domain import Round
+from bracket.report import pictures, statistics, tables
+from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
+from bracket.report.figures import Kind, Plot, importance
+from bracket.report.summary import Summary
+from bracket.report.words import counted, duration, knob_name, percent
+from bracket.stats.wording import sentence, short_sentence
+
+_LOSS_WARNING = (
+    "Validation losses are of held-out pictures with fixed noise, so settings can be compared by them. A lower loss is not "
+    "yet a better picture."
+)
+_SCORE_WORDS = (
+    "Scores and their parts lie between 0 and 1, lower is better; the judge's axes count the other way, 1 is best. Rounds "
+    "differ in length, so each is ranked by itself."
+)
+_MANY = 30
+"""Rows of a table that is folded away."""
+
+
+def compose(summary: Summary, plots: Sequence[Plot]) -> Document:
+    """The whole report of a session. `plots` are those of `figures.plots`."""
+    sections = [
+        _settings(summary),
+        _pictures(summary),
+        _scores(summary),
+        Section("failures", "What failed", tables.failures(summary)),
+        _curves(plots),
+        _what_mattered(summary, plots),
+        _statistics(summary, plots),
+        Section("more", "What more runs would buy", tuple(statistics.more_runs(summary))),
+        _how(summary),
+    ]
+    return Document(
+        name=summary.name,
+        subtitle=_subtitle(summary),
+        headline=_headline(summary),
+        found=summary.verdict.kind in ("config", "checkpoint"),
+        meaning=statistics.meaning(summary),
+        facts=statistics.facts(summary.verdict) if summary.winner else (),
+        sections=tuple(section for section in sections if section.blocks),
+    )
+
+
+def _headline(summary: Summary) -> str:
+    if summary.winner is None:
+        return "No winner yet."
+    return short_sentence(summary.verdict, summary.winner.label).rstrip(".") + "."
+
+
+def _subtitle(summary: Summary) -> str:
+    configs = len(summary.rounds.get(Round.SEARCH, ()))
+    total = sum(summary.seconds.values())
+    parts = [summary.preset_title, f"{counted(configs, 'config')} compared" if configs else ""]
+    return " · ".join(part for part in [*parts, f"{duration(total)}" if total else ""] if part)
+
+
+def _settings(summary: Summary) -> Section:
+    if summary.winner is None:
+        return Section("settings", "Settings", ())
+    blocks: list[Block] = [tables.settings_table(summary)]
+    if summary.command:
+        blocks += [Paragraph("Train it in full:"), Code(shlex.join(summary.command))]
+    return Section("settings", "The winner's settings", tuple(blocks))
+
+
+def _pictures(summary: Summary) -> Section:
+    blocks: list[Block] = []
+    if hero := pictures.before_and_after(summary):
+        blocks += [
+            Paragraph("A column is one prompt and one starting noise. Figures are the judge's scores, 1 is best."),
+            hero,
+        ]
+    if duel := pictures.duel_pictures(summary):
+        text = "Fresh prompts that took no part in choosing, from the winner's clearest win to its clearest loss."
+        blocks += [Paragraph(text), duel]
+    return Section("pictures", "Before and after", tuple(blocks))
+
+
+def _scores(summary: Summary) -> Section:
+    weight = _weights(summary.settings)
+    blocks: list[Block] = [Paragraph(f"{_SCORE_WORDS} {f'A score is {weight}.' if weight else ''}".strip())]
+    for name, rows in summary.rounds.items():
+        if not rows:
+            continue
+        title = f"{tables.ROUND_NAMES[name]}: {_round_words(summary, name)}"
+        table = tables.ranking_table(summary, rows)
+        blocks += [Fold(title, (table,))] if len(rows) > _MANY else [Subheading(title), table]
+    return Section("scores", "Scores", tuple(blocks) if len(blocks) > 1 else ())
+
+
+def _curves(plots: Sequence[Plot]) -> Section:
+    figures = _of(plots, "loss")
+    return Section("loss", "Loss curves", (Paragraph(_LOSS_WARNING), *figures) if figures else ())
+
+
+def _what_mattered(summary: Summary, plots: Sequence[Plot]) -> Section:
+    blocks: list[Block] = _of(plots, "learning_rate")
+    found = importance(summary)
+    if found:
+        clear = [knob_name(one.knob) for one in found if one.clear]
+        unclear = [knob_name(one.knob) for one in found if not one.clear]
+        told = [f"{_listed(clear)} clearly moved the score." if clear else "No knob clearly moved the score."]
+        if unclear:
+            told.append(f"This search can't tell whether {_listed(unclear)} did: the effect is no larger than noise.")
+        blocks += [Paragraph(" ".join(told)), *_of(plots, "importance")]
+    elif summary.rounds.get(Round.SEARCH):
+        text = "Which knobs mattered can't be told: it takes six scored configs that differ in knobs and scores."
+        blocks.append(Paragraph(text))
+    return Section("mattered", "What mattered", tuple(blocks))
+
+
+def _statistics(summary: Summary, plots: Sequence[Plot]) -> Section:
+    if summary.winner is None:
+        return Section("statistics", "What the statistics say", ())
+    said = sentence(summary.verdict, summary.winner.label).replace("**", "")
+    blocks: list[Block] = [Paragraph(said), *_of(plots, "duel"), *statistics.claims(summary)]
+    return Section("statistics", "What the statistics say", (*blocks, *statistics.descriptive(summary)))
+
+
+def _how(summary: Summary) -> Section:
+    blocks: list[Block] = [Terms(tuple(_how_terms(summary)))]
+    if summary.warnings:
+        blocks += [Paragraph("What the run warned of:"), Bullets(summary.warnings)]
+    for title, prompts in (
+        (f"Prompts that chose ({len(summary.prompts)})", summary.prompts),
+        (f"Prompts kept for the verdict ({len(summary.verdict_prompts)})", summary.verdict_prompts),
+    ):
+        if prompts:
+            blocks.append(Fold(title, (Bullets(prompts),)))
+    text = "Every judgement and the hash of every judged picture are in certificate.json. To compute the verdict again:"
+    command = shlex.join(("python", "-m", "bracket", "verify", str(summary.folder)))
+    return Section("how", "How it was done", (*blocks, Paragraph(text), Code(command)))
+
+
+def _how_terms(summary: Summary) -> list[tuple[str, str]]:
+    terms = [("Preset", f"{summary.preset_title} ({summary.preset_name})")]
+    if data := _flat(summary.dataset):
+        terms.append(("Dataset", data))
+    kept = counted(len(summary.verdict_prompts), "fresh one")
+    terms.append(("Prompts", f"{len(summary.prompts)} for choosing, {kept} for the verdict"))
+    terms += [
+        (tables.ROUND_NAMES[name], _round_words(summary, name)) for name, rows in summary.rounds.items() if rows
+    ]
+    terms.append(("Judge", summary.judge or "none"))
+    if weight := _weights(summary.settings):
+        terms.append(("Score", weight))
+    if summary.seconds:
+        phases = [f"{name} {duration(seconds)}" for name, seconds in summary.seconds.items()]
+        terms.append(("Time", f"{duration(sum(summary.seconds.values()))}: {', '.join(phases)}"))
+    if summary.versions:
+        terms.append(("Versions", _flat(summary.versions)))
+    return [*terms, ("Fingerprint", summary.fingerprint)]
+
+
+def _round_words(summary: Summary, name: Round) -> str:
+    rows = summary.rounds[name]
+    trials = [result.trial for ranked in rows for result in ranked.results]
+    steps = sorted({trial.steps for trial in trials})
+    seeds = sorted({trial.seed for trial in trials})
+    named = ", ".join(map(str, seeds[:6])) + (", …" if len(seeds) > 6 else "")
+    length = " or ".join(map(str, steps))
+    return f"{counted(len(rows), 'config')}, {length} steps, training {'seed' if len(seeds) == 1 else 'seeds'} {named}"
+
+
+def _weights(settings: Mapping[str, Any]) -> str:
+    score = settings.get("score")
+    weight = score.get("sample_weight") if isinstance(score, Mapping) else None
+    if not isinstance(weight, int | float):
+        return ""
+    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss against the baseline's"
+
+
+def _flat(values: Mapping[str, Any]) -> str:
+    """Plain counts and names on one line; lists as their length."""
+    parts = []
+    for key, value in values.items():
+        shown = len(value) if isinstance(value, list | tuple | set) else value
+        if shown not in ("", None) and not isinstance(shown, Mapping):
+            parts.append(f"{str(key).replace('_', ' ')} {shown}")
+    return ", ".join(parts)
+
+
+def _of(plots: Sequence[Plot], kind: Kind) -> list[Block]:
+    return [plot.figure for plot in plots if plot.kind == kind]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,332 @@
+"""What the statistics say, in words: the two claims apart, the descriptive figures, and what more runs would buy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bracket.domain import Round, mean
+from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table, Terms
+from bracket.report.summary import Ranked, Summary
+from bracket.report.tables import judged, same, totals
+from bracket.report.words import NOTHING, counted, duration, fixed, p_value, percent, signed
+from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
+from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
+from bracket.stats.power import detectable_difference, pairs_needed
+from bracket.stats.signflip import smallest_n
+from bracket.stats.verdict import Verdict
+
+
+def facts(verdict: Verdict) -> tuple[Fact, ...]:
+    """The figures that a glance at the verdict should catch."""
+    found = []
+    if claim := verdict.checkpoint:
+        interval = f"{percent(1 - claim.alpha)} interval {_share_interval(claim)}"
+        found.append(Fact(percent(claim.win_rate), f"of {_units(claim)} won", interval))
+        found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", _interval(claim)))
+    if config := verdict.config:
+        found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", _interval(config)))
+    least = smallest_n(verdict.alpha, two_sided=False)
+    pairs = verdict.config.pairs if verdict.config else 0
+    done = f"{pairs} of {least}" if pairs < least else str(pairs)
+    return (*found, Fact(done, "paired trainings done", f"from {least} on they can speak of the settings"))
+
+
+def meaning(summary: Summary) -> tuple[Paragraph, ...]:
+    """What the verdict means, for somebody who has never seen bracket."""
+    if summary.winner is None:
+        return (Paragraph("The finals have not ended, so there is no winner to compare with the baseline yet."),)
+    verdict = summary.verdict
+    text = {
+        "config": _means_config,
+        "checkpoint": _means_checkpoint,
+        "baseline_wins": _means_baseline_wins,
+        "no_difference": _means_no_difference,
+        "not_tested": _means_not_tested,
+        "baseline_leads": _means_baseline_leads,
+    }[verdict.kind](summary)
+    notes = tuple(Paragraph(note, "warning") for note in verdict.notes)
+    return (Paragraph(text), *notes)
+
+
+def _means_config(summary: Summary) -> str:
+    claim, p = summary.verdict.config, summary.verdict.config_p
+    if claim is None or p is None:
+        return ""
+    return (
+        "This is about the settings, not about one lucky file: both were trained again from scratch with "
+        f"{counted(claim.pairs, 'training seed')} that had no part in choosing. If the settings were equally good, a "
+        f"lead like this would come up by chance in {_chance(p)} of such tests. Not shown: that no other settings are "
+        f"better still, or that it holds for prompts unlike these or for other eyes than the judge's ({summary.judge})."
+    )
+
+
+def _means_checkpoint(summary: Summary) -> str:
+    claim, p = summary.verdict.checkpoint, summary.verdict.checkpoint_p
+    if claim is None or p is None:
+        return ""
+    return (
+        "This is about one trained LoRA file against another, on prompts that had no part in choosing. If the two "
+        f"files were equally good, a difference this clear would come up by chance in {_chance(p)} of such duels. Not "
+        f"shown: that the settings win again when trained with another seed; {_settings_state(summary.verdict)}."
+    )
+
+
+def _means_baseline_wins(summary: Summary) -> str:
+    about = "settings" if summary.verdict.about == "config" else "LoRA file"
+    return (
+        f"The search put these settings first, but on fresh prompts and seeds the baseline's {about} did better: what "
+        "chose them was partly luck. Stay with the baseline, or search again with more training seeds."
+    )
+
+
+def _means_no_difference(summary: Summary) -> str:
+    sizes = []
+    for claim, units in (
+        (summary.verdict.checkpoint, "fresh prompts"),
+        (summary.verdict.config, "paired trainings"),
+    ):
+        if claim and claim.can_support and claim.detectable:
+            count = claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
+            sizes.append(f"{count} {units} would have found a true difference of {fixed(claim.detectable)}")
+    could = f": {' and '.join(sizes)} {percent(POWER)} of the time, on a scale from 0 to 1" if sizes else ""
+    return (
+        f"That is a finding, not a failure of the test{could}. A smaller difference may exist, and this can't show it. "
+        "Until more is known, either will do; the baseline is the simpler choice."
+    )
+
+
+def _means_not_tested(summary: Summary) -> str:
+    return (
+        "These settings came first in the search, but whatever chose them can't also prove them, and no test on fresh "
+        f"prompts and seeds was large enough to say anything; {_settings_state(summary.verdict)}."
+    )
+
+
+def _means_baseline_leads(summary: Summary) -> str:
+    tried = len(summary.rounds.get(Round.SEARCH, ()))
+    return (
+        f"{counted(tried, 'config')} were tried and none did better than the baseline when they were trained longer, "
+        "so there was nothing left to prove. It does not show that no better settings exist, only that this search found "
+        "none."
+    )
+
+
+def claims(summary: Summary) -> list[Block]:
+    """The two claims, each under its own heading."""
+    checkpoint, config = summary.verdict.checkpoint, summary.verdict.config
+    blocks: list[Block] = [Subheading("The LoRA file")]
+    if checkpoint:
+        blocks += [
+            Paragraph("Does the winner's file draw better pictures than the baseline's? The unit is the prompt."),
+            Terms(tuple(_checkpoint_terms(checkpoint, summary.verdict))),
+        ]
+    else:
+        blocks.append(Paragraph("No duel was drawn, so nothing can be said about the two files."))
+    blocks.append(Subheading("The settings"))
+    if config:
+        unit = "The unit is a pair of trainings with one fresh seed."
+        blocks += [
+            Paragraph(f"Do the winner's settings train better files? {unit}"),
+            Terms(tuple(_config_terms(config, summary.verdict))),
+            _pairs_table(summary),
+        ]
+    else:
+        blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
+    return blocks
+
+
+def descriptive(summary: Summary) -> list[Block]:
+    """Welch's comparisons within the finals."""
+    finals = [ranked for ranked in summary.rounds.get(Round.FINALS, ()) if judged(ranked)]
+    winner = next((r for r in finals if summary.winner and same(r.config, summary.winner.config)), None)
+    others = [
+        ("baseline", next((r for r in finals if same(r.config, summary.baseline_config) and r is not winner), None)),
+        ("runner-up", next((r for r in finals if r is not winner), None)),
+    ]
+    rows = tuple(_welch_row(name, winner, other) for name, other in others if winner and other)
+    if not rows:
+        return []
+    why = (
+        "They come from the finals' scores (lower is better, so a negative difference is in the winner's favour). The "
+        "best of several always looks better here than it is, so no verdict rests on them."
+    )
+    columns = ("Winner against", "Seeds", "Difference", "t", "df", "p", "95 % interval", "")
+    return [
+        Subheading("Descriptive figures"),
+        Paragraph(f"{DESCRIPTIVE} {why}"),
+        Table(columns, rows, frozenset(range(1, 7))),
+    ]
+
+
+def more_runs(summary: Summary) -> list[Block]:
+    """What it would cost and show to add prompts or pairs."""
+    verdict = summary.verdict
+    seconds = _pair_seconds(summary)
+    each = f" A pair takes about {duration(seconds)} here." if seconds else ""
+    least, done = smallest_n(verdict.alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
+    enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more of them find less"
+    items = [f"{enough if done >= least else _capitalised(_needed(least, done))}.{each}"]
+    if verdict.config and (observed := _pairs_for_observed(verdict.config)):
+        items.append(observed)
+    if verdict.single_seed:
+        items.append("More training seeds in the finals: a choice on one seed follows luck as much as settings.")
+    rows = [*_prompt_rows(verdict.checkpoint), *_pair_rows(verdict.config)]
+    blocks: list[Block] = [Bullets(tuple(items))]
+    if rows:
+        blocks += [
+            Paragraph(f"The smallest true difference in mean score (0 to 1) that is found {percent(POWER)} of the time:"),
+            Table(("With", "Finds a difference of"), tuple(rows), frozenset({1})),
+        ]
+    return blocks
+
+
+def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[str, str]]:
+    way = "exact" if claim.exact else f"{claim.flips:,} flips".replace(",", " ")
+    return [
+        ("Compared", f"{counted(claim.prompts, 'fresh prompt')} × {counted(claim.sample_seeds, 'sample seed')}"),
+        ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {_share_interval(claim)})"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
+        ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
+        ("Test", f"{_p(verdict.checkpoint_p)}, two-sided sign-flip over prompts ({way})"),
+        ("Could have found", f"{_could(claim.detectable)}"),
+    ]
+
+
+def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]:
+    test = f"{_p(verdict.config_p)}, one-sided sign-flip over pairs ({'exact' if claim.exact else 'drawn'})"
+    if not claim.can_support:
+        least = claim.pairs + claim.pairs_needed
+        test += f"; {counted(claim.pairs, 'pair')} can't reach p ≤ {fixed(claim.alpha, 2)}, {least} can"
+    return [
+        ("Compared", counted(claim.pairs, "pair") + " of fresh trainings"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
+        ("Test", test),
+        ("Could have found", _could(claim.detectable)),
+    ]
+
+
+def _pairs_table(summary: Summary) -> Table:
+    rows = tuple(
+        Row((str(pair.seed), fixed(pair.winner), fixed(pair.baseline), signed(pair.difference)))
+        for pair in summary.pairs
+    )
+    columns = ("Training seed", "Winner", "Baseline", "Difference")
+    return Table(columns, rows, frozenset(range(4)))
+
+
+def _welch_row(name: str, winner: Ranked, other: Ranked) -> Row:
+    found: Welch = welch(totals(winner), totals(other))
+    interval = NOTHING if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
+    cells = (
+        f"{name} ({other.label})",
+        f"{found.n_a} and {found.n_b}",
+        signed(found.difference),
+        fixed(found.t, 2),
+        fixed(found.df, 1),
+        NOTHING if found.p_two_sided is None else p_value(found.p_two_sided),
+        interval,
+        found.reason,
+    )
+    return Row(cells)
+
+
+def _settings_state(verdict: Verdict) -> str:
+    """What is known about the settings when the verdict is not about them."""
+    least = smallest_n(verdict.alpha, two_sided=False)
+    done = verdict.config.pairs if verdict.config else 0
+    if done >= least:
+        return f"{counted(done, 'pair')} of fresh trainings left that open"
+    return _needed(least, done)
+
+
+def _needed(least: int, done: int) -> str:
+    more = f"{counted(least - done, 'more pair', 'more pairs')}" if done else f"{least} pairs"
+    return f"{more} of fresh trainings would let it speak about the settings"
+
+
+def _pairs_for_observed(claim: ConfigClaim) -> str:
+    """How many pairs would likely confirm what was measured, where that is more than there are."""
+    if not claim.sd or claim.mean_difference <= 0:
+        return ""
+    try:
+        n = pairs_needed(claim.mean_difference, claim.sd, alpha=claim.alpha, power=POWER)
+    except ValueError:
+        return ""
+    if n <= claim.pairs:
+        return ""
+    size, often = fixed(claim.mean_difference), percent(POWER)
+    return f"If the true difference is the measured {size}, {n} pairs in all would find it {often} of the time."
+
+
+def _pair_seconds(summary: Summary) -> float | None:
+    """What one more pair costs, from the confirmation's trainings or else the finals'."""
+    for name in (Round.CONFIRMATION, Round.FINALS):
+        times = [r.train_seconds for ranked in summary.rounds.get(name, ()) for r in judged(ranked) if r.train_seconds]
+        if times:
+            return 2 * mean(times)
+    return None
+
+
+def _prompt_rows(claim: CheckpointClaim | None) -> list[Row]:
+    if claim is None or not claim.sd:
+        return []
+    sd, alpha = claim.sd, claim.alpha
+    return _detectable_rows(
+        claim.prompts, "fresh prompts", lambda n: detectable_difference(sd, n, alpha=alpha, power=POWER, two_sided=True)
+    )
+
+
+def _pair_rows(claim: ConfigClaim | None) -> list[Row]:
+    if claim is None or not claim.sd:
+        return []
+    sd, alpha = claim.sd, claim.alpha
+    return _detectable_rows(
+        max(claim.pairs, smallest_n(alpha, two_sided=False)),
+        "paired trainings",
+        lambda n: detectable_difference(sd, n, alpha=alpha, power=POWER),
+        now=claim.pairs,
+    )
+
+
+def _detectable_rows(n: int, units: str, size: Callable[[int], float | None], now: int | None = None) -> list[Row]:
+    have = n if now is None else now
+    return [
+        Row((f"{count} {units}" + (" (as now)" if count == have else ""), fixed(found)))
+        for count in (n, 2 * n, 4 * n)
+        if (found := size(count)) is not None
+    ]
+
+
+def _interval(claim: CheckpointClaim | ConfigClaim) -> str:
+    if claim.difference_low is None:
+        return "no interval from one value"
+    return f"{percent(claim.interval_level)} interval {signed(claim.difference_low)} to {signed(claim.difference_high)}"
+
+
+def _share_interval(claim: CheckpointClaim) -> str:
+    return f"{round(100 * claim.win_rate_low)} to {round(100 * claim.win_rate_high)} %"
+
+
+def _units(claim: CheckpointClaim) -> str:
+    if claim.sample_seeds == 1:
+        return counted(claim.prompts, "fresh prompt")
+    return counted(claim.pairs, "fresh picture pair")
+
+
+def _could(detectable: float | None) -> str:
+    if detectable is None:
+        return "nothing: too few to reach a verdict"
+    return f"a true difference of {fixed(detectable)}, {percent(POWER)} of the time"
+
+
+def _p(p: float | None) -> str:
+    return "not computed" if p is None else p_value(p)
+
+
+def _chance(p: float) -> str:
+    """A p-value as a share of tests."""
+    return "fewer than 0.1 %" if p < 0.001 else f"{p * 100:.1f} %"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,47 @@
+"""Writes a session's report, file by file, each whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bracket.files import storage_errors, write_text, written_whole
+from bracket.report import certificate, contents, figures, html, markdown
+from bracket.report.document import Document, PictureRow, Pictures
+from bracket.report.grid import picture_grid
+from bracket.report.summary import Summary
+
+_THUMB = 160
+
+
+def write(summary: Summary, folder: Path) -> Path:
+    """Writes report.md, report.html, figures/*.png and certificate.json. Returns the path of report.html.
+
+    report.html comes last, so that where it is the whole report is.
+
+    Raises:
+        StorageError: the disk is full or the folder can't be written; an older report stays as it was, file by file.
+    """
+    plots = figures.plots(summary)
+    document = contents.compose(summary, plots)
+    pictures = folder / "figures"
+    figures.save(plots, pictures)
+    _save_grids(document, pictures)
+    certificate.write(summary, folder)
+    write_text(folder / "report.md", markdown.render(document))
+    path = folder / "report.html"
+    with storage_errors(pictures):
+        page = html.render(document, pictures)
+    write_text(path, page)
+    return path
+
+
+def _save_grids(document: Document, folder: Path) -> None:
+    for block in document.blocks():
+        if isinstance(block, Pictures):
+            rows = [(_label(row), row.pictures) for row in block.rows]
+            with written_whole(folder / f"{block.name}.png") as part:
+                picture_grid(rows, block.columns, _THUMB).save(part, "PNG", optimize=True)
+
+
+def _label(row: PictureRow) -> str:
+    return f"{row.label}\n{row.detail}" if row.detail else row.label
