@@ -34,7 +34,6 @@ MOST_PIXELS = 89_478_485
 MOST_BYTES = 1 << 30
 SMALLEST_SIDE = 16
 """Pixels: one patch of the model."""
-_ORIENTATION = 0x0112
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a file that is not what it says (UnidentifiedImageError is an OSError)."""
 _Progress = Callable[[int, int], None]
@@ -160,21 +159,28 @@ def _read_header(path: Path, stamp: tuple[int, int]) -> _Header:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
-                width, height = height, width
-            remarks = _remarks(image)
+            if width * height > MOST_PIXELS:
+                return _Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
+            orientation = _orientation(image)
+            remarks = _remarks(image, orientation)
     except Image.DecompressionBombError:
         return _Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels")
     except DECODING_ERRORS as error:
         return _Header(error=_reason(error))
-    if width * height > MOST_PIXELS:
-        return _Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
     if min(width, height) < SMALLEST_SIDE:
         return _Header(error=f"it is only {width}×{height} pixels; {SMALLEST_SIDE} a side is the least")
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
     return _Header(width, height, remarks)
 
 
-def _remarks(image: ImageFile.ImageFile) -> tuple[str, ...]:
+def _orientation(image: ImageFile.ImageFile) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking Pillow would decode the whole picture, in search of a chunk behind the pixels
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
     found = []
     if "A" in image.getbands() or "transparency" in image.info:
         found.append("transparent; trained on white")
@@ -182,7 +188,7 @@ def _remarks(image: ImageFile.ImageFile) -> tuple[str, ...]:
         found.append(f"{image.mode}; converted to RGB")
     if image.mode.startswith(("I", "F")):
         found.append("of 16 or more bits; reduced to 8")
-    if image.getexif().get(_ORIENTATION, 1) != 1:
+    if orientation != 1:
         found.append("turned as their EXIF data say")
     if getattr(image, "is_animated", False):
         found.append("animated; only their first frame is used")
