@@ -46,7 +46,7 @@ class Batches:
         self._ids = [(image_ids(*s.shape[1:]).to(base.device), on_text) for s in self._latents]
 
     def stream(self, size: int, seed: int, skip: int, ranks: Ranks) -> Iterator[Batch]:
-        """Batches of `size` without end, from number `skip` of this process on; each process gets every world-th one."""
+        """Batches of `size` without end, from this process's number `skip` on. Each process gets every world-th one."""
         order = Order([len(c) for c in self._captions], size, seed)
         for number, (bucket, pictures) in enumerate(order.batches(skip * ranks.world)):
             if number % ranks.world == ranks.rank:

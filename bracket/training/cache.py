@@ -27,8 +27,10 @@ IN_MEMORY = 1 << 30
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of safetensors files. A file's name is the hash of the picture's or caption's content, of the size and of
-    the model, so a changed file gets a new name, and two trials that fill it at once write the same bytes.
+    """A folder of safetensors files.
+
+    A file's name is the hash of the picture's or caption's content, of the size and of the model: a changed picture
+    gets a new one, and two trials that fill the cache at once write the same bytes.
     """
 
     folder: Path
@@ -62,7 +64,8 @@ class Cache:
 
 def _missing(wanted: dict[Path, T], what: str) -> Iterable[tuple[Path, T]]:
     missing = [(path, made_from) for path, made_from in wanted.items() if not _holds(path)]
-    return tqdm(missing, desc=what, disable=not missing)
+    bar: Iterable[tuple[Path, T]] = tqdm(missing, desc=what, disable=not missing)
+    return bar
 
 
 def _holds(path: Path) -> bool:

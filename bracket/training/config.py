@@ -1,4 +1,4 @@
-"""Read a training config: YAML with `extends`, `--set key=value`, and errors that say which key, where, and what was meant."""
+"""Read a training config: YAML with `extends` and `--set`, and errors that say which key, where, and what was meant."""
 
 from __future__ import annotations
 

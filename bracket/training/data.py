@@ -111,7 +111,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 @cache
 def bucket_sizes(resolution: int) -> tuple[tuple[int, int], ...]:
-    """Every (width, height) in multiples of 16 with at most resolution^2 pixels, as tall as its width allows, up to 2:1."""
+    """Every (width, height) in multiples of 16, as large as resolution^2 pixels allow, no longer than 2:1."""
     sizes = set()
     for side in range(MULTIPLE, 2 * resolution + 1, MULTIPLE):
         other = resolution * resolution // side // MULTIPLE * MULTIPLE

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,9 +87,7 @@ class Training:
         cache = Cache(config.cache_dir)
         self.batches = Batches(train, cache, base)
         self.validation = Validation(held_out, config.validation.timesteps, cache, base) if held_out else None
-        self._prompts = {
-            t: read(cache.text(t, base)) for t in sampling.texts_of(config.sample.prompts, config.sample)
-        }
+        self._prompts = {t: read(cache.text(t, base)) for t in sampling.texts_of(config.sample.prompts, config.sample)}
         self.transformer = base.transformer
         if config.train.gradient_checkpointing:
             self.transformer.enable_gradient_checkpointing()
@@ -140,7 +137,7 @@ class Training:
             total=train.steps, initial=self.step, desc="training", mininterval=1, disable=not self.ranks.first
         ) as bar:
             while self.step < train.steps and not self.ranks.any(self.stop()):
-                rate = self.schedule.get_last_lr()[0]
+                rate = float(self.schedule.get_last_lr()[0])
                 loss, norm = self._advance(stream)
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     print(f"Diverged at step {self.step}: loss {loss}, gradient norm {norm}.", file=sys.stderr)
@@ -158,7 +155,7 @@ class Training:
         return Exit.OK
 
     def _advance(self, stream: Iterator[Batch]) -> tuple[float, float]:
-        """One optimiser step; returns its loss and the gradient's norm before clipping. The only wait for the device."""
+        """One optimiser step: its loss, and the gradient's norm before clipping. The only wait for the device."""
         train = self.config.train
         losses = []
         for micro in range(train.gradient_accumulation):

@@ -18,7 +18,7 @@ SIGMA_SQRT_BOUND = 100.0
 def draw_sigmas(settings: LossSection, n: int) -> Tensor:
     """Noise levels (n,) in (0, 1], float32, from torch's global generator.
 
-    The density is over u, where 0 is pure noise (Esser et al. 2024, "Scaling Rectified Flow Transformers", section 3.1):
+    The density is over u, 0 being pure noise (Esser et al. 2024, Scaling Rectified Flow Transformers, section 3.1):
     uniform; logit_normal sigmoid(N(mean, std)); mode 1 - v - s (cos^2(pi v / 2) - 1 + v) with v uniform.
     """
     if settings.weighting == "logit_normal":

@@ -245,6 +245,21 @@ def save_lora(transformer: Any, folder: Path) -> None:
         transformer_lora_layers=get_peft_model_state_dict(transformer, adapter_name=ADAPTER),
         transformer_lora_adapter_metadata=metadata,
     )
+    _settle_header(folder / "pytorch_lora_weights.safetensors")
+
+
+def _settle_header(path: Path) -> None:
+    """Sort the metadata in a safetensors header: it is written in random order, and equal runs must give equal files.
+
+    The header is JSON behind its length as a little-endian 64-bit number, padded with spaces to 8 bytes.
+    """
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
 @contextmanager
@@ -287,7 +302,7 @@ def _download(path: str) -> Path:
         return Path(snapshot_download(path, allow_patterns=["*/*", "model_index.json"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise TrainerError(
-            "The model is neither a folder nor can it be downloaded", path=path, remedy="Check its name and the network."
+            "The model is no folder and can't be downloaded", path=path, remedy="Check its name and the network."
         ) from error
 
 

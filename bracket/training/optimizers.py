@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -35,9 +36,9 @@ def make_optimizer(settings: OptimizerSection, parameters: Sequence[nn.Parameter
         return adafactor
     if find_spec("prodigyopt") is None:
         raise TrainerError("The optimizer prodigy is not installed", remedy="Run: python -m pip install prodigyopt")
-    from prodigyopt import Prodigy
-
-    prodigy: Optimizer = Prodigy(parameters, lr=rate, betas=settings.betas, weight_decay=decay)
+    prodigy: Optimizer = import_module("prodigyopt").Prodigy(
+        parameters, lr=rate, betas=settings.betas, weight_decay=decay
+    )
     return prodigy
 
 

@@ -1,4 +1,4 @@
-"""Fill the cache once, before trials share it: `python -m bracket.training.prepare CONFIG.yaml [--set key=value ...]`."""
+"""Fill the cache before trials share it: `python -m bracket.training.prepare CONFIG.yaml [--set key=value ...]`."""
 
 from __future__ import annotations
 

@@ -68,4 +68,3 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _tell(message: str, code: Exit) -> int:
     print(message, file=sys.stderr, flush=True)
     return int(code)
-

@@ -20,11 +20,14 @@ class CaptionedFile(Section):
 
 
 class ModelSection(Section):
-    """`path` is a folder in diffusers format or a hub id. Klein has no text mask: training and sampling share `text_length`."""
+    """`path` is a folder in diffusers format or a hub id.
+
+    Klein has no text mask, so training and sampling must pad to the same `text_length`.
+    """
 
     path: str
-    text_length: int = Field(512, ge=1)
-    text_layers: tuple[int, ...] = Field((9, 18, 27), min_length=1)
+    text_length: int = Field(default=512, ge=1)
+    text_layers: tuple[int, ...] = Field(default=(9, 18, 27), min_length=1)
 
 
 class DataSection(Section):
@@ -33,9 +36,9 @@ class DataSection(Section):
     train: tuple[CaptionedFile, ...] = ()
     validation: tuple[CaptionedFile, ...] = ()
     folder: Path | None = None
-    resolution: int = Field(512, ge=16)
+    resolution: int = Field(default=512, ge=16)
     buckets: bool = True
-    caption_dropout: float = Field(0.0, ge=0, le=1)
+    caption_dropout: float = Field(default=0.0, ge=0, le=1)
     cache_dir: Path | None = None
 
     @model_validator(mode="after")
@@ -48,75 +51,75 @@ class DataSection(Section):
 class LoraSection(Section):
     """`alpha` defaults to `rank`. `targets` is a regular expression over module names, or a list of name endings."""
 
-    rank: int = Field(16, ge=1)
-    alpha: float | None = Field(None, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    rank: int = Field(default=16, ge=1)
+    alpha: float | None = Field(default=None, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: str | tuple[str, ...] | None = None
 
 
 class OptimizerSection(Section):
     name: Literal["adamw", "adafactor", "prodigy"] = "adamw"
-    learning_rate: float = Field(1e-4, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
+    learning_rate: float = Field(default=1e-4, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
 
 
 class TrainSection(Section):
     """`batch_size` is per process; `max_grad_norm` 0 means no clipping."""
 
-    steps: int = Field(1000, ge=1)
-    batch_size: int = Field(1, ge=1)
-    gradient_accumulation: int = Field(1, ge=1)
-    max_grad_norm: float = Field(1.0, ge=0)
+    steps: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=1, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
+    max_grad_norm: float = Field(default=1.0, ge=0)
     schedule: Literal["constant", "cosine", "linear", "constant_with_warmup"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     gradient_checkpointing: bool = False
 
 
 class LossSection(Section):
     weighting: Literal["none", "sigma_sqrt", "logit_normal", "mode", "cosmap"] = "none"
     base: Literal["mse", "l1", "huber", "logcosh"] = "mse"
-    timestep_shift: float = Field(1.0, gt=0)
+    timestep_shift: float = Field(default=1.0, gt=0)
     logit_mean: float = 0.0
-    logit_std: float = Field(1.0, gt=0)
+    logit_std: float = Field(default=1.0, gt=0)
     mode_scale: float = 1.29
-    huber_delta: float = Field(1.0, gt=0)
+    huber_delta: float = Field(default=1.0, gt=0)
 
 
 class ValidationSection(Section):
     """`every` 0 validates at step 0 and at the end only; `timesteps` is how many a held-out picture is tried at."""
 
-    every: int = Field(0, ge=0)
-    timesteps: int = Field(8, ge=1)
+    every: int = Field(default=0, ge=0)
+    timesteps: int = Field(default=8, ge=1)
 
 
 class CheckpointSection(Section):
     """`every` 0 saves at the end only; `keep` is how many step checkpoints stay beside the final one."""
 
-    every: int = Field(0, ge=0)
-    keep: int = Field(2, ge=1)
+    every: int = Field(default=0, ge=0)
+    keep: int = Field(default=2, ge=1)
 
 
 class PromptSection(Section):
     text: str
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     negative: str = ""
 
 
 class DrawSection(Section):
     """How pictures are drawn. `guidance` above 1 is classifier-free guidance, which costs a second pass."""
 
-    width: int = Field(512, ge=16)
-    height: int = Field(512, ge=16)
-    steps: int = Field(28, ge=1)
-    guidance: float = Field(4.0, ge=0)
-    batch_size: int = Field(4, ge=1)
+    width: int = Field(default=512, ge=16)
+    height: int = Field(default=512, ge=16)
+    steps: int = Field(default=28, ge=1)
+    guidance: float = Field(default=4.0, ge=0)
+    batch_size: int = Field(default=4, ge=1)
 
 
 class SampleSection(DrawSection):
     """`every` 0 draws after training only."""
 
-    every: int = Field(0, ge=0)
+    every: int = Field(default=0, ge=0)
     prompts: tuple[PromptSection, ...] = ()
 
 
@@ -129,10 +132,10 @@ class TrialSection(Section):
 
 
 class TrainingConfig(Section):
-    """A whole config. `device` auto is the first accelerator there is; `dtype` auto is bfloat16 on CUDA, else float32."""
+    """A whole config. `device` auto is the best there is; `dtype` auto is bfloat16 on CUDA, else float32."""
 
     output_dir: Path
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     model: ModelSection
@@ -157,8 +160,8 @@ class SampleRequest(DrawSection):
     checkpoint: Path | None = None
     prompts: tuple[PromptSection, ...] = Field(min_length=1)
     out: Path
-    text_length: int = Field(512, ge=1)
-    text_layers: tuple[int, ...] = Field((9, 18, 27), min_length=1)
+    text_length: int = Field(default=512, ge=1)
+    text_layers: tuple[int, ...] = Field(default=(9, 18, 27), min_length=1)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     cache_dir: Path | None = None
