@@ -1,0 +1,168 @@
+"""A CLIP model as an embedder of pictures and texts: found, identified and loaded here, torch only when it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bracket.domain import Problem
+from bracket.errors import JudgeError
+
+Vectors = NDArray[np.float32]
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+"""What of a hub repository is needed; the safetensors are enough where both exist, yet old ones have only the other."""
+
+_WHOLE = 64 << 20
+_CHUNK = 1 << 20
+
+
+def is_hub_id(model: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model) is not None and not Path(model).expanduser().exists()
+
+
+def check_model(model: str) -> list[Problem]:
+    """What is wrong with a model folder or hub id, without loading it."""
+    if not model:
+        return [Problem("error", "the judge has no model", "Name the folder of a CLIP model, or its hub id.")]
+    if is_hub_id(model):
+        if _snapshot(model):
+            return []
+        return [Problem("info", f"the judge's model {model} will be downloaded when it is first used")]
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return [Problem("error", "the judge's model folder is missing", "Name the folder of a CLIP model.", folder)]
+    return _check_folder(folder)
+
+
+def _check_folder(folder: Path) -> list[Problem]:
+    if not (folder / "config.json").is_file():
+        return [Problem("error", "the judge's model has no config.json", "Name the folder of a CLIP model.", folder)]
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        remedy = "Get the model anew."
+        return [Problem("error", "the config.json of the judge's model is damaged", remedy, folder / "config.json")]
+    if kind != "clip":
+        remedy = "Name the folder of a CLIP model."
+        return [Problem("error", f"the judge's model is of type {kind!r}, not 'clip'", remedy, folder)]
+    lacking = [n for n in ("preprocessor_config.json",) if not (folder / n).is_file()]
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        lacking.append(WEIGHTS[0])
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        lacking.append("tokenizer.json")
+    if lacking:
+        return [Problem("error", f"the judge's model lacks {', '.join(lacking)}", "Get the model whole.", folder)]
+    return []
+
+
+def resolve(model: str) -> Path:
+    """The folder of a model; a hub id is downloaded unless it is on this machine already.
+
+    Raises:
+        JudgeError: it isn't there or can't be downloaded.
+    """
+    if not is_hub_id(model):
+        return Path(model).expanduser()
+    return _snapshot(model) or _download(model)
+
+
+def _snapshot(model: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json")
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and not _check_folder(folder) else None
+
+
+def _download(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(FILES)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise JudgeError(
+            f"the judge's model {model} can't be downloaded: {str(error).splitlines()[0]}",
+            remedy="Connect to the internet once, or name a folder that holds the model.",
+        ) from error
+
+
+def identity(folder: Path) -> str:
+    """16 hex digits that change when any file of the model does.
+
+    Files above 64 MB count by size, head, tail and 14 places between, 1 MB each: a few milliseconds instead of seconds,
+    and a retrained or requantised weight file differs in all of them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(p for pattern in FILES for p in folder.glob(pattern)):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}:".encode())
+        with path.open("rb") as file:
+            if size <= _WHOLE:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+                continue
+            for i in range(16):
+                file.seek((size - _CHUNK) * i // 15)
+                digest.update(file.read(_CHUNK))
+    return digest.hexdigest()[:16]
+
+
+class ClipModel:
+    """A loaded CLIP. Embeddings are float32 of length 1, on one thread, so the same input gives the same bits.
+
+    Raises:
+        JudgeError: the folder's files don't make a CLIP.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+        import transformers
+
+        torch.set_num_threads(1)
+        # Named after its backend since transformers 5.1; the other one would need torchvision.
+        processor = getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
+        try:
+            model = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._processor: Any = processor.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise JudgeError(
+                f"the judge's model in {folder} can't be loaded: {str(error).splitlines()[0]}",
+                remedy="Get the model anew, or name another one.",
+            ) from error
+        self._model: Any = model.eval()
+        self._context = int(self._model.config.text_config.max_position_embeddings)
+
+    def images(self, pictures: Sequence[Image.Image]) -> Vectors:
+        """Pictures (RGB) to unit vectors (N, D)."""
+        import torch
+
+        pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+        with torch.inference_mode():
+            pooled = self._model.vision_model(pixel_values=pixels).pooler_output
+            return _unit(self._model.visual_projection(pooled))
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Texts to unit vectors (N, D); what exceeds the model's context is cut off."""
+        import torch
+
+        tokens = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self._context, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            out = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+            return _unit(self._model.text_projection(out.pooler_output))
+
+
+def _unit(vectors: Any) -> Vectors:
+    result: Vectors = (vectors / vectors.norm(dim=-1, keepdim=True)).numpy()
+    return result
