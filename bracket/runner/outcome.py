@@ -17,12 +17,16 @@ _OUT_OF_MEMORY = re.compile(
     r"|^(?:numpy\S*)?MemoryError\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_LOSS = re.compile(r"loss['\"]?\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?))\b", re.IGNORECASE)
+# A validation loss may be undefined where nothing is wrong.
+_LOSS = re.compile(
+    r"(?<![\w/])(?!val|eval)[\w/]*loss['\"]?\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?))\b",
+    re.IGNORECASE,
+)
 _TRACEBACK = "Traceback (most recent call last):"
 # What launchers say of the trainer they started: true, but never the reason.
 _LAUNCHER = re.compile(r"(?:subprocess\.)?CalledProcessError\b|(?:torch\.\S+)?ChildFailedError\b|KeyboardInterrupt\b")
 _RANK = re.compile(r"^\[rank\d+\]:\s?")
-_BAR = re.compile(r"\s*(?:[\w ]+:\s+)?\d+%\|.*$")
+_BAR = re.compile(r"\s*(?:\w+:\s+)?\d+%\|.*$")
 _ERROR_LINE = re.compile(r"^\s*(?:[\w.\-]+: error: |(?:\S+ \S+ )?(?:ERROR|CRITICAL|FATAL)\b)", re.IGNORECASE)
 _DIED = re.compile(r"died with <Signals\.(\w+)")
 
@@ -43,8 +47,8 @@ def classify(
     Args:
         exit_code: None when a signal ended it, or nothing is known of its end.
         log_tail: cleaned last lines of the log (`tail.last_lines`), a few hundred.
-        checkpoint_ok: the final checkpoint loads.
-        samples_ok: every picture it should have drawn is there.
+        checkpoint_ok: the final checkpoint loads (True for a launch that makes none).
+        samples_ok: every picture it should have drawn is there (True where there is none to draw).
         stopped: a person or bracket asked for the stop.
         silent_for: seconds without a sign of life for which bracket stopped it; 0 when it did not.
         signal: the signal that ended it.
