@@ -1,0 +1,75 @@
+"""Progress and silence of a launch, seen from its files alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from bracket.domain import Launch
+from bracket.runner.watch import Watch
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    events = tmp_path / "a", tmp_path / "b"
+    return Launch((), ("true",), tmp_path, tmp_path / "launch.log", events=events, expected_steps=100)
+
+
+def write(folder: Path, tag: str, points: dict[int, float], began: float, pace: float = 1.0) -> None:
+    folder.mkdir(exist_ok=True)
+    with open(folder / f"events.out.tfevents.{began:.0f}", "ab") as stream:
+        writer = RecordWriter(stream)
+        for step, value in points.items():
+            event = Event(step=step, wall_time=began + step / pace)
+            event.summary.value.add(tag=tag, simple_value=value)
+            writer.write(event.SerializeToString())
+
+
+def test_progress_is_that_of_the_trial_behind(launch: Launch) -> None:
+    watch = Watch(launch)
+    assert watch.progress().phase == "starting"
+    write(launch.events[0], "loss/train", {step: 0.5 for step in range(1, 21)}, watch.started, pace=4)
+    assert watch.progress().step == 0
+    write(launch.events[1], "loss/current", {step: 0.25 for step in range(1, 11)}, watch.started, pace=2)
+    progress = watch.progress()
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 100, 0.375, "training")
+    assert progress.speed == pytest.approx(2.0)
+    assert progress.seconds_left == pytest.approx(45.0)
+
+
+def test_an_earlier_runs_pace_does_not_count(launch: Launch) -> None:
+    watch = Watch(launch)
+    for folder in launch.events:
+        write(folder, "loss/train", {1: 0.5, 2: 0.5}, watch.started - 1000)
+    progress = watch.progress()
+    assert progress.step == 2
+    assert progress.speed is None
+    assert progress.seconds_left is None
+
+
+def test_progress_from_a_bar_in_the_log(launch: Launch) -> None:
+    watch = Watch(launch)
+    bars = "steps:   0%|          | 0/14 [00:00<?, ?it/s]\r"
+    bars += "steps:  71%|███████▏  | 10/14 [00:10<00:04,  1.01s/it, avr_loss=1.07]INFO saving"
+    launch.log.write_text("loading\n" + bars)
+    progress = watch.progress()
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 14, 1.07, "steps")
+    launch.log.write_text("Sampling: 100%|██████████| 2/2 [00:00<00:00, 22.93it/s]\n")
+    progress = watch.progress()
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (2, 2, None, "Sampling")
+
+
+def test_silence_ends_with_any_growth(launch: Launch) -> None:
+    watch = Watch(launch)
+    time.sleep(0.15)
+    assert watch.silent_seconds() >= 0.15
+    launch.log.write_text("a line\n")
+    assert watch.silent_seconds() < 0.1
+    time.sleep(0.15)
+    assert watch.silent_seconds() >= 0.15
+    write(launch.events[1], "anything", {1: 1.0}, watch.started)
+    assert watch.silent_seconds() < 0.1
