@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bracket.dataset import Scan, split, split_from_json, split_problems, split_to_json
+from bracket.domain import DatasetSplit, Picture
+from bracket.errors import DatasetError
+
+
+def scan_of(folder: Path, captions: list[str], **more: object) -> Scan:
+    pictures = tuple(Picture(folder / f"{n:03d}.png", c, 64, 64) for n, c in enumerate(captions))
+    return Scan(folder, pictures, (), **more)  # type: ignore[arg-type]
+
+
+def numbered(count: int) -> list[str]:
+    return [f"zorp number {n}" for n in range(count)]
+
+
+def messages(scan: Scan, made: DatasetSplit) -> list[str]:
+    return [f"{p.level}: {p.message}" for p in split_problems(scan, made)]
+
+
+def test_shares_of_a_middling_dataset(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, numbered(40))
+    made = split(scan, 7, trigger_word="zorp", class_word="star")
+    assert (len(made.train), len(made.validation), len(made.verdict_prompts)) == (30, 4, 6)
+    assert made.prompts == tuple(p.caption for p in made.validation)
+    assert (made.trigger_word, made.class_word, made.folder) == ("zorp", "star", tmp_path)
+    trained = {p.caption for p in made.train}
+    validated = {p.caption for p in made.validation}
+    assert not (trained & validated or trained & {*made.verdict_prompts} or validated & {*made.verdict_prompts})
+    assert [p.path.name for p in made.train] == sorted(p.path.name for p in made.train)
+    assert messages(scan, made) == []
+
+
+def test_counts_are_the_most_that_is_taken(tmp_path: Path) -> None:
+    made = split(scan_of(tmp_path, numbered(400)), 0, validation=5, prompts=3, verdict=7)
+    assert (len(made.validation), len(made.prompts), len(made.verdict_prompts), len(made.train)) == (5, 3, 7, 388)
+    none = split(scan_of(tmp_path, numbered(400)), 0, validation=0, verdict=0)
+    assert (len(none.train), none.validation, none.verdict_prompts, len(none.prompts)) == (400, (), (), 4)
+
+
+def test_the_same_seed_gives_the_same_split_and_another_another(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, numbered(60))
+    assert split(scan, 1) == split(scan, 1)
+    assert {p.path for p in split(scan, 1).validation} != {p.path for p in split(scan, 2).validation}
+
+
+def test_a_picture_more_leaves_the_others_where_they_were(tmp_path: Path) -> None:
+    before = {p.path for p in split(scan_of(tmp_path, numbered(60)), 1).train}
+    after = {p.path for p in split(scan_of(tmp_path, numbered(61)), 1).train}
+    assert len(before - after) <= 2
+
+
+def test_a_moved_folder_is_split_alike(tmp_path: Path) -> None:
+    here = split(scan_of(tmp_path / "here", numbered(30)), 3)
+    there = split(scan_of(tmp_path / "there", numbered(30)), 3)
+    assert [p.path.name for p in here.validation] == [p.path.name for p in there.validation]
+
+
+def test_six_pictures_give_one_and_one(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, numbered(6))
+    made = split(scan)
+    assert (len(made.train), len(made.validation), len(made.verdict_prompts), len(made.prompts)) == (4, 1, 1, 4)
+    assert made.prompts[0] == made.validation[0].caption
+    assert messages(scan, made) == ["warning: 3 of 4 search prompts are captions of training pictures"]
+
+
+def test_fewer_pictures_are_all_trained_on_and_that_is_said(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, numbered(3))
+    made = split(scan)
+    assert (len(made.train), made.validation, made.verdict_prompts) == (3, (), ())
+    assert sorted(made.prompts) == numbered(3)
+    assert messages(scan, made) == [
+        "warning: 3 of 3 search prompts are captions of training pictures",
+        "warning: No picture is held out for the validation loss",
+        "warning: No prompt is left for the verdict, so nothing can be proved",
+    ]
+
+
+def test_prompt_files_win(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("# to choose by\n{{trigger}} in snow --d 4\na dog\na dog\n")
+    (tmp_path / "verdict_prompts.txt").write_text("a {{trigger}} at night\nZORP  in snow.\nzorp number 3\n")
+    scan = scan_of(tmp_path, numbered(40))
+    made = split(scan, trigger_word="zorp")
+    assert made.prompts == ("zorp in snow", "a dog")
+    # The others are a search prompt and a caption, if for their blanks and capitals.
+    assert made.verdict_prompts == ("a zorp at night",)
+    assert (len(made.train), len(made.validation)) == (36, 4)
+    assert messages(scan, made) == [
+        "warning: 2 of 3 verdict prompts are also captions or search prompts and were left out"
+    ]
+
+
+def test_search_prompts_of_a_file_are_no_verdict_prompts(tmp_path: Path) -> None:
+    captions = numbered(40)
+    (tmp_path / "prompts.txt").write_text("\n".join(captions[:35]))
+    made = split(scan_of(tmp_path, captions), prompts=100)
+    assert len(made.prompts) == 35
+    assert {*made.verdict_prompts} <= {*captions[35:]}
+    assert {*made.verdict_prompts} & {p.caption for p in made.validation} == set()
+
+
+def test_an_empty_prompt_file_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("# nothing yet\n")
+    assert len(split(scan_of(tmp_path, numbered(40))).prompts) == 4
+
+
+def test_a_wrong_prompt_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a cat --zoom 3\n")
+    with pytest.raises(DatasetError, match=r"Line 1: --zoom is not known.*prompts\.txt"):
+        split(scan_of(tmp_path, numbered(40)))
+
+
+def test_the_validation_folder_wins(tmp_path: Path) -> None:
+    extra = tuple(Picture(tmp_path / "validation" / f"{n}.png", f"held {n}", 64, 64) for n in range(5))
+    made = split(scan_of(tmp_path, numbered(20), validation=extra), validation=4)
+    assert made.validation == extra[:4]
+    assert made.prompts == ("held 0", "held 1", "held 2", "held 3")
+    assert (len(made.train), len(made.verdict_prompts)) == (17, 3)
+
+
+def test_one_caption_for_all_makes_no_fresh_prompts(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, ["photo of zorp"] * 30)
+    made = split(scan)
+    assert (len(made.train), len(made.validation), made.verdict_prompts) == (27, 3, ())
+    assert made.prompts == ("photo of zorp",)
+    assert "warning: No prompt is left for the verdict, so nothing can be proved" in messages(scan, made)
+
+
+def test_twins_and_pictures_without_caption_are_never_held_out(tmp_path: Path) -> None:
+    captions = ["", *numbered(9)]
+    scan = scan_of(tmp_path, captions)
+    twins = Scan(tmp_path, scan.pictures, (), duplicates=(tuple(p.path for p in scan.pictures[:8]),))
+    for seed in range(20):
+        made = split(twins, seed)
+        assert {p.path.name for p in scan.pictures} - {p.path.name for p in made.train} == {"008.png", "009.png"}
+
+
+def test_without_captions_and_prompts_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, [""] * 12)
+    made = split(scan)
+    assert (len(made.train), made.prompts) == (12, ())
+    assert messages(scan, made)[0] == "error: There is nothing to draw in the search"
+
+
+def test_json_there_and_back(tmp_path: Path) -> None:
+    elsewhere = Picture(tmp_path.parent / "other.png", "é", 10, 20)
+    folder = Picture(tmp_path / "validation" / "a.png", "b", 1, 2)
+    made = DatasetSplit(tmp_path, (elsewhere,), (folder,), ("p",), ("v",), "zorp", "star")
+    data = json.loads(json.dumps(split_to_json(made)))
+    assert data["validation"][0]["path"] == "validation/a.png"
+    assert split_from_json(data) == made
+
+
+@pytest.mark.parametrize("key", ["folder", "train", "prompts", "trigger_word"])
+def test_damaged_json_says_what_is_missing(tmp_path: Path, key: str) -> None:
+    data = split_to_json(split(scan_of(tmp_path, numbered(10))))
+    del data[key]
+    with pytest.raises(DatasetError, match=f"damaged: '{key}' is missing"):
+        split_from_json(data)
+
+
+def test_json_of_another_shape_is_refused(tmp_path: Path) -> None:
+    data = split_to_json(split(scan_of(tmp_path, numbered(10))))
+    for value in (3, [1], [{"path": "a", "caption": "", "width": "wide", "height": 1}]):
+        with pytest.raises(DatasetError, match="damaged"):
+            split_from_json(data | {"train": value})
