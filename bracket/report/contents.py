@@ -6,21 +6,21 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bracket.domain import Round
+from bracket.domain import Round, mean
 from bracket.report import pictures, statistics, tables
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
 from bracket.report.figures import Kind, Plot, importance
 from bracket.report.summary import Summary
-from bracket.report.words import counted, duration, knob_name, percent
+from bracket.report.words import counted, duration, fixed, knob_name, percent
 from bracket.stats.wording import sentence, short_sentence
 
 _LOSS_WARNING = (
-    "Validation losses are of held-out pictures with fixed noise, so settings can be compared by them. A lower loss is not "
-    "yet a better picture."
+    "Validation losses are of held-out pictures with fixed noise, so settings can be compared by them. A lower loss is "
+    "not yet a better picture."
 )
 _SCORE_WORDS = (
-    "Scores and their parts lie between 0 and 1, lower is better; the judge's axes count the other way, 1 is best. Rounds "
-    "differ in length, so each is ranked by itself."
+    "Scores and their parts lie between 0 and 1, lower is better; the judge's axes count the other way, 1 is best. "
+    "Rounds differ in length, so each is ranked by itself."
 )
 _MANY = 30
 """Rows of a table that is folded away."""
@@ -53,7 +53,16 @@ def compose(summary: Summary, plots: Sequence[Plot]) -> Document:
 def _headline(summary: Summary) -> str:
     if summary.winner is None:
         return "No winner yet."
-    return short_sentence(summary.verdict, summary.winner.label).rstrip(".") + "."
+    verdict, label = summary.verdict, summary.winner.label
+    if verdict.kind == "config" and summary.pairs:
+        ours = fixed(mean([pair.winner for pair in summary.pairs]), 2)
+        theirs = fixed(mean([pair.baseline for pair in summary.pairs]), 2)
+        seeds = counted(len(summary.pairs), "new seed")
+        return f"{label} wins: trained afresh with {seeds}, it scores {ours} against the baseline's {theirs}."
+    if verdict.kind == "checkpoint" and verdict.checkpoint:
+        share, units = percent(verdict.checkpoint.win_rate), statistics.units(verdict.checkpoint)
+        return f"{label} wins: its pictures beat the baseline's in {share} of {units}."
+    return short_sentence(verdict, label).rstrip(".") + "."
 
 
 def _subtitle(summary: Summary) -> str:

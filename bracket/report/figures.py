@@ -32,6 +32,8 @@ Line = tuple[NDArray[np.int64], NDArray[np.float64]]
 _FONTS = ("Inter", "Segoe UI", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 _SMOOTHING = 0.1
 _POINTS = 500
+_GROWN = 1.3
+"""A curve that ends this many times above its start doesn't set the scale."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def _loss_plot(summary: Summary, name: Round, rows: Sequence[Ranked]) -> Plot | 
 
     caption = (
         f"{ROUND_NAMES[name]}, {counted(len(curves), 'trial')}. Strong with dots: loss on held-out pictures, fixed "
-        "noise. Faint: training loss, smoothed; it can't be compared between settings."
+        "noise. Faint: training loss, smoothed; it can't be compared between settings. What leaves at the top grew."
     )
     figure = Figure(f"loss-{name.value}", f"Loss curves of the {name.value} round", caption)
     return Plot("loss", figure, (7.4, 3.1), draw)
@@ -209,15 +211,17 @@ def _smooth(line: Line) -> Line:
 
 
 def _limit(axes: Axes, curves: Sequence[_Curve]) -> None:
-    """Keeps one trial that diverged from pressing all the others flat."""
-    ends = []
+    """Keeps trials whose loss grows from pressing all the others flat: they leave at the top."""
+    seen, usual = [], []
     for curve in curves:
-        lines = [curve.validation, _smooth(curve.train) if curve.train else None]
-        if curve.result.outcome is Outcome.OK:
-            ends += [line[1][np.isfinite(line[1])] for line in lines if line is not None]
-    values = np.concatenate(ends) if ends else np.empty(0)
-    if values.size:
-        low, high = float(values.min()), float(np.quantile(values, 0.98))
+        for line in (curve.validation, _smooth(curve.train) if curve.train else None):
+            values = line[1][np.isfinite(line[1])] if line else np.empty(0)
+            if values.size:
+                seen.append(values)
+                usual += [values] if values[-1] <= _GROWN * values[0] else []
+    if seen:
+        values = np.concatenate(usual or seen)
+        low, high = float(values.min()), float(np.quantile(values, 0.99))
         room = max(high - low, 1e-3 * abs(high), 1e-9)
         axes.set_ylim(low - 0.08 * room, high + 0.25 * room)
 

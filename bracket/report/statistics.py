@@ -21,7 +21,7 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
     found = []
     if claim := verdict.checkpoint:
         interval = f"{percent(1 - claim.alpha)} interval {_share_interval(claim)}"
-        found.append(Fact(percent(claim.win_rate), f"of {_units(claim)} won", interval))
+        found.append(Fact(percent(claim.win_rate), f"of {units(claim)} won", interval))
         found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", _interval(claim)))
     if config := verdict.config:
         found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", _interval(config)))
@@ -106,8 +106,8 @@ def _means_baseline_leads(summary: Summary) -> str:
     tried = len(summary.rounds.get(Round.SEARCH, ()))
     return (
         f"{counted(tried, 'config')} were tried and none did better than the baseline when they were trained longer, "
-        "so there was nothing left to prove. It does not show that no better settings exist, only that this search found "
-        "none."
+        "so there was nothing left to prove. It does not show that no better settings exist, only that this search "
+        "found none."
     )
 
 
@@ -174,7 +174,7 @@ def more_runs(summary: Summary) -> list[Block]:
     blocks: list[Block] = [Bullets(tuple(items))]
     if rows:
         blocks += [
-            Paragraph(f"The smallest true difference in mean score (0 to 1) that is found {percent(POWER)} of the time:"),
+            Paragraph(f"The smallest true difference in mean score (0 to 1) found {percent(POWER)} of the time:"),
             Table(("With", "Finds a difference of"), tuple(rows), frozenset({1})),
         ]
     return blocks
@@ -307,7 +307,8 @@ def _share_interval(claim: CheckpointClaim) -> str:
     return f"{round(100 * claim.win_rate_low)} to {round(100 * claim.win_rate_high)} %"
 
 
-def _units(claim: CheckpointClaim) -> str:
+def units(claim: CheckpointClaim) -> str:
+    """What a win rate is a share of, with its count."""
     if claim.sample_seeds == 1:
         return counted(claim.prompts, "fresh prompt")
     return counted(claim.pairs, "fresh picture pair")

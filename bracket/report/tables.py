@@ -83,7 +83,7 @@ def failures(summary: Summary) -> tuple[Block, ...]:
         Row((result.trial.id, ranked.label, OUTCOMES[result.outcome], _first_line(result.cause)), "failed")
         for ranked, result in failed
     )
-    intro = f"{counted(len(failed), 'trial')} did not end well. They are listed, never ranked among those that did."
+    intro = f"{counted(len(failed), 'trial')} did not end well; such trials are never ranked among those that did."
     folds = tuple(
         Fold(f"Log of {result.trial.id}", (Code(result.cause.strip()),))
         for _, result in failed
