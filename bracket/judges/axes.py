@@ -121,7 +121,7 @@ def variety(pictures: Vectors, prompts: Sequence[str], reference: Levels) -> Val
     same: NDArray[np.bool_] = np.array([[a == b for b in prompts] for a in prompts])
     np.fill_diagonal(same, False)
     everyone = ~np.eye(len(pictures), dtype=bool)
-    siblings: NDArray[np.bool_] = same.any(axis=1)
+    siblings = np.asarray(same.any(axis=1))
     others = np.where(siblings[:, None], same, everyone)
     mean = (distance * others).sum(1) / others.sum(1)
     expected = np.where(siblings, reference.near, reference.spread)

@@ -126,6 +126,7 @@ class ClipModel:
     def __init__(self, folder: Path) -> None:
         import torch
         import transformers
+        from safetensors import SafetensorError
 
         torch.set_num_threads(1)
         # Named after its backend since transformers 5.1; the other one would need torchvision.
@@ -134,7 +135,7 @@ class ClipModel:
             model = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._processor: Any = processor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise JudgeError(
                 f"the judge's model in {folder} can't be loaded: {str(error).splitlines()[0]}",
                 remedy="Get the model anew, or name another one.",

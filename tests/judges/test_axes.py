@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bracket.judges.axes import Levels, Scale, closeness, levels, nearest_distance, originality, variety
+
+
+def unit(*degrees: float) -> np.ndarray:
+    """Unit vectors in the plane at these angles."""
+    angle = np.radians(degrees)
+    return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+
+
+def test_scale_maps_its_ends_to_0_and_1_and_cuts_off_beyond() -> None:
+    scale = Scale(0.2, 0.6)
+    assert scale.read(np.array([0.1, 0.2, 0.3, 0.6, 0.9])) == pytest.approx([0, 0, 0.25, 1, 1])
+
+
+def test_scale_of_equal_ends_does_not_blow_up_rounding() -> None:
+    assert Scale(0.5, 0.5).read(np.array([0.5 + 1e-6])) == pytest.approx([5e-5])
+
+
+def test_closeness_is_the_mean_of_the_nearest_training_pictures() -> None:
+    training = unit(0, 60, 90, 120, 180, 180)
+    # Of the six, the five nearest to 0 degrees: cosines 1, 1/2, 0, -1/2 and -1.
+    assert closeness(unit(0), training) == pytest.approx([0.0], abs=1e-6)
+
+
+def test_closeness_leaves_out_what_it_is_told() -> None:
+    pictures = unit(0, 60)
+    assert closeness(pictures, pictures, np.eye(2, dtype=bool)) == pytest.approx([0.5, 0.5])
+
+
+def test_levels_of_two_pictures_by_hand() -> None:
+    found = levels(unit(0, 60), unit(0, 60), ["a", "b"], unit(90, 90))
+    assert (found.adherence.low, found.adherence.high) == pytest.approx((0.5, 1.0))
+    # Shuffled pictures at 90 degrees see only the other picture: cosines cos 30 and cos 90.
+    assert (found.likeness.low, found.likeness.high) == pytest.approx((np.sqrt(3) / 4, 0.5), abs=1e-6)
+    assert (found.spread, found.near) == pytest.approx((0.5, 0.5))
+
+
+def test_one_caption_for_all_is_held_against_broken_pictures() -> None:
+    found = levels(unit(0, 0), unit(0, 0), ["a", "a"], unit(90, 60))
+    assert (found.adherence.low, found.adherence.high) == pytest.approx((0.25, 1.0))
+
+
+def test_pictures_without_a_caption_have_no_say_in_adherence() -> None:
+    found = levels(unit(0, 60, 180), unit(0, 60, 0), ["a", "b", ""], unit(90, 90, 90))
+    assert (found.adherence.low, found.adherence.high) == pytest.approx((0.5, 1.0))
+
+
+def test_a_single_training_picture_gives_levels() -> None:
+    found = levels(unit(0), unit(0), ["a"], unit(60))
+    assert (found.likeness.low, found.likeness.high) == pytest.approx((0.5, 1.0))
+    assert (found.spread, found.near) == (0.0, 0.0)
+
+
+def test_nearest_distance() -> None:
+    assert nearest_distance(unit(0, 60, 180)) == pytest.approx([0.5, 0.5, 1.5])
+
+
+REFERENCE = Levels(Scale(0, 1), Scale(0, 1), spread=1.0, near=0.5)
+
+
+def test_variety_of_one_prompt_is_held_against_nearest_neighbours() -> None:
+    # Distance 1 - cos 60 = 0.5, as much as training neighbours; the third picture is alone with its prompt.
+    assert variety(unit(0, 60, 90), ["p", "p", "q"], REFERENCE) == pytest.approx([1.0, 1.0, 0.566987], abs=1e-5)
+
+
+def test_variety_of_equal_pictures_is_0_and_a_lone_picture_has_none() -> None:
+    assert variety(unit(30, 30, 30), ["p", "q", "r"], REFERENCE) == pytest.approx([0, 0, 0], abs=1e-6)
+    assert variety(unit(30), ["p"], REFERENCE) is None
+
+
+def test_originality_needs_both_nearness_and_equal_pixels() -> None:
+    training = unit(0)
+    near, far = unit(1), unit(90)
+    same, other = unit(0), unit(60)
+    assert originality(near, same, training, same, 0.1) == pytest.approx([0.0])
+    assert originality(near, other, training, same, 0.1) == pytest.approx([1.0])
+    assert originality(far, same, training, same, 0.1) == pytest.approx([1.0])
+
+
+def test_originality_falls_between_the_two_correlations() -> None:
+    between = unit(np.degrees(np.arccos(0.9825)))
+    assert originality(unit(0), between, unit(0), unit(0), 0.1) == pytest.approx([0.5], abs=1e-3)
