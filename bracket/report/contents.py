@@ -11,7 +11,7 @@ from bracket.report import pictures, statistics, tables
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
 from bracket.report.figures import Kind, Plot, importance
 from bracket.report.summary import Summary
-from bracket.report.words import counted, duration, fixed, knob_name, percent
+from bracket.report.words import counted, duration, fixed, knob_title, percent
 from bracket.stats.wording import sentence, short_sentence
 
 _LOSS_WARNING = (
@@ -22,6 +22,7 @@ _SCORE_WORDS = (
     "Scores and their parts lie between 0 and 1, lower is better; the judge's axes count the other way, 1 is best. "
     "Rounds differ in length, so each is ranked by itself."
 )
+_ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _MANY = 30
 """Rows of a table that is folded away."""
 
@@ -102,7 +103,9 @@ def _scores(summary: Summary) -> Section:
             continue
         title = f"{tables.ROUND_NAMES[name]}: {_round_words(summary, name)}"
         table = tables.ranking_table(summary, rows)
-        blocks += [Fold(title, (table,))] if len(rows) > _MANY else [Subheading(title), table]
+        one_seed = len({result.trial.seed for ranked in rows for result in ranked.results}) == 1
+        note = [Paragraph(_ONE_SEED, "note")] if one_seed else []
+        blocks += [Fold(title, (table,))] if len(rows) > _MANY else [Subheading(title), *note, table]
     return Section("scores", "Scores", tuple(blocks) if len(blocks) > 1 else ())
 
 
@@ -115,11 +118,11 @@ def _what_mattered(summary: Summary, plots: Sequence[Plot]) -> Section:
     blocks: list[Block] = _of(plots, "learning_rate")
     found = importance(summary)
     if found:
-        clear = [knob_name(one.knob) for one in found if one.clear]
-        unclear = [knob_name(one.knob) for one in found if not one.clear]
-        told = [f"{_listed(clear)} clearly moved the score." if clear else "No knob clearly moved the score."]
+        clear = [knob_title(one.knob) for one in found if one.clear]
+        unclear = [knob_title(one.knob) for one in found if not one.clear]
+        told = [f"The score clearly follows the {_listed(clear)}." if clear else "The score clearly follows no knob."]
         if unclear:
-            told.append(f"This search can't tell whether {_listed(unclear)} did: the effect is no larger than noise.")
+            told.append(f"This search can't tell whether the {_listed(unclear)} mattered: no more than noise would.")
         blocks += [Paragraph(" ".join(told)), *_of(plots, "importance")]
     elif summary.rounds.get(Round.SEARCH):
         text = "Which knobs mattered can't be told: it takes six scored configs that differ in knobs and scores."

@@ -20,7 +20,7 @@ from bracket.report.pictures import learning_rate_knob
 from bracket.report.scores import paired_scores
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import ROUND_NAMES, same
-from bracket.report.words import counted, knob_name, knob_value, percent
+from bracket.report.words import counted, knob_title, knob_value, percent
 from bracket.stats.curves import failure_knee, lr_curve
 from bracket.stats.importance import KnobImportance, knob_importance
 
@@ -189,7 +189,7 @@ def _draw_curve(axes: Axes, theme: Theme, summary: Summary, curve: _Curve) -> No
     strength = 1.0 if order else 0.55
     if curve.train:
         x, y = _smooth(curve.train)
-        axes.plot(x, y, color=colour, alpha=0.3 * strength, linewidth=1)
+        axes.plot(x, y, color=colour, alpha=0.4 * strength, linewidth=1)
     if curve.validation:
         x, y = curve.validation
         axes.plot(
@@ -301,7 +301,7 @@ def _importance_plot(found: Sequence[KnobImportance]) -> Plot | None:
             axes.plot([one.noise_floor] * 2, [y - 0.36, y + 0.36], color=theme.ink, linewidth=1.4)
             text = percent(one.share) if one.clear else f"{percent(one.share)}, can't be told from noise"
             axes.text(max(one.share, one.noise_floor) + 0.015, y, text, va="center", color=theme.ink, fontsize=8.5)
-        axes.set_yticks(range(len(found)), [knob_name(one.knob) for one in reversed(found)])
+        axes.set_yticks(range(len(found)), [knob_title(one.knob) for one in reversed(found)])
         axes.tick_params(axis="y", labelcolor=theme.ink, length=0)
         axes.set_xlim(0, max(1.0, *(one.share + 0.3 for one in found)))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])

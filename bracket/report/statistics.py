@@ -18,6 +18,8 @@ from bracket.stats.verdict import Verdict
 
 def facts(verdict: Verdict) -> tuple[Fact, ...]:
     """The figures that a glance at the verdict should catch."""
+    if verdict.kind == "baseline_leads":
+        return ()
     found = []
     if claim := verdict.checkpoint:
         interval = f"{percent(1 - claim.alpha)} interval {_share_interval(claim)}"
@@ -56,7 +58,7 @@ def _means_config(summary: Summary) -> str:
         "This is about the settings, not about one lucky file: both were trained again from scratch with "
         f"{counted(claim.pairs, 'training seed')} that had no part in choosing. If the settings were equally good, a "
         f"lead like this would come up by chance in {_chance(p)} of such tests. Not shown: that no other settings are "
-        f"better still, or that it holds for prompts unlike these or for other eyes than the judge's ({summary.judge})."
+        f"better still, or that it holds for prompts unlike these or for other eyes than {_judge(summary)}."
     )
 
 
@@ -164,7 +166,7 @@ def more_runs(summary: Summary) -> list[Block]:
     seconds = _pair_seconds(summary)
     each = f" A pair takes about {duration(seconds)} here." if seconds else ""
     least, done = smallest_n(verdict.alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
-    enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more of them find less"
+    enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more find smaller differences"
     items = [f"{enough if done >= least else _capitalised(_needed(least, done))}.{each}"]
     if verdict.config and (observed := _pairs_for_observed(verdict.config)):
         items.append(observed)
@@ -322,6 +324,10 @@ def _could(detectable: float | None) -> str:
 
 def _p(p: float | None) -> str:
     return "not computed" if p is None else p_value(p)
+
+
+def _judge(summary: Summary) -> str:
+    return f"the judge's, {summary.judge}" if summary.judge else "the judge's"
 
 
 def _chance(p: float) -> str:

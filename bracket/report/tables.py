@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bracket.domain import Config, Outcome, Round, TrialResult, mean
 from bracket.report.document import Block, Code, Fold, Paragraph, Row, Table, Tone
 from bracket.report.summary import Ranked, Summary
-from bracket.report.words import NOTHING, counted, fixed, knob_name, knob_value
+from bracket.report.words import NOTHING, counted, fixed, knob_title, knob_value
 
 ROUND_NAMES = {Round.SEARCH: "Search", Round.FINALS: "Finals", Round.CONFIRMATION: "Confirmation"}
 OUTCOMES = {
@@ -30,7 +30,7 @@ def settings_table(summary: Summary) -> Table:
     names = sorted(dict.fromkeys([*theirs, *ours]), key=lambda name: ours.get(name) == theirs.get(name))
     rows = tuple(
         Row(
-            (knob_name(name), _value(ours, name), _value(theirs, name), whys.get(name, "")),
+            (knob_title(name), _value(ours, name), _value(theirs, name), whys.get(name, "")),
             "winner" if ours.get(name) != theirs.get(name) else "muted",
         )
         for name in names

@@ -22,6 +22,11 @@ def knob_name(name: str) -> str:
     return short or name.replace("_", " ")
 
 
+def knob_title(name: str) -> str:
+    """A knob's name in full, for tables and axes: "learning rate"."""
+    return name.replace("_", " ")
+
+
 def knob_value(name: str, value: Value) -> str:
     """A knob's value in words: learning rates as 3e-4, switches as on and off, the rest as `number` or as they are."""
     if isinstance(value, bool):

@@ -16,6 +16,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from bracket.demo.shapes import Picture, draw
 from bracket.domain import Config, Judgement, Knob, Outcome, Round, Sample, Score, Trial, TrialResult
+from bracket.report import write_report
 from bracket.report.scores import paired_scores
 from bracket.report.summary import Duel, Pair, Ranked, Summary
 from bracket.report.words import config_label
@@ -87,7 +88,9 @@ class World:
         samples = tuple(j.sample for j in judged)
         return TrialResult(trial, outcome, cause, score, loss, 21.0, samples, tuple(judged), axes)
 
-    def round(self, round: Round, configs: Sequence[tuple[str, Config]], seeds: Sequence[int], steps: int) -> list[Ranked]:
+    def round(
+        self, round: Round, configs: Sequence[tuple[str, Config]], seeds: Sequence[int], steps: int
+    ) -> list[Ranked]:
         texts = self.verdict_prompts if round is Round.CONFIRMATION else self.prompts
         rows, number = [], 0
         for origin, config in configs:
@@ -177,17 +180,19 @@ def events(folder: Path, steps: int, rate: float, rng: np.random.Generator) -> N
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
+    """An empty folder in which summaries can be built."""
     return World(tmp_path / "zorb")
 
 
-@pytest.fixture
-def edited() -> Callable[[Path, Callable[[dict], None]], None]:
-    """Changes a JSON file in place."""
-    import json
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """A finished session with its report written; only to be read."""
+    summary = World(tmp_path_factory.mktemp("finished") / "zorb").summary()
+    write_report(summary, summary.folder / "report")
+    return summary
 
-    def edit(path: Path, change: Callable[[dict], None]) -> None:
-        data = json.loads(path.read_text())
-        change(data)
-        path.write_text(json.dumps(data))
 
-    return edit
+@pytest.fixture(scope="session")
+def verdict_for() -> Callable[..., Verdict]:
+    """Decides a verdict from a duel and pairs."""
+    return verdict_of
