@@ -274,7 +274,12 @@ def check(python: Path, extra: Sequence[str]) -> int:
 def replace_process(command: Sequence[str]) -> int:
     """Becomes `command`, so that signals reach it; Windows can't, and waits for it instead."""
     if os.name == "nt":
-        return subprocess.run(command, check=False).returncode
+        child = subprocess.Popen(command)
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue  # the child was told too, and ends in its own time: a run saves a checkpoint first
     sys.stdout.flush()
     os.execv(command[0], list(command))
 
