@@ -1,9 +1,9 @@
 """Runs tasks in a worker that has imported everything already and forks a child for each.
 
 The worker (`python -m bracket.training.worker`) reads one JSON line a task, {"id", "module", "args", "log", "env",
-"cwd"}, and writes {"ready": true}, then for each task {"id", "pid"} and at last {"id", "pid", "exit", "signal"}. The
-child leads its own process group. The worker runs under a guard like any launch; its input is a pipe of its own, which
-the guard only hands on.
+"cwd"}, and writes {"ready": true}, then for each task {"id", "pid"} and at last {"id", "pid", "exit", "signal"}, or
+{"id", "error"} when it can't run it. The child leads its own process group. The worker runs under a guard like any
+launch; its input is a pipe of its own, which the guard only hands on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
@@ -35,14 +36,20 @@ class WarmTask:
         self.worker, self.launch = worker, launch
         self.pid: int | None = None
         self.stopped = False
+        self._refused = False
         self._grace = 0.0
         self._exit: Exit | None = None
         self._ended = threading.Event()
 
     @property
     def lost(self) -> bool:
-        """Whether the worker is gone, with all it ran, and left no word of this task."""
-        return self.worker.gone and not self._ended.is_set()
+        """Whether the worker will never run it to an end: it refused it, or is gone with all it ran."""
+        return self._refused or (self.worker.gone and not self._ended.is_set())
+
+    @property
+    def over(self) -> bool:
+        """Whether the worker is done with it."""
+        return self._refused or self._ended.is_set()
 
     def poll(self) -> Exit | None:
         """How the task ended, else None; that of a lost task is a SIGKILL."""
@@ -64,6 +71,10 @@ class WarmTask:
     def begin(self, pid: int) -> None:
         """The worker says that the task runs as this process."""
         self.pid = pid
+
+    def refuse(self) -> None:
+        """The worker says that it can't run the task."""
+        self._refused = True
 
     def finish(self, exit: Exit) -> None:
         """The task is over: records its end, then lets `poll` tell."""
@@ -117,7 +128,7 @@ class WarmWorker:
     @property
     def idle(self) -> bool:
         """Whether it can take a task."""
-        return self.process.alive and not self.dismissed and (self._task is None or self._task.poll() is not None)
+        return self.process.alive and not self.dismissed and (self._task is None or self._task.over)
 
     def run(self, launch: Launch) -> WarmTask:
         """Hands it a launch with a `warm_task`; returns at once, also while the worker still starts."""
@@ -156,21 +167,17 @@ class WarmWorker:
                 continue
             self._take(message)
 
-    def _take(self, message: Mapping[str, object]) -> None:
+    def _take(self, message: Mapping[str, Any]) -> None:
         task = self._task
         if task is not None and message.get("id") == str(id(task)):
-            pid, code, number = message.get("pid"), message.get("exit"), message.get("signal")
-            if "exit" in message or "signal" in message:
+            if "error" in message:
+                _log.warning("a warm worker refused %s: %s", task.launch.log, message["error"])
+                task.refuse()
+            elif "exit" in message:
                 self._kill_orphans()
-                task.finish(
-                    Exit(
-                        code if isinstance(code, int) else None,
-                        number if isinstance(number, int) else None,
-                        time.time(),
-                    )
-                )
-            elif isinstance(pid, int):
-                task.begin(pid)
+                task.finish(Exit(message["exit"], message["signal"], time.time()))
+            else:
+                task.begin(message["pid"])
 
     def _kill_orphans(self) -> None:
         """Kills what an ended task left: the guard adopted it, beside the worker, which is its first child."""
