@@ -1,0 +1,1 @@
+"""The app: one Gradio page with a file per tab. It reads and starts sessions; it never runs one itself."""

@@ -1,0 +1,153 @@
+"""What the app's HTML is made of: escaping, addresses of pictures, and states in words. No Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from bracket.domain import Outcome, Problem, Sample
+from bracket.report.words import NOTHING, counted, duration, fixed
+from bracket.session.view import SessionView, TrialView
+
+_MARKS = {"error": "✗", "warning": "!", "info": "✓"}
+_PHASES = {
+    "checks": "Checking",
+    "prepare": "Preparing",
+    "search": "Searching",
+    "finals": "Finals",
+    "confirmation": "Confirming",
+    "report": "Writing the report",
+}
+_STATES = {"idle": "Ready", "stopping": "Stopping", "stopped": "Stopped", "done": "Done", "failed": "Failed"}
+_OUTCOMES = {
+    Outcome.OK: "done",
+    Outcome.DIVERGED: "melted",
+    Outcome.OUT_OF_MEMORY: "out of memory",
+    Outcome.CRASHED: "crashed",
+    Outcome.HUNG: "hung",
+    Outcome.STOPPED: "stopped",
+    Outcome.NO_SAMPLES: "drew nothing",
+}
+
+
+def esc(value: object) -> str:
+    """Text for HTML, in content and in quoted attributes."""
+    return escape(str(value), quote=True)
+
+
+def file_url(path: Path) -> str:
+    """The address under which the page gets a file of a session. Relative, so that it holds behind a proxy too."""
+    return "gradio_api/file=" + quote(path.absolute().as_posix())
+
+
+def middle(path: Path | str, length: int = 48) -> str:
+    """A long path with its middle left out; the end says more than the beginning, so it keeps two thirds."""
+    text = str(path)
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 3
+    return f"{text[:head]}…{text[-(length - 1 - head) :]}"
+
+
+def path_html(path: Path | str) -> str:
+    """A shortened path that shows whole on hover."""
+    return f'<span class="path" title="{esc(path)}">{esc(middle(path))}</span>'
+
+
+def size(n: float) -> str:
+    """Bytes in the unit that suits them: "512 MB", "1.2 GB"."""
+    for unit in ("bytes", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+def state_words(view: SessionView) -> str:
+    """The session's state in one or two words; while it runs, what it runs."""
+    if view.state == "running":
+        return _PHASES.get(view.phase, "Running")
+    return _STATES[view.state]
+
+
+def progress_words(view: SessionView) -> str:
+    """ "7 of 24 trials, about 12 min left"."""
+    if not view.planned:
+        return ""
+    words = f"{view.done} of {counted(view.planned, 'trial')}"
+    if view.state == "running" and view.eta is not None:
+        words += f", about {duration(view.eta)} left"
+    return words
+
+
+def page_title(view: SessionView | None) -> str:
+    """The browser tab's title: progress first, because tabs are narrow."""
+    if view is None:
+        return "bracket"
+    progress = f"{view.done}/{view.planned} " if view.state == "running" and view.planned else ""
+    return f"{progress}{state_words(view)} · {view.name} · bracket"
+
+
+def trial_state(trial: TrialView) -> str:
+    """ "training 84/120", "judging", "melted"."""
+    if trial.outcome is not None:
+        return _OUTCOMES[trial.outcome]
+    return f"training {trial.step}/{trial.steps}" if trial.state == "training" else trial.state
+
+
+def trial_tone(trial: TrialView) -> str:
+    """The colour a trial's state has: good, bad, busy or none."""
+    if trial.outcome is Outcome.OK:
+        return "good"
+    if trial.outcome is not None:
+        return "quiet" if trial.outcome is Outcome.STOPPED else "bad"
+    return "quiet" if trial.state == "waiting" else "busy"
+
+
+def trial_score(trial: TrialView) -> str:
+    """The total score (lower is better), or a dash."""
+    return NOTHING if trial.score is None else fixed(trial.score.total)
+
+
+def reason(cause: str) -> str:
+    """The first line of a failure's cause: what fits on a card."""
+    return cause.strip().splitlines()[0] if cause.strip() else ""
+
+
+def problem_html(problem: Problem) -> str:
+    """One check: its mark, what was found, where, and the remedy."""
+    where = f" {path_html(problem.path)}" if problem.path else ""
+    remedy = f' <span class="remedy">{esc(problem.remedy)}</span>' if problem.remedy else ""
+    return (
+        f'<li class="{problem.level}"><span class="mark">{_MARKS[problem.level]}</span>'
+        f"<span>{esc(sentence(problem.message))}{where}{remedy}</span></li>"
+    )
+
+
+def problems_html(problems: Iterable[Problem]) -> str:
+    """Checks as a list; "" for none."""
+    lines = "".join(map(problem_html, problems))
+    return f'<ul class="checks">{lines}</ul>' if lines else ""
+
+
+def sentence(text: str) -> str:
+    """With a capital letter at its head."""
+    return text[:1].upper() + text[1:]
+
+
+def empty_html(text: str) -> str:
+    """What stands where there is nothing to show yet."""
+    return f'<p class="empty">{esc(text)}</p>'
+
+
+def picture(sample: Sample | None, words: str) -> str:
+    """A picture that opens large on a click, or an empty frame of the same size."""
+    if sample is None:
+        return '<span class="frame"></span>'
+    caption = f"{words} · {sample.prompt} · seed {sample.seed} · step {sample.step}"
+    return (
+        f'<img class="frame" loading="lazy" src="{esc(file_url(sample.path))}" alt="{esc(sample.prompt)}" '
+        f'data-large="{esc(caption)}" title="{esc(sample.prompt)}">'
+    )

@@ -1,0 +1,121 @@
+"""The strip that is always there: the open session, its state and progress, the machine's load, and Stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bracket.report.words import percent
+from bracket.runner.devices import usage
+from bracket.session import launch
+from bracket.session.view import SessionLine, SessionView
+from bracket.ui.context import Context, warned
+from bracket.ui.format import esc, page_title, progress_words, size, state_words
+
+_TITLE = """
+const tell = () => { document.title = element.querySelector("[data-title]")?.dataset.title || "bracket"; };
+watch("value", tell);
+tell();
+"""
+_TONES = {"running": "busy", "stopping": "busy", "done": "good", "failed": "bad"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header's parts that others read or write. `session` holds the open session's name for every tab."""
+
+    session: gr.Dropdown
+    state: gr.HTML
+    meter: gr.HTML
+    stop: gr.Button
+    go_on: gr.Button
+    ask: gr.Row
+    refresh: gr.Button
+
+
+def build(context: Context) -> Header:
+    """The header with its events."""
+    with gr.Row(elem_id="header"):
+        gr.HTML("<h1>bracket</h1>", elem_id="brand", apply_default_css=False)
+        session = gr.Dropdown(
+            choices=[], value=None, show_label=False, container=False, elem_id="session", min_width=200, scale=0
+        )
+        state = gr.HTML(elem_id="state", apply_default_css=False, js_on_load=_TITLE)
+        meter = gr.HTML(elem_id="meter", apply_default_css=False)
+        stop = gr.Button("Stop", size="sm", visible=False, elem_id="stop", min_width=70, scale=0)
+        go_on = gr.Button("Resume", size="sm", visible=False, elem_id="resume", min_width=80, scale=0)
+        gr.Button("Dark / light", size="sm", elem_id="turn", min_width=90, scale=0)
+        gr.Button("?", size="sm", elem_id="help", min_width=32, scale=0)
+        refresh = gr.Button("Refresh", elem_id="refresh", visible="hidden")
+    with gr.Row(visible=False, elem_id="stop-ask") as ask:
+        gr.HTML(
+            "Stop this search? The trainers save first; what is finished stays, and Resume goes on from there.",
+            apply_default_css=False,
+        )
+        sure = gr.Button("Stop the search", variant="stop", size="sm", elem_id="stop-sure", min_width=120, scale=0)
+        keep = gr.Button("Keep it running", size="sm", elem_id="stop-keep", min_width=120, scale=0)
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    stop.click(lambda: gr.update(visible=True), None, ask, **private)
+    keep.click(lambda: gr.update(visible=False), None, ask, **private)
+
+    def stop_now(name: str | None) -> Any:
+        if name:
+            launch.stop(context.folder(name))
+        return gr.update(visible=False)
+
+    def resume(name: str | None) -> Any:
+        if name:
+            launch.start(context.folder(name))
+            gr.Info(f"{esc(name)} goes on where it was.")
+        return gr.update(visible=False)
+
+    sure.click(warned(stop_now), session, ask, **private)
+    go_on.click(warned(resume), session, go_on, **private)
+    return Header(session, state, meter, stop, go_on, ask, refresh)
+
+
+def state_html(view: SessionView | None) -> str:
+    """The pill, the bar and the words of the open session; also carries the browser tab's title."""
+    title = esc(page_title(view))
+    if view is None:
+        return f'<div class="state" data-title="{title}"><span class="pill">No session</span></div>'
+    share = view.done / view.planned if view.planned else 0.0
+    tone = _TONES.get(view.state, "")
+    return (
+        f'<div class="state" data-title="{title}"><span class="pill {tone}">{esc(state_words(view))}</span>'
+        f'<span class="progress" role="progressbar" aria-valuenow="{share * 100:.0f}">'
+        f'<i style="width:{share * 100:.1f}%"></i></span>'
+        f'<span class="words">{esc(progress_words(view))}</span></div>'
+    )
+
+
+def meter_html() -> str:
+    """Load and memory: of the GPUs where there are any, else of the processor."""
+    now = usage()
+    if not now.gpus:
+        return _meter("CPU", now.cpu) + _meter("RAM", now.used / now.total, f"{size(now.used)} of {size(now.total)}")
+    parts = []
+    for number, gpu in enumerate(now.gpus):
+        name = "GPU" if len(now.gpus) == 1 else f"GPU {number}"
+        parts.append(_meter(name, gpu.load, gpu.name))
+        parts.append(
+            _meter("VRAM", gpu.used / gpu.total if gpu.total else None, f"{size(gpu.used)} of {size(gpu.total)}")
+        )
+    return "".join(parts)
+
+
+def choices(lines: list[SessionLine]) -> list[tuple[str, str]]:
+    """The session picker's entries: name and state."""
+    return [(f"{line.name} · {line.state}", line.name) for line in lines]
+
+
+def _meter(name: str, share: float | None, more: str = "") -> str:
+    value = 0.0 if share is None else min(1.0, max(0.0, share))
+    words = "–" if share is None else percent(round(value, 2))
+    return (
+        f'<span class="meter" title="{esc(more or name)}">{esc(name)} <b>{words}</b>'
+        f'<span class="progress"><i style="width:{value * 100:.0f}%"></i></span></span>'
+    )

@@ -1,0 +1,307 @@
+"""Monitor: is it going well? Trials as cards, their loss, their pictures, and the log as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bracket.domain import Round
+from bracket.errors import BracketError
+from bracket.report.words import counted
+from bracket.runner.tail import LogTail
+from bracket.session.view import SessionView, TrialView
+from bracket.ui import gallery
+from bracket.ui.chart import chart
+from bracket.ui.context import Context
+from bracket.ui.format import (
+    empty_html,
+    esc,
+    file_url,
+    path_html,
+    picture,
+    progress_words,
+    reason,
+    sentence,
+    state_words,
+    trial_score,
+    trial_state,
+    trial_tone,
+)
+
+NEWEST = ""
+"""The trial picker's value for "whichever began last"."""
+SESSION_LOG, TRIAL_LOG = "session", "trial"
+LINES = 400
+"""Lines of log that the page holds."""
+_PAUSE = 0.4
+"""Seconds between two looks at the log: a few updates a second at most."""
+_HEARTBEAT = 5.0
+"""A stream must say something this often, or it would not notice that its page is gone."""
+_ROUNDS = {
+    Round.SEARCH: ("Search", "It waits for the preparation."),
+    Round.FINALS: ("Finals", "The best configs and the baseline train longer here, once the search is done."),
+    Round.CONFIRMATION: (
+        "Confirmation",
+        "Winner against baseline on fresh prompts and seeds, once the finals are done.",
+    ),
+}
+EMPTY = "No session yet. Start the demo, or choose a folder."
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The tab's parts."""
+
+    message: gr.HTML
+    cards: gr.HTML
+    chart: gr.HTML
+    trial: gr.Dropdown
+    samples: gr.HTML
+    log: gr.Textbox
+    log_path: gr.HTML
+
+
+@dataclass
+class Watch:
+    """What one page's log stream shows. `hold` keeps the text as it is."""
+
+    session: str = ""
+    trial: str = NEWEST
+    source: str = SESSION_LOG
+    find: str = ""
+    hold: bool = False
+
+
+class Watches:
+    """Every open page's wish, by its session hash: the stream reads it, the page's events change it."""
+
+    def __init__(self) -> None:
+        self._by_page: dict[str, Watch] = {}
+
+    def of(self, page: str) -> Watch:
+        return self._by_page.setdefault(page, Watch())
+
+    def forget(self, page: str) -> None:
+        self._by_page.pop(page, None)
+
+
+def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
+    """The tab. Its HTML is filled by the page's timer; the log streams by itself."""
+    watches = Watches()
+    message = gr.HTML(apply_default_css=False, elem_id="message")
+    cards = gr.HTML(apply_default_css=False, elem_id="cards")
+    curves = chart(context.read, "loss", "No loss yet. Curves appear with the first trial's first steps.", sparks=True)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=420):
+            with gr.Row(elem_classes="bar"):
+                gr.HTML("<h2>Samples</h2>", apply_default_css=False)
+                trial = gr.Dropdown(
+                    [("Newest trial", NEWEST)],
+                    value=NEWEST,
+                    show_label=False,
+                    container=False,
+                    elem_id="trial",
+                    min_width=220,
+                    scale=0,
+                )
+            samples = gr.HTML(apply_default_css=False, elem_id="samples")
+        with gr.Column(scale=2, min_width=380):
+            with gr.Row(elem_classes="bar", elem_id="log-bar"):
+                gr.HTML("<h2>Log</h2>", apply_default_css=False)
+                source = gr.Radio(
+                    [("session", SESSION_LOG), ("trial", TRIAL_LOG)],
+                    value=SESSION_LOG,
+                    show_label=False,
+                    container=False,
+                    elem_id="log-source",
+                    min_width=120,
+                    scale=0,
+                )
+                find = gr.Textbox(
+                    placeholder="Only lines with…",
+                    show_label=False,
+                    container=False,
+                    max_lines=1,
+                    elem_id="log-find",
+                    min_width=110,
+                )
+                follow = gr.Button("Hold", size="sm", elem_id="log-follow", min_width=70, scale=0)
+            log = gr.Textbox(
+                lines=18,
+                max_lines=18,
+                show_label=False,
+                container=False,
+                interactive=False,
+                buttons=["copy"],
+                elem_id="log",
+                elem_classes="mono",
+                placeholder="Nothing was logged yet.",
+                autoscroll=True,
+            )
+            log_path = gr.HTML(apply_default_css=False, elem_id="log-path")
+    made = Monitor(message, cards, curves, trial, samples, log, log_path)
+    _wire(made, watches, session, source, find, follow)
+    return made, watches
+
+
+def _wire(
+    m: Monitor, watches: Watches, session: gr.Dropdown, source: gr.Radio, find: gr.Textbox, follow: gr.Button
+) -> None:
+    def wish(name: str | None, trial: str | None, source: str, find: str, request: gr.Request) -> None:
+        watch = watches.of(str(request.session_hash))
+        watch.session, watch.trial, watch.source, watch.find = name or "", trial or NEWEST, source, find or ""
+
+    def turn(request: gr.Request) -> Any:
+        watch = watches.of(str(request.session_hash))
+        watch.hold = not watch.hold
+        return gr.update(value="Follow" if watch.hold else "Hold")
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    wishes = [session, m.trial, source, find]
+    gr.on([x.change for x in wishes], wish, wishes, None, **private)
+    follow.click(turn, None, follow, **private)
+
+
+async def stream(context: Context, watches: Watches, page: str) -> AsyncIterator[tuple[Any, Any]]:
+    """The log's last lines and its path, whenever they change, for as long as the page is there.
+
+    Only files are read here: what runs, runs elsewhere and does not notice when a page comes or goes.
+    """
+    tail, shown, lines, silent = LogTail(Path()), "", deque[str](maxlen=LINES), 0.0
+    try:
+        while True:
+            watch = watches.of(page)
+            path = log_file(context, watch)
+            if path != tail.path and not watch.hold:
+                tail, lines = LogTail(path or Path()), deque[str](maxlen=LINES)
+            if not watch.hold:
+                lines.extend(tail.read_new().splitlines())
+            text = visible(lines, tail.current, watch.find)
+            silent += _PAUSE
+            if text != shown and not watch.hold:
+                shown, silent = text, 0.0
+                yield text, log_path_html(path)
+            elif silent >= _HEARTBEAT:
+                silent = 0.0
+                yield gr.skip(), gr.skip()
+            await asyncio.sleep(_PAUSE)
+    finally:
+        watches.forget(page)
+
+
+def visible(lines: deque[str], current: str, find: str) -> str:
+    """The held lines and the unfinished last one, of those that hold `find` in any case."""
+    every = [*lines, current] if current else list(lines)
+    wanted = find.strip().casefold()
+    return "\n".join(line for line in every if wanted in line.casefold())
+
+
+def log_file(context: Context, watch: Watch) -> Path | None:
+    """The file that a page wants to see, None while there is none."""
+    try:
+        view = context.read(watch.session) if watch.session else None
+    except BracketError:
+        return None
+    if view is None:
+        return None
+    chosen = chosen_trial(view, watch.trial)
+    if watch.source == TRIAL_LOG and chosen is not None:
+        return chosen.folder / "logs" / "trainer.log"
+    return view.folder / "session.log"
+
+
+def log_path_html(path: Path | None) -> str:
+    """Where the log lies; a trial's can be opened whole."""
+    if path is None:
+        return ""
+    whole = f' · <a href="{esc(file_url(path))}" target="_blank">open whole</a>' if path.name == "trainer.log" else ""
+    return f'<p class="quiet">{path_html(path)}{whole}</p>'
+
+
+def chosen_trial(view: SessionView, wanted: str) -> TrialView | None:
+    """The trial called `wanted`, or for NEWEST the last that began."""
+    if wanted:
+        return next((t for t in view.trials if t.id == wanted), None)
+    started = [t for t in view.trials if t.state != "waiting"] or list(view.trials)
+    return started[-1] if started else None
+
+
+def trial_choices(view: SessionView) -> list[tuple[str, str]]:
+    """The trial picker's entries, the newest first."""
+    return [("Newest trial", NEWEST), *((f"{t.id} · {t.label}", t.id) for t in reversed(view.trials))]
+
+
+def message_html(view: SessionView | None) -> str:
+    """What the session does, how far it is, or what went wrong and what to do."""
+    if view is None:
+        return empty_html(EMPTY)
+    state, message, words = state_words(view), sentence(view.message), progress_words(view)
+    said = "" if message.rstrip(".") == state else f" {esc(message)}"
+    tone = " error" if view.state == "failed" else ""
+    return f'<p class="message{tone}"><b>{esc(state)}.</b>{said} <span class="quiet">{esc(words)}</span></p>'
+
+
+def cards_html(view: SessionView | None) -> str:
+    """The tournament: the cards of each round, the newest round first, then what those to come wait for."""
+    if view is None:
+        return ""
+    begun = [r for r in Round if any(t.round is r for t in view.trials)]
+    waiting = [r for r in Round if r not in begun]
+    return "".join(_round_html(view, r) for r in (*reversed(begun), *waiting))
+
+
+def _round_html(view: SessionView, round_: Round) -> str:
+    name, waits = _ROUNDS[round_]
+    trials = [t for t in view.trials if t.round is round_]
+    ended = sum(t.outcome is not None for t in trials)
+    facts = f"{ended} of {counted(len(trials), 'begun trial')} done, {trials[0].steps} steps each" if trials else waits
+    best = min(
+        (t for t in trials if t.score is not None), key=lambda t: t.score.total if t.score else 0.0, default=None
+    )
+    body = f'<div class="cards">{"".join(_card(t, t is best) for t in trials)}</div>' if trials else ""
+    head = f'<header><h2>{name}</h2><span class="quiet">{esc(facts)}</span></header>'
+    return f'<section class="round">{head}{body}</section>'
+
+
+def _card(trial: TrialView, best: bool) -> str:
+    face = next(iter(gallery.newest([s for s in trial.samples if s.step == _last(trial)]).values()), None)
+    share = 1.0 if trial.outcome is not None else trial.step / trial.steps
+    why = reason(trial.cause) if trial.score is None else ""
+    below = (
+        f'<span class="why" title="{esc(trial.cause)}">{esc(why)}</span>'
+        if why
+        else f'<canvas data-spark="{esc(trial.id)}" width="240" height="40"></canvas>'
+    )
+    score = f'<span class="score">{trial_score(trial)}</span>' if trial.score is not None else ""
+    origin = "best so far" if best else trial.origin
+    return (
+        f'<article class="card {trial_tone(trial)}{" best" if best else ""}">{picture(face, trial.id)}'
+        f'<div class="label" title="{esc(trial.id)}, seed {trial.seed}">{esc(trial.label)}</div>'
+        f'<div class="line"><span class="tone">{esc(trial_state(trial))}</span>{score}</div>'
+        f'<span class="progress"><i style="width:{share * 100:.0f}%"></i></span>{below}'
+        f'<div class="line quiet"><span>{esc(origin)}</span><span>{trial.id[-3:]}</span></div></article>'
+    )
+
+
+def _last(trial: TrialView) -> int:
+    return max((s.step for s in trial.samples), default=0)
+
+
+def samples_html(view: SessionView | None, wanted: str) -> str:
+    """The chosen trial's pictures: rows of steps × columns of prompts."""
+    chosen = chosen_trial(view, wanted) if view is not None else None
+    if chosen is None:
+        return empty_html("No pictures yet.")
+    if not chosen.samples:
+        when = (
+            "they are drawn when it has trained" if chosen.outcome is None else reason(chosen.cause) or "it drew none"
+        )
+        return empty_html(f"No pictures of {chosen.id} ({chosen.label}) yet: {when}.")
+    head = f'<p class="quiet">{esc(chosen.id)} · {esc(chosen.label)} · {esc(trial_state(chosen))}</p>'
+    return head + gallery.grid(gallery.by_step(chosen.samples), gallery.prompts_of(chosen.samples))

@@ -1,0 +1,156 @@
+"""What a session came to, gathered for Results: the winner, its command, before and after, and the table of trials."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
+from bracket.errors import BracketError
+from bracket.report.words import fixed, knob_name, knob_value
+from bracket.session.job import make_context
+from bracket.session.settings import load
+from bracket.session.stages import duellists
+from bracket.session.view import SessionView, TrialView
+from bracket.trainers.base import read_samples
+from bracket.ui import gallery
+from bracket.ui.format import esc, reason, trial_state
+
+TABLE = (
+    "Trial",
+    "Round",
+    "Settings",
+    "Seed",
+    "Steps",
+    "State",
+    "Score",
+    "Samples",
+    "Loss part",
+    "Held-out loss",
+    "Reason",
+)
+TABLE_TYPES = ("str", "str", "str", "number", "number", "str", "number", "number", "number", "number", "str")
+
+
+@dataclass(frozen=True)
+class Duellists:
+    """Winner and baseline of the finals: a trial of each with the same training seed, where there is one."""
+
+    winner: TrialView
+    baseline: TrialView
+
+    @property
+    def same(self) -> bool:
+        """The baseline itself won."""
+        return self.winner.origin == "baseline"
+
+
+def duel_of(view: SessionView) -> Duellists | None:
+    """The two that the finals leave, chosen as the session chooses them; None before there are any."""
+    finals = {t.id: t for t in view.trials if t.round is Round.FINALS and t.outcome is not None}
+    found = duellists([_result(t) for t in finals.values()])
+    if found is None:
+        return None
+    winner, baseline = ([finals[r.trial.id] for r in ranked.results if r.score is not None] for ranked in found)
+    seeds = {t.seed for t in winner} & {t.seed for t in baseline}
+    seed = min(seeds) if seeds else None
+    first, second = (next((t for t in arm if t.seed == seed), arm[0]) for arm in (winner, baseline))
+    return Duellists(first, second)
+
+
+def _result(trial: TrialView) -> TrialResult:
+    plain = Trial(trial.id, trial.round, trial.origin, trial.config, trial.seed, trial.steps, trial.folder)
+    return TrialResult(plain, trial.outcome or Outcome.STOPPED, score=trial.score)
+
+
+def before_after_html(view: SessionView, duel: Duellists | None) -> str:
+    """The fresh prompts of the duel, or until it was fought the search's prompts; base, baseline and winner as rows."""
+    if duel is None:
+        return ""
+    fresh = {name: read_samples(view.folder / "confirm" / name) for name in ("baseline", "winner")}
+    arms = [("baseline", duel.baseline), (f"winner: {duel.winner.label}", duel.winner)]
+    html = ""
+    if all(fresh.values()) and not duel.same:
+        rows = [(label, gallery.newest(fresh[name])) for (label, _), name in zip(arms, fresh, strict=True)]
+        html += "<h2>On fresh prompts</h2>" + gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
+    rows = [(label, gallery.newest(trial.samples)) for label, trial in arms[: 1 if duel.same else 2]]
+    base = read_samples(view.folder / "before")
+    if base:
+        rows.insert(0, ("the base, untrained", gallery.newest(base)))
+    columns = gallery.prompts_of(s for _, found in rows for s in found.values())
+    return html + "<h2>Before and after</h2>" + gallery.grid(rows, columns)
+
+
+def winner_html(duel: Duellists | None) -> str:
+    """The winner's settings beside the baseline's, what differs in bold."""
+    if duel is None:
+        return ""
+    rows = "".join(_setting(name, duel.winner.config, duel.baseline.config) for name in duel.winner.config)
+    return (
+        '<table class="settings"><thead><tr><th>Setting</th><th>Winner</th><th>Baseline</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _setting(name: str, winner: Config, baseline: Config) -> str:
+    value, other = (esc(knob_value(name, c[name])) for c in (winner, baseline))
+    shown = f"<b>{value}</b>" if value != other else value
+    return f"<tr><td>{esc(knob_name(name))}</td><td>{shown}</td><td>{other}</td></tr>"
+
+
+def command_text(folder: Path, duel: Duellists | None) -> str:
+    """The command that trains the winner in full, once the report has written its config; "" before."""
+    place = folder / "winner"
+    if duel is None or not (place / "config.yaml").exists():
+        return ""
+    try:
+        settings = load(folder)
+        context = make_context(folder, settings, settings.device or "cpu")
+    except BracketError:
+        return ""
+    steps = context.preset.final_steps
+    trial = Trial("winner", Round.FINALS, "winner", duel.winner.config, duel.winner.seed, steps, place)
+    return shlex.join(context.trainer.train_argv(context.choosing_job(), trial))
+
+
+def table_rows(view: SessionView) -> list[list[object]]:
+    """One row a trial, failures included; a missing number sorts last."""
+    return [_row(t) for t in view.trials]
+
+
+def _row(t: TrialView) -> list[object]:
+    score = t.score
+    numbers = (
+        (score.total, score.sample_part, score.loss_part, t.validation_loss)
+        if score
+        else (None,) * 3 + (t.validation_loss,)
+    )
+    rounded = [None if n is None or not math.isfinite(n) else round(n, 4) for n in numbers]
+    return [t.id, t.round.value, t.label, t.seed, t.steps, trial_state(t), *rounded, reason(t.cause)]
+
+
+def compare_choices(view: SessionView) -> list[tuple[str, str]]:
+    """Trials with pictures, best first within their round, the latest round first."""
+    drawn = [t for t in view.trials if t.samples]
+    order = list(Round)
+    drawn.sort(key=lambda t: (-order.index(t.round), t.score.total if t.score else math.inf))
+    return [(f"{t.id} · {t.label} · {fixed(t.score.total) if t.score else trial_state(t)}", t.id) for t in drawn]
+
+
+def compare_html(trials: Sequence[TrialView]) -> str:
+    """The chosen trials' newest pictures side by side for each prompt."""
+    rows: list[tuple[str, Mapping[tuple[str, int], Sample]]] = [
+        (f"{t.id} · {t.label}", gallery.newest(t.samples)) for t in trials
+    ]
+    return gallery.grid(rows, gallery.prompts_of(s for _, found in rows for s in found.values()))
+
+
+def slider_pair(trials: Sequence[TrialView], prompt: str) -> tuple[str, str] | None:
+    """The first two trials' pictures of a prompt, None when one of them has none."""
+    found = [next((s for s in gallery.newest(t.samples).values() if s.prompt == prompt), None) for t in trials[:2]]
+    if len(found) < 2 or found[0] is None or found[1] is None:
+        return None
+    return str(found[0].path), str(found[1].path)

@@ -1,0 +1,101 @@
+// What belongs to the whole page: keys, the large picture, the help, dark and light. Nothing is fetched from elsewhere.
+(() => {
+  const TABS = "#tabs button[role=tab]";
+  const KEYS = [
+    ["1 … 4", "Setup, Run, Monitor, Results"],
+    ["r", "read the session again"],
+    ["[  ]", "smooth the loss less or more"],
+    ["f", "follow or hold the log"],
+    ["Esc", "close what lies over the page; a search goes on"],
+    ["?", "this help"],
+  ];
+  const shown = (node) => node && node.offsetParent !== null;
+  const press = (id) => document.getElementById(id)?.click();
+
+  function close() {
+    document.querySelector(".overlay")?.remove();
+    const keep = document.getElementById("stop-keep");
+    if (shown(keep)) keep.click();
+  }
+
+  function open(...nodes) {
+    document.querySelector(".overlay")?.remove();
+    const overlay = document.createElement("div");
+    overlay.className = "overlay";
+    overlay.addEventListener("click", close);
+    overlay.append(...nodes);
+    document.querySelector(".gradio-container").append(overlay);
+  }
+
+  function help() {
+    const list = document.createElement("dl");
+    for (const [key, what] of KEYS) {
+      const term = document.createElement("dt"), words = document.createElement("dd");
+      term.textContent = key;
+      words.textContent = what;
+      list.append(term, words);
+    }
+    open(list);
+  }
+
+  function enlarge(image) {
+    const large = document.createElement("img"), words = document.createElement("p");
+    large.src = image.src;
+    if (image.naturalWidth < 200) large.className = "tiny";
+    words.textContent = image.dataset.large;
+    open(large, words);
+  }
+
+  function smooth(by) {
+    for (const slider of document.querySelectorAll(".chart input[type=range]")) {
+      if (!shown(slider)) continue;
+      slider.value = Number(slider.value) + by;
+      slider.dispatchEvent(new Event("input"));
+    }
+  }
+
+  function dark(on) {
+    document.body.classList.toggle("dark", on);
+    window.dispatchEvent(new Event("bracket-theme"));
+  }
+
+  function turn() {
+    dark(!document.body.classList.contains("dark"));
+    localStorage.setItem("bracket-dark", document.body.classList.contains("dark") ? "1" : "0");
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return close();
+    const field = event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], .cell-wrap");
+    if (field || event.ctrlKey || event.metaKey || event.altKey) return;
+    const tab = document.querySelectorAll(TABS)[Number(event.key) - 1];
+    if (tab && /^[1-9]$/.test(event.key)) tab.click();
+    else if (event.key === "?") help();
+    else if (event.key === "r") press("refresh");
+    else if (event.key === "f") press("log-follow");
+    else if (event.key === "[") smooth(-50);
+    else if (event.key === "]") smooth(50);
+  });
+
+  document.addEventListener("click", (event) => {
+    const image = event.target.closest?.("img[data-large]");
+    if (image) enlarge(image);
+    else if (event.target.closest?.("#help")) help();
+    else if (event.target.closest?.("#turn")) turn();
+  });
+
+  // Small pictures stay crisp when they are shown large; a broken one leaves its frame.
+  document.addEventListener("load", (event) => {
+    if (event.target.matches?.("img.frame") && event.target.naturalWidth < 200) event.target.style.imageRendering = "pixelated";
+  }, true);
+
+  // Gradio sets the system's theme while it mounts, so a chosen one is put back once the tabs are there.
+  const chosen = localStorage.getItem("bracket-dark");
+  if (chosen !== null) {
+    const wait = setInterval(() => {
+      if (!document.querySelector(TABS)) return;
+      clearInterval(wait);
+      dark(chosen === "1");
+    }, 50);
+  }
+})();

@@ -1,0 +1,205 @@
+"""The page: header and tabs put together, the form's events, and the timer that keeps all of it up to date."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bracket.errors import BracketError
+from bracket.presets import find_preset
+from bracket.session import launch, plan
+from bracket.session.settings import SessionSettings, load
+from bracket.session.view import SessionView
+from bracket.ui import form, header, monitor, results, run, setup
+from bracket.ui.context import POLL_SECONDS, Context, said, warned
+
+_PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+_DEMO = "demo"
+
+
+class Page:
+    """One app's page. `blocks` is what Gradio serves."""
+
+    def __init__(self, runs: Path) -> None:
+        self.context = Context(runs.absolute())
+        with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
+            self.header = header.build(self.context)
+            with gr.Tabs(elem_id="tabs") as self.tabs:
+                with gr.Tab("Setup", id="setup"):
+                    self.setup = setup.build()
+                with gr.Tab("Run", id="run"):
+                    self.run = run.build()
+                with gr.Tab("Monitor", id="monitor"):
+                    self.monitor, self.watches = monitor.build(self.context, self.header.session)
+                with gr.Tab("Results", id="results"):
+                    self.results = results.build(self.context, self.header.session)
+            self.fields = {**self.setup.fields, **self.run.fields}
+            self.seen = gr.State({})
+            self.remembered = gr.BrowserState("", storage_key="bracket-session", secret="bracket-session")
+            self._form_events()
+            self._session_events()
+
+    # The form: its fields arrive as one flat list, in this order.
+
+    @property
+    def _inputs(self) -> list[gr.components.Component]:
+        return [*self.fields.values(), *self.setup.weights]
+
+    def _values(self, given: tuple[Any, ...]) -> dict[str, Any]:
+        values = dict(zip(self.fields, given, strict=False))
+        preset = find_preset(str(values["preset"]))
+        values["weights"] = setup.weights_given(preset, given[len(self.fields) :])
+        return values
+
+    def _filled(self, settings: SessionSettings, name: str) -> list[Any]:
+        """Updates for `_inputs` and the name's field."""
+        values = form.to_values(settings)
+        weights = setup.weight_updates(settings.load_preset(), values["weights"], len(self.setup.weights))
+        return [*(values[n] for n in self.fields), *weights, name]
+
+    def _form_events(self) -> None:
+        inputs = self._inputs
+        planned = [self.run.plan, self.run.command, self.run.start]
+        live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
+        gr.on([field.change for field in inputs], self._plan, inputs, planned, **live)
+        preset = self.setup.fields["preset"]
+        preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
+        self.setup.fields["folder"].change(
+            lambda folder: form.suggested_name(form.text(folder), self.context.runs),
+            self.setup.fields["folder"],
+            self.run.name,
+            **live,
+        )
+        opened = [self.header.session, self.remembered, self.tabs]
+        self.run.start.click(self._start, [self.run.name, *inputs], [self.run.said, *opened], **_PRIVATE)
+        self.setup.demo.click(warned(self._demo), None, opened, **_PRIVATE)
+
+    def _plan(self, *given: Any) -> tuple[Any, ...]:
+        try:
+            if not form.text(dict(zip(self.fields, given, strict=False))["folder"]):
+                return run.NO_FOLDER, run.command_text(None), gr.update(interactive=False)
+            made = plan.make(form.to_settings(self._values(given)))
+        except BracketError as error:
+            return run.error_html(error), run.command_text(None), gr.update(interactive=False)
+        return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
+
+    def _preset_chosen(self, *given: Any) -> list[Any]:
+        """The new preset's own suggestions; the folder and its words stay."""
+        values = dict(zip(self.fields, given, strict=False))
+        preset = find_preset(str(values["preset"]))
+        fresh = form.default_values(preset)
+        kept = {n: values[n] for n in ("folder", "trigger_word", "class_word")}
+        weights = setup.weight_updates(preset, {}, len(self.setup.weights))
+        return [*({**fresh, **kept}[n] for n in self.fields), *weights]
+
+    def _start(self, name: str, *given: Any) -> tuple[Any, ...]:
+        try:
+            folder = self.context.runs / form.session_name(name)
+            launch.create(form.to_settings(self._values(given)), folder)
+            launch.start(folder)
+        except BracketError as error:
+            return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()
+        return ("", *self._opened(folder.name))
+
+    def _demo(self) -> tuple[Any, ...]:
+        settings = launch.demo_settings(runs=self.context.runs)
+        folder = launch.create(settings, self.context.runs / form.free_name(_DEMO, self.context.runs))
+        launch.start(folder)
+        return self._opened(folder.name)
+
+    def _opened(self, name: str) -> tuple[Any, ...]:
+        """Updates for the picker, the browser's memory and the tabs after a start."""
+        choices = header.choices(self.context.lines())
+        return gr.update(choices=choices, value=name), name, gr.update(selected="monitor")
+
+    # The open session: chosen, remembered, and read again every second.
+
+    def _session_events(self) -> None:
+        session, inputs = self.header.session, [*self._inputs, self.run.name]
+        loaded = self.blocks.load(warned(self._restore), self.remembered, [session, self.tabs], **_PRIVATE)
+        loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
+        session.input(warned(self._fill), session, inputs, **_PRIVATE)
+        session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
+        polled: dict[str, Any] = {**_PRIVATE, "queue": False}
+        triggers = [gr.Timer(POLL_SECONDS).tick, self.header.refresh.click, session.change]
+        gr.on(triggers, self._poll, [session, self.monitor.trial, self.seen], self._live, **polled)
+        self.blocks.load(
+            self._stream, None, [self.monitor.log, self.monitor.log_path], concurrency_limit=None, **_PRIVATE
+        )
+
+    def _restore(self, remembered: str) -> tuple[Any, Any]:
+        """The session this browser had open; else one that runs; else the newest."""
+        lines = self.context.lines()
+        names = [line.name for line in lines]
+        running = [line.name for line in lines if line.state in ("running", "stopping")]
+        name = remembered if remembered in names else next(iter([*running, *names]), None)
+        return gr.update(choices=header.choices(lines), value=name), gr.update(
+            selected="monitor" if running else "setup"
+        )
+
+    def _fill(self, name: str | None) -> list[Any]:
+        """The form as the open session was asked, under a name of its own for the next one."""
+        if not name:
+            preset = find_preset(str(self.setup.fields["preset"].value))
+            values = form.default_values(preset)
+            weights = setup.weight_updates(preset, {}, len(self.setup.weights))
+            return [*(values[n] for n in self.fields), *weights, form.free_name("session", self.context.runs)]
+        return self._filled(load(self.context.folder(name)), form.free_name(name, self.context.runs))
+
+    async def _stream(self, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
+        async for shown in monitor.stream(self.context, self.watches, str(request.session_hash)):
+            yield shown
+
+    @property
+    def _live(self) -> list[Any]:
+        h, m = self.header, self.monitor
+        return [
+            h.session,
+            h.state,
+            h.meter,
+            h.stop,
+            h.go_on,
+            self.setup.welcome,
+            m.message,
+            m.cards,
+            m.chart,
+            m.trial,
+            m.samples,
+            *self.results.outputs,
+            self.seen,
+        ]
+
+    def _poll(self, name: str | None, trial: str | None, seen: dict[str, Any]) -> list[Any]:
+        """What changed since the page was last told; the rest is skipped, so that nothing flickers."""
+        lines = self.context.lines()
+        try:
+            view = self.context.read(name) if name else None
+            trouble = ""
+        except BracketError as error:
+            view, trouble = None, said(error)
+        now = self._now(view, trouble, lines, trial or monitor.NEWEST)
+        changed = [value if seen.get(key) != value else gr.skip() for key, value in now.items()]
+        stamp = (*results.stamp(view), trouble)
+        told = results.values(view) if seen.get("results") != stamp else [gr.skip()] * len(self.results.outputs)
+        return [*changed, *told, {**now, "results": stamp}]
+
+    def _now(self, view: SessionView | None, trouble: str, lines: list[Any], trial: str) -> dict[str, Any]:
+        state = view.state if view else ""
+        live = state in ("running", "stopping")
+        failed = f'<p class="message error">{trouble}</p>'
+        return {
+            "session": gr.update(choices=header.choices(lines)),
+            "state": header.state_html(view),
+            "meter": header.meter_html(),
+            "stop": gr.update(visible=live, interactive=state == "running"),
+            "go_on": gr.update(visible=state in ("idle", "stopped", "failed")),
+            "welcome": setup.welcome_html(len(lines)),
+            "message": failed if trouble else monitor.message_html(view),
+            "cards": monitor.cards_html(view),
+            "chart": {"session": view.name if view else "", "only": None, "live": live},
+            "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),
+            "samples": monitor.samples_html(view, trial),
+        }

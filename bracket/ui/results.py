@@ -1,0 +1,181 @@
+"""Results: which one wins, how sure, and now what. The verdict comes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bracket.session.view import SessionView, TrialView
+from bracket.ui import gallery
+from bracket.ui.chart import chart
+from bracket.ui.context import Context, warned
+from bracket.ui.format import empty_html, esc, file_url, progress_words, sentence, trial_state
+from bracket.ui.outcome import (
+    TABLE,
+    TABLE_TYPES,
+    before_after_html,
+    command_text,
+    compare_choices,
+    compare_html,
+    duel_of,
+    slider_pair,
+    table_rows,
+    winner_html,
+)
+
+MOST = 4
+"""Configs compared side by side."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tab's parts; `outputs` are filled by the page whenever the session changed."""
+
+    verdict: gr.Markdown
+    report: gr.HTML
+    pictures: gr.HTML
+    winner: gr.HTML
+    command: gr.Textbox
+    pick: gr.Dropdown
+    table: gr.Dataframe
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        return [self.verdict, self.report, self.pictures, self.winner, self.command, self.pick, self.table]
+
+
+def build(context: Context, session: gr.Dropdown) -> Results:
+    """The tab with the events of its comparison."""
+    with gr.Row(elem_id="verdict-row"):
+        verdict = gr.Markdown(elem_id="verdict")
+        report = gr.HTML(apply_default_css=False, elem_id="report")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=480):
+            pictures = gr.HTML(apply_default_css=False, elem_id="before-after")
+        with gr.Column(scale=1, min_width=260):
+            winner = gr.HTML(apply_default_css=False, elem_id="winner")
+            command = gr.Textbox(
+                label="Train the winner in full",
+                lines=4,
+                max_lines=8,
+                interactive=False,
+                buttons=["copy"],
+                elem_id="winner-command",
+                elem_classes="mono",
+                visible=False,
+            )
+    gr.HTML("<h2>All trials</h2>", apply_default_css=False)
+    table = gr.Dataframe(
+        headers=list(TABLE),
+        datatype=list(TABLE_TYPES),
+        interactive=False,
+        elem_id="table",
+        show_search="search",
+        buttons=["copy", "fullscreen"],
+        max_height=340,
+        wrap=False,
+        show_label=False,
+    )
+    gr.HTML("<h2>Side by side</h2>", apply_default_css=False)
+    with gr.Row():
+        pick = gr.Dropdown(
+            [], value=[], multiselect=True, max_choices=MOST, label="Two to four trials", elem_id="pick", scale=3
+        )
+        prompt = gr.Dropdown([], label="Prompt of the slider", elem_id="slider-prompt", visible=False, scale=2)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=420):
+            side = gr.HTML(empty_html("Choose trials to compare."), apply_default_css=False, elem_id="side")
+        with gr.Column(scale=1, min_width=260):
+            slider = gr.ImageSlider(
+                show_label=False, elem_id="slider", visible=False, interactive=False, buttons=["fullscreen"], height=300
+            )
+    curves = chart(context.read, "compare-loss", "Choose trials to see their curves.")
+
+    def compare(name: str | None, ids: list[str] | None) -> Any:
+        trials = chosen(context.read(name), ids or []) if name else []
+        if not trials:
+            nothing = gr.update(visible=False)
+            return (
+                empty_html("Choose trials to compare."),
+                gr.update(visible=False, choices=[]),
+                nothing,
+                _curves(name, []),
+            )
+        prompts = [p for p, _ in gallery.prompts_of(s for t in trials[:2] for s in t.samples)]
+        pair = slider_pair(trials, prompts[0]) if prompts else None
+        return (
+            compare_html(trials),
+            gr.update(
+                visible=pair is not None, choices=list(dict.fromkeys(prompts)), value=prompts[0] if prompts else None
+            ),
+            gr.update(visible=pair is not None, value=pair),
+            _curves(name, [t.id for t in trials]),
+        )
+
+    def slide(name: str | None, ids: list[str] | None, text: str | None) -> Any:
+        pair = slider_pair(chosen(context.read(name), ids or []), text) if name and text else None
+        return gr.update(value=pair) if pair else gr.skip()
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
+    prompt.input(warned(slide), [session, pick, prompt], slider, **private)
+    return Results(verdict, report, pictures, winner, command, pick, table)
+
+
+def values(view: SessionView | None) -> list[Any]:
+    """What `Results.outputs` become."""
+    if view is None:
+        return [verdict_text(None), "", "", "", gr.update(visible=False), gr.update(choices=[], value=[]), []]
+    duel = duel_of(view)
+    command = command_text(view.folder, duel)
+    return [
+        verdict_text(view),
+        report_html(view),
+        before_after_html(view, duel),
+        winner_html(duel),
+        gr.update(visible=bool(command), value=command),
+        gr.update(choices=compare_choices(view)),
+        table_rows(view),
+    ]
+
+
+def verdict_text(view: SessionView | None) -> str:
+    """The verdict, or in its place what is still to come. Markdown."""
+    if view is None:
+        return "No session yet. Start the demo, or choose a folder."
+    if view.verdict:
+        return view.verdict
+    if view.state == "failed":
+        return f"No verdict: the session failed. {sentence(view.message)}"
+    if view.state in ("running", "stopping"):
+        return f"No verdict yet: {progress_words(view) or 'it has just begun'}. What has ended is in the table below."
+    return f"No verdict yet: the session is {view.state}. {sentence(view.message)}"
+
+
+def report_html(view: SessionView) -> str:
+    """The link to the report, once there is one."""
+    if view.report is None:
+        return ""
+    address = esc(file_url(view.report))
+    return f'<a class="button" href="{address}" target="_blank">Open report</a>'
+
+
+def chosen(view: SessionView, ids: list[str]) -> list[TrialView]:
+    """The trials with these ids, in the order they were picked."""
+    known = {t.id: t for t in view.trials}
+    return [known[i] for i in ids if i in known]
+
+
+def stamp(view: SessionView | None) -> tuple[Any, ...]:
+    """Changes when Results must be drawn again."""
+    if view is None:
+        return ()
+    trials = tuple((t.id, trial_state(t) if t.outcome else "", len(t.samples)) for t in view.trials)
+    words = verdict_text(view)
+    return view.name, view.state, words, view.report, trials
+
+
+def _curves(name: str | None, ids: list[str]) -> dict[str, Any]:
+    return {"session": name or "", "only": ids, "live": False}

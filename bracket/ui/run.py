@@ -1,0 +1,146 @@
+"""Run: how much to spend, and what that can prove. The plan beside the form follows every change."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+import gradio as gr
+
+from bracket.errors import BracketError
+from bracket.presets import list_presets
+from bracket.report.words import counted, duration
+from bracket.session.plan import Plan, PlannedRound
+from bracket.ui import form
+from bracket.ui.context import said
+from bracket.ui.format import esc, problems_html, size
+
+_STRATEGIES = [("Tournament, learning as it goes (TPE)", "tpe"), ("Tournament, random settings", "random")]
+NO_FOLDER = '<h2>The plan</h2><p class="empty">Choose a folder of pictures in Setup, or start the demo there.</p>'
+_ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Confirmation"}
+_LEFT_FIELDS = ("configs", "steps", "finalists", "finals_steps", "finals_seeds", "pairs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tab's parts. `fields` are those the form reads."""
+
+    fields: dict[str, gr.components.Component]
+    name: gr.Textbox
+    plan: gr.HTML
+    command: gr.Textbox
+    start: gr.Button
+    said: gr.HTML
+
+
+def build() -> Run:
+    """The tab; its events are wired by the page, which knows the other fields."""
+    values = form.default_values(list_presets()[0])
+    fields: dict[str, gr.components.Component] = {}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=420):
+            with gr.Row():
+                name = gr.Textbox(label="Session name", elem_id="name", max_lines=1)
+                fields["strategy"] = gr.Dropdown(_STRATEGIES, value="tpe", label="Strategy", elem_id="strategy")
+            for names in (_LEFT_FIELDS[:3], _LEFT_FIELDS[3:]):
+                with gr.Row():
+                    for n in names:
+                        low = 0 if n == "pairs" else 1
+                        fields[n] = gr.Number(
+                            values[n],
+                            label=form.NUMBERS[n][2],
+                            precision=0,
+                            minimum=low,
+                            elem_id=n.replace("_", "-"),
+                            min_width=120,
+                        )
+            fields["sample_weight"] = gr.Slider(
+                0,
+                1,
+                value=values["sample_weight"],
+                step=0.05,
+                elem_id="dial",
+                label="What the score counts",
+                info="0: only the loss on held-out pictures. 1: only what the judge says of the samples.",
+            )
+            fields["knobs"] = gr.Dataframe(
+                values["knobs"],
+                headers=list(form.KNOB_COLUMNS),
+                datatype="str",
+                type="array",
+                label="Knobs",
+                static_columns=[0, 4, 5],
+                column_widths=["124px", "76px", "76px", "84px", "104px", "300px"],
+                wrap=True,
+                interactive=True,
+                elem_id="knobs",
+                buttons=[],
+                max_height=420,
+            )
+            with gr.Accordion("More", open=False), gr.Row():
+                for n in ("sample_every", "seed"):
+                    fields[n] = gr.Number(values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120)
+        with gr.Column(scale=2, min_width=360, elem_id="plan-side"):
+            plan = gr.HTML(apply_default_css=False, elem_id="plan")
+            start = gr.Button("Start", variant="primary", elem_id="start")
+            said_ = gr.HTML(apply_default_css=False, elem_id="start-said")
+            with gr.Accordion("The command of the first trial", open=False, elem_id="command-drawer"):
+                command = gr.Textbox(
+                    show_label=False,
+                    container=False,
+                    lines=4,
+                    max_lines=8,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id="command",
+                    elem_classes="mono",
+                )
+    return Run(fields, name, plan, command, start, said_)
+
+
+def plan_html(plan: Plan) -> str:
+    """The plan beside the form: problems, the bracket of rounds, the totals, and what they can show."""
+    if not plan.rounds:
+        return problems_html(plan.problems)
+    basis = (
+        f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess until trials were measured"
+    )
+    totals = (
+        f'<dl class="totals"><div><dt>Trials</dt><dd>{sum(r.trials for r in plan.rounds)}</dd></div>'
+        f"<div><dt>Pictures</dt><dd>{plan.pictures}</dd></div>"
+        f'<div><dt>Time</dt><dd title="{basis}">{duration(plan.seconds)}</dd></div>'
+        f"<div><dt>Disk</dt><dd>{size(plan.disk_bytes)}</dd></div></dl>"
+    )
+    drawn = '<span class="then"></span>'.join(_round(r) for r in plan.rounds)
+    return (
+        f'<h2>The plan</h2><div class="rounds">{drawn}</div>{totals}<p class="quiet">Time is {basis}.</p>'
+        f'<p class="claim">{esc(plan.claim)}</p>{problems_html(plan.problems)}'
+    )
+
+
+def _round(r: PlannedRound) -> str:
+    name = _ROUNDS.get(r.name, r.name)
+    if not r.trials:
+        return f'<div class="round-plan out"><b>{esc(name)}</b><span>none</span></div>'
+    return (
+        f'<div class="round-plan"><b>{esc(name)}</b><span>{counted(r.trials, "trial")}</span>'
+        f"<span>{r.steps} steps</span><span>{duration(r.seconds)}</span></div>"
+    )
+
+
+def command_text(plan: Plan | None) -> str:
+    """The first trial's command as it can be pasted into a shell."""
+    return shlex.join(plan.command) if plan and plan.command else "It appears once the settings can be started."
+
+
+def error_html(error: BracketError) -> str:
+    """What stands in the plan's place while the form can't be read."""
+    return (
+        '<h2>The plan</h2><ul class="checks"><li class="error"><span class="mark">✗</span>'
+        f"<span>{said(error)}</span></li></ul>"
+    )
+
+
+def not_started_html(words: str) -> str:
+    """The line under Start: why it did not start. `words` are safe HTML."""
+    return f'<ul class="checks"><li class="error"><span class="mark">✗</span><span>{words}</span></li></ul>'

@@ -1,0 +1,224 @@
+"""Setup: what to train, on which pictures, judged by whom. Every field is checked as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bracket.dataset import buckets, check_dataset, scan, split
+from bracket.domain import DatasetSplit, Job, Problem
+from bracket.errors import BracketError
+from bracket.judges import check_judge
+from bracket.presets import Preset, find_preset, list_presets
+from bracket.report.words import counted
+from bracket.session.settings import JudgeSettings
+from bracket.trainers import make_trainer
+from bracket.ui import form
+from bracket.ui.context import said
+from bracket.ui.format import esc, problems_html
+
+DEBOUNCE = "(...values) => new Promise((done) => setTimeout(() => done(values), 350))"
+"""Waits until typing pauses; with `always_last` only the newest text is checked."""
+_SHOWN_PROBLEMS = 8
+_JUDGES = [("CLIP: prompt, likeness, variety, no copies", "clip")]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The tab's parts. `fields` are those the form reads, `weights` the paths in the preset's order."""
+
+    fields: dict[str, gr.components.Component]
+    weights: list[gr.Textbox]
+    demo: gr.Button
+    welcome: gr.HTML
+    pictures: gr.HTML
+
+
+def build() -> Setup:
+    """The tab with its checks."""
+    presets = list_presets()
+    first = presets[0]
+    most = max(len(p.weights) for p in presets)
+    values = form.default_values(first)
+    fields: dict[str, gr.components.Component] = {}
+    with gr.Row(elem_id="welcome"):
+        welcome = gr.HTML(apply_default_css=False)
+        demo = gr.Button("Start the demo", variant="primary", elem_id="demo", min_width=140, scale=0)
+    with gr.Row(elem_classes="step"):
+        gr.HTML(_heading(1, "Model", "what to train"), apply_default_css=False, elem_classes="heading")
+        with gr.Column():
+            fields["preset"] = gr.Dropdown(
+                [(p.title, p.name) for p in presets], value=first.name, label="Preset", elem_id="preset"
+            )
+            about = gr.HTML(_about(first), apply_default_css=False)
+            weights = [
+                gr.Textbox(label="Weights", visible=False, elem_id=f"weight-{i}", max_lines=1) for i in range(most)
+            ]
+        weight_checks = gr.HTML(apply_default_css=False, elem_classes="found")
+    with gr.Row(elem_classes="step"):
+        gr.HTML(_heading(2, "Pictures", "what to learn"), apply_default_css=False, elem_classes="heading")
+        with gr.Column():
+            fields["folder"] = gr.Textbox(
+                label="Folder of pictures with captions",
+                elem_id="folder",
+                max_lines=1,
+                placeholder="A folder of images, each with a .txt of the same name",
+            )
+            with gr.Row():
+                fields["trigger_word"] = gr.Textbox(
+                    label="Trigger word", info="The new concept's name in captions", elem_id="trigger", max_lines=1
+                )
+                fields["class_word"] = gr.Textbox(
+                    label="Class word", info="What a judge that never heard of it is told", elem_id="class", max_lines=1
+                )
+            with gr.Accordion("How the folder is split", open=False), gr.Row():
+                for name in ("validation", "prompts", "verdict_prompts"):
+                    fields[name] = gr.Number(values[name], label=form.NUMBERS[name][2], precision=0, minimum=0)
+        pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
+    with gr.Row(elem_classes="step"):
+        gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")
+        with gr.Column():
+            fields["judge"] = gr.Radio(_JUDGES, value=values["judge"], label="Judge", elem_id="judge")
+            fields["judge_model"] = gr.Textbox(
+                value=values["judge_model"], label="The judge's model folder", elem_id="judge-model", max_lines=1
+            )
+        judge_checks = gr.HTML(apply_default_css=False, elem_classes="found")
+    with gr.Row(elem_classes="step"):
+        gr.HTML(_heading(4, "Trainer", "what trains"), apply_default_css=False, elem_classes="heading")
+        gr.HTML(
+            "<p>The built-in trainer: flow-matching LoRA in a process of its own, on this machine.</p>",
+            apply_default_css=False,
+        )
+        trainer = gr.HTML(apply_default_css=False, elem_classes="found")
+
+    made = Setup(fields, weights, demo, welcome, pictures)
+    _wire(made, about, weight_checks, judge_checks, trainer)
+    return made
+
+
+def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, judge_checks: gr.HTML, trainer: gr.HTML) -> None:
+    live: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        "trigger_mode": "always_last",
+        "js": DEBOUNCE,
+    }
+    f = s.fields
+    picked = [f["preset"], *s.weights]
+    gr.on([x.change for x in picked], _weights_found, picked, weight_checks, **live)
+    seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
+    gr.on([x.change for x in seen], _pictures_found, seen, s.pictures, **live)
+    judged = [f["judge"], f["judge_model"]]
+    gr.on([x.change for x in judged], _judge_found, judged, judge_checks, **live)
+    f["preset"].change(
+        lambda name: (_about(find_preset(name)), trainer_html(find_preset(name))),
+        f["preset"],
+        [about, trainer],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    blocks = gr.context.Context.root_block
+    assert blocks is not None
+    for check, inputs, output in (
+        (_weights_found, picked, weight_checks),
+        (_pictures_found, seen, s.pictures),
+        (_judge_found, judged, judge_checks),
+        (lambda name: trainer_html(find_preset(name)), [f["preset"]], trainer),
+    ):
+        blocks.load(check, inputs, output, api_visibility="private", show_progress="hidden")
+
+
+def weight_updates(preset: Preset, given: Mapping[str, str], count: int) -> list[Any]:
+    """What the weight fields become for a preset: one for each of its weights, the rest hidden."""
+    updates = [
+        gr.update(visible=True, label=spec.label, value=given.get(spec.key) or preset.default_weight(spec))
+        for spec in preset.weights
+    ]
+    return updates + [gr.update(visible=False, value="") for _ in range(count - len(updates))]
+
+
+def weights_given(preset: Preset, paths: Sequence[object]) -> dict[str, str]:
+    """The weight fields as the preset's keys to paths."""
+    return {spec.key: form.text(path) for spec, path in zip(preset.weights, paths, strict=False)}
+
+
+def _weights_found(name: str, *paths: str) -> str:
+    preset = find_preset(name)
+    return problems_html(preset.check_weights(weights_given(preset, paths)))
+
+
+def _judge_found(kind: str, model: str) -> str:
+    if not form.text(model):
+        return problems_html([Problem("error", "The judge has no model", "Name the folder of a CLIP model.")])
+    found = check_judge(JudgeSettings(kind=kind, model=form.text(model)))
+    return problems_html(found or [Problem("info", "The judge's model is there", "", Path(form.text(model)))])
+
+
+def trainer_html(preset: Preset) -> str:
+    """Whether the preset's trainer can run here, as its adapter says of a job with nothing in it."""
+    nothing = DatasetSplit(Path(), (), (), (), ())
+    found = make_trainer(preset.trainer).check(Job(Path(), nothing, {}, {}, {}, {}, (), "cpu"))
+    return problems_html(found or [Problem("info", f"The {preset.trainer} trainer is installed")])
+
+
+def _pictures_found(name: str, folder: str, trigger: str, validation: Any, prompts: Any, verdict: Any) -> str:
+    if not form.text(folder):
+        return '<p class="empty">No folder yet.</p>'
+    try:
+        counts = [int(n or 0) for n in (validation, prompts, verdict)]
+        return pictures_html(Path(form.text(folder)).expanduser(), find_preset(name), form.text(trigger), counts)
+    except BracketError as error:
+        return f'<ul class="checks"><li class="error"><span class="mark">✗</span><span>{said(error)}</span></li></ul>'
+
+
+def pictures_html(folder: Path, preset: Preset, trigger: str, counts: Sequence[int]) -> str:
+    """What a folder holds and how it would be used.
+
+    Args:
+        counts: the most pictures or prompts for validation, search and verdict.
+
+    Raises:
+        DatasetError: the folder is missing or can't be read.
+    """
+    seen = scan(folder)
+    resolution = int(str(preset.fixed.get("data.resolution", 512)))
+    validation, prompts, verdict = counts
+    made = split(seen, validation=validation, prompts=prompts, verdict=verdict, trigger_word=trigger)
+    sizes = buckets(seen.pictures, resolution) if seen.pictures else {}
+    missing = len(seen.pictures) - seen.captioned
+    facts = [
+        counted(len(seen.pictures), "image"),
+        counted(seen.captioned, "caption"),
+        f"{missing} missing",
+        f'<span title="{esc(", ".join(f"{w} × {h}: {n}" for (w, h), n in sizes.items()))}">'
+        f"{counted(len(sizes), 'bucket')}</span>",
+        f"{len(made.validation)} held out",
+        f"{counted(len(made.prompts), 'prompt')} for the search",
+        f"{len(made.verdict_prompts)} for the verdict",
+    ]
+    problems = check_dataset(folder, trigger_word=trigger, resolution=resolution)
+    more = len(problems) - _SHOWN_PROBLEMS
+    rest = f'<p class="quiet">and {more} more</p>' if more > 0 else ""
+    return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems[:_SHOWN_PROBLEMS])}{rest}'
+
+
+def welcome_html(sessions: int) -> str:
+    """The first line of the first tab."""
+    if sessions:
+        return "<p>Choose a session above to look at it, or set up a new one here.</p>"
+    return (
+        "<p><strong>No session yet.</strong> Start the demo, or choose a folder. The demo trains a tiny model on this "
+        "machine, compares its settings and says which ones won, in minutes.</p>"
+    )
+
+
+def _about(preset: Preset) -> str:
+    return f'<p class="quiet">{esc(preset.about.strip())}</p>'
+
+
+def _heading(number: int, name: str, what: str) -> str:
+    return f'<h2><span class="number">{number}</span>{esc(name)}</h2><p class="quiet">{esc(what)}</p>'
