@@ -155,7 +155,8 @@ def _judgement(judgement: Judgement, folder: Path) -> dict[str, Any]:
         "sample_seed": sample.seed,
         "judge": judgement.judge,
         "score": judgement.score,
-        "axes": dict(judgement.axes),
+        # JSON has no NaN; an axis may be undefined where the score is not.
+        "axes": {axis: value if math.isfinite(value) else None for axis, value in judgement.axes.items()},
         **_hashed(sample.path, folder),
     }
 

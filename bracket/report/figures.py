@@ -143,6 +143,11 @@ class _Curve:
     train: Line | None
     validation: Line | None
 
+    def lines(self) -> list[NDArray[np.float64]]:
+        """The finite values of what is drawn."""
+        drawn = (self.validation, _smooth(self.train) if self.train else None)
+        return [values for line in drawn if line and (values := line[1][np.isfinite(line[1])]).size]
+
 
 def _loss_plot(summary: Summary, name: Round, rows: Sequence[Ranked]) -> Plot | None:
     curves = [curve for ranked in rows for result in ranked.results if (curve := _read(ranked, result))]
@@ -160,8 +165,10 @@ def _loss_plot(summary: Summary, name: Round, rows: Sequence[Ranked]) -> Plot | 
 
     caption = (
         f"{ROUND_NAMES[name]}, {counted(len(curves), 'trial')}. Strong with dots: loss on held-out pictures, fixed "
-        "noise. Faint: training loss, smoothed; it can't be compared between settings. What leaves at the top grew."
+        "noise. Faint: training loss, smoothed; it can't be compared between settings."
     )
+    if any(_grows(line) for curve in curves for line in curve.lines()):
+        caption += " Curves that leave at the top belong to trials whose loss grew."
     figure = Figure(f"loss-{name.value}", f"Loss curves of the {name.value} round", caption)
     return Plot("loss", figure, (7.4, 3.1), draw)
 
@@ -210,17 +217,15 @@ def _smooth(line: Line) -> Line:
     return steps[keep], smoothed[keep]
 
 
+def _grows(values: NDArray[np.float64]) -> bool:
+    return bool(values[-1] > _GROWN * values[0])
+
+
 def _limit(axes: Axes, curves: Sequence[_Curve]) -> None:
     """Keeps trials whose loss grows from pressing all the others flat: they leave at the top."""
-    seen, usual = [], []
-    for curve in curves:
-        for line in (curve.validation, _smooth(curve.train) if curve.train else None):
-            values = line[1][np.isfinite(line[1])] if line else np.empty(0)
-            if values.size:
-                seen.append(values)
-                usual += [values] if values[-1] <= _GROWN * values[0] else []
+    seen = [line for curve in curves for line in curve.lines()]
     if seen:
-        values = np.concatenate(usual or seen)
+        values = np.concatenate([line for line in seen if not _grows(line)] or seen)
         low, high = float(values.min()), float(np.quantile(values, 0.99))
         room = max(high - low, 1e-3 * abs(high), 1e-9)
         axes.set_ylim(low - 0.08 * room, high + 0.25 * room)

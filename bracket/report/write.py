@@ -10,7 +10,8 @@ from bracket.report.document import Document, PictureRow, Pictures
 from bracket.report.grid import picture_grid
 from bracket.report.summary import Summary
 
-_THUMB = 160
+_THUMB = 192
+"""Three times the embedded demo's 64 pixels, so that its whole pixels stay square."""
 
 
 def write(summary: Summary, folder: Path) -> Path:

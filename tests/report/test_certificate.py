@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from bracket.domain import Judgement, Sample
 from bracket.errors import CertificateError
 from bracket.report import certificate
-from bracket.report.summary import Summary
+from bracket.report.summary import Duel, Summary
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -129,6 +131,21 @@ def test_a_changed_picture_is_caught(world: Any) -> None:
     ]
     picture.unlink()
     assert certificate.verify(path) == []
+
+
+def test_flips_drawn_for_many_prompts_are_the_same_again(
+    finished: Summary, tmp_path: Path, verdict_for: Callable[..., Any]
+) -> None:
+    def side(shift: float) -> tuple[Judgement, ...]:
+        # Another order than sorted, and scores that cancel in part, so that p depends on the flips drawn.
+        found = [(i * 7 % 20, 0.5 + shift * (1 if i % 3 else -0.8)) for i in range(20)]
+        return tuple(Judgement(Sample(Path(f"{i}.png"), f"p{i}", 5, 9), "clip", s, {"a": math.nan}) for i, s in found)
+
+    duel = Duel(side(0.05), tuple(reversed(side(0.0))))
+    prompts = tuple(f"p{i}" for i in range(20))
+    summary = replace(finished, duel=duel, pairs=(), verdict_prompts=prompts, verdict=verdict_for(duel, ()))
+    assert not summary.verdict.checkpoint.exact
+    assert certificate.verify(certificate.write(summary, tmp_path)) == []
 
 
 def test_a_session_without_a_confirmation_has_a_certificate_too(
