@@ -13,6 +13,7 @@ from bracket.errors import TrainerError
 from bracket.files import read_json_lines
 from bracket.judges import judgement_from_json
 from bracket.report.summary import Duel, Pair
+from bracket.runner.devices import Device
 from bracket.runner.executor import Handle
 from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
@@ -40,23 +41,22 @@ def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence
     context = runner.context
     left = {out: c for out, c in wanted.items() if len(read_samples(out)) < len(prompts)}
     queue = list(left.items())
-    running: list[tuple[Path, Handle]] = []
+    running: list[tuple[Path, Handle, Device]] = []
     try:
         while queue or running:
             if stop_asked(context.folder):
                 raise Stopped
-            while queue and len(running) < runner.workers:
+            for device in runner.free_slots([d for _, _, d in running])[: len(queue)]:
                 out, checkpoint = queue.pop(0)
                 launch = context.trainer.draw(context.verdict_job(), checkpoint, prompts, out)
-                running.append((out, runner.executor.submit(launch, context.device)))
-            for out, handle in list(running):
-                if handle.poll() is not None:
-                    running.remove((out, handle))
-                    _hold_to(out, len(prompts))
+                running.append((out, runner.executor.submit(launch, device), device))
+            for item in [i for i in running if i[1].poll() is not None]:
+                running.remove(item)
+                _hold_to(item[0], len(prompts))
             runner.report()
             time.sleep(POLL_SECONDS)
     finally:
-        for _, handle in running:
+        for _, handle, _ in running:
             handle.stop()
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bracket.dataset import scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Job, Knob, Prompt
-from bracket.errors import DatasetError
+from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, write_json
 from bracket.presets import Preset
+from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import clamp
 from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import SessionSettings, bounded_knobs
@@ -28,6 +29,7 @@ class Context:
     dataset: DatasetSplit
     trainer: Trainer
     device: str
+    """The kind of device trials run on (cuda, mps, cpu); which of several GPUs is the runner's business."""
 
     @property
     def baseline(self) -> dict[str, float | int | str | bool]:
@@ -55,7 +57,7 @@ class Context:
             targets={k.name: k.target for k in self.knobs},
             sample={**p.sample, **s.sample},
             prompts=tuple(prompts),
-            device=self.device,
+            device="cuda:0" if self.device == "cuda" else self.device,
             sample_every=s.sample_every,
             validate_every=s.validate_every,
             extra_args=s.extra_args,
@@ -78,6 +80,23 @@ def make_context(folder: Path, settings: SessionSettings, device: str) -> Contex
         trainer=make_trainer(preset.trainer),
         device=device,
     )
+
+
+def slots_of(settings: SessionSettings) -> list[Device]:
+    """A device for each trial that may run at once.
+
+    Raises:
+        SettingsError: the settings name a device that is not there.
+    """
+    found = devices()
+    if settings.device:
+        named = [d for d in found if settings.device in (d.id, d.kind)]
+        if not named:
+            known = ", ".join(d.id for d in found)
+            raise SettingsError(f"there is no device {settings.device!r} here", remedy=f"Known: {known}.")
+        found = named
+    count = settings.workers or workers(found)
+    return [found[i % len(found)] for i in range(count)]
 
 
 def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:

@@ -11,7 +11,7 @@ from bracket.domain import Problem, Round, Trial
 from bracket.errors import BracketError
 from bracket.judges import check_judge
 from bracket.presets import Preset
-from bracket.session.job import Context, preview_split
+from bracket.session.job import Context, preview_split, slots_of
 from bracket.session.seeds import training_seeds
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
@@ -66,15 +66,16 @@ def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tup
     )
 
 
-def make(settings: SessionSettings, *, workers: int, device: str) -> Plan:
+def make(settings: SessionSettings) -> Plan:
     """The plan of these settings. Never raises for bad settings: `problems` says what is wrong."""
     problems = problems_of(settings)
     try:
-        preset = settings.load_preset()
+        preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems), ())
+    device = slots[0].kind
     speed = estimate(remembered(preset.name, device), guess_of(preset))
-    rounds = planned_rounds(settings, speed, workers)
+    rounds = planned_rounds(settings, speed, len(slots))
     trials = sum(r.trials for r in rounds)
     pictures = settings.dataset.prompts * (rounds[0].trials + rounds[1].trials)
     pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (2 + rounds[2].trials)
@@ -115,6 +116,7 @@ def problems_of(settings: SessionSettings) -> list[Problem]:
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
     found += _checked(lambda: _bound_problems(settings))
+    found += _checked(lambda: _device_problems(settings))
     found += _checked(lambda: check_dataset(Path(settings.dataset.folder), trigger_word=settings.dataset.trigger_word))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: check_judge(settings.judge))
@@ -141,6 +143,11 @@ def first_command(settings: SessionSettings, device: str) -> tuple[str, ...]:
 
 def _bound_problems(settings: SessionSettings) -> list[Problem]:
     bounded_knobs(settings.load_preset(), settings)
+    return []
+
+
+def _device_problems(settings: SessionSettings) -> list[Problem]:
+    slots_of(settings)
     return []
 
 

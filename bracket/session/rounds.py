@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.judges import Judge
+from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import Ended, ended, is_finished, judged
@@ -41,6 +42,7 @@ class Running:
 
     trial: Trial
     handle: Handle
+    device: Device
     started: float
 
 
@@ -49,6 +51,7 @@ class RoundRunner:
     """Runs one round after the other on the same workers.
 
     Args:
+        slots: a device for each trial that may run at once (on a CPU, the same one several times).
         report: called after everything that changed, for progress.
     """
 
@@ -56,7 +59,7 @@ class RoundRunner:
     store: Store
     executor: Executor
     judge: Judge
-    workers: int
+    slots: Sequence[Device]
     report: Callable[[], None]
     measures: list[Measure] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
@@ -106,17 +109,24 @@ class RoundRunner:
         return sorted(unfinished, key=lambda t: t.id)
 
     def _start_more(self, next_trial: NextTrial) -> None:
-        while len(self.running) < self.workers:
+        for device in self.free_slots([r.device for r in self.running]):
             trial = next_trial()
             if trial is None:
                 return
-            self._start(trial)
+            self._start(trial, device)
 
-    def _start(self, trial: Trial) -> None:
+    def free_slots(self, busy: Sequence[Device]) -> list[Device]:
+        """The slots that are left when each device in `busy` takes one of its own."""
+        free = list(self.slots)
+        for device in busy:
+            free.remove(device)
+        return free
+
+    def _start(self, trial: Trial, device: Device) -> None:
         job = self.context.verdict_job() if trial.round is Round.CONFIRMATION else self.context.choosing_job()
         launch = self.context.trainer.launch(job, [trial])
         log.info("%s starts: %s, seed %d, %d steps", trial.id, dict(trial.config), trial.seed, trial.steps)
-        self.running.append(Running(trial, self.executor.submit(launch, self.context.device), time.monotonic()))
+        self.running.append(Running(trial, self.executor.submit(launch, device), device, time.monotonic()))
 
     def _ended(self) -> list[Ended]:
         found = []
@@ -132,7 +142,8 @@ class RoundRunner:
             self.running.remove(item)
             seconds = time.monotonic() - item.started
             done = ended(self.context, item.trial, seconds=seconds, silent=silent)
-            log.info("%s ended: %s%s", item.trial.id, done.result.outcome, f" ({done.result.cause})" if done.result.cause else "")
+            cause = f" ({done.result.cause})" if done.result.cause else ""
+            log.info("%s ended: %s%s", item.trial.id, done.result.outcome, cause)
             found.append(done)
         return found
 

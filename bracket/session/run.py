@@ -15,13 +15,11 @@ from bracket.files import read_json, write_json, write_text
 from bracket.judges import make_judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
-from bracket.runner.devices import devices
-from bracket.runner.devices import workers as default_workers
 from bracket.runner.executor import LocalExecutor
 from bracket.runner.tail import last_lines
 from bracket.session import confirm, plan, stages
-from bracket.session.control import Lock, Progress, clear_stop, write_progress
-from bracket.session.job import Context, make_context
+from bracket.session.control import Lock, Progress, clear_stop, read_progress, write_progress
+from bracket.session.job import Context, make_context, slots_of
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import Store
@@ -109,24 +107,21 @@ def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
 
 
 def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary:
-    found = devices()
-    device = settings.device or found[0].id
-    workers = settings.workers or default_workers(found)
-    _preflight(folder, settings, workers, device)
+    slots = slots_of(settings)
+    device = slots[0].kind
+    _preflight(folder, settings)
     context = make_context(folder, settings, device)
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
-    store, executor = Store(folder), LocalExecutor(workers)
-    reporter = Reporter(context, store, workers, listener, guess)
+    store, executor = Store(folder), LocalExecutor(len(slots))
+    reporter = Reporter(context, store, len(slots), listener, guess)
     judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
-    runner = RoundRunner(context, store, executor, judge, workers, reporter)
+    runner = RoundRunner(context, store, executor, judge, slots, reporter)
     reporter.runner = runner
     clock = _Clock(folder)
     try:
         _stages(runner, reporter, clock)
         reporter.say(phase="report", message="Writing the report")
-        summary = summarise(context, store, judge=f"{judge.name} {judge.fingerprint}", seconds=clock.read())
-        write_report(summary, folder / "report")
-        write_text(folder / "report" / VERDICT_FILE, sentence(summary.verdict, summary.winner.label if summary.winner else ""))
+        summary, _ = _report(context, store, f"{judge.name} {judge.fingerprint}", clock.read())
         reporter.say("done", "done", "Done")
         return summary
     finally:
@@ -134,6 +129,31 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
         executor.close()
         judge.close()
         store.close()
+
+
+def write_session_report(folder: Path) -> Path:
+    """Write the report anew from the folder, also of a session that is not done; returns the HTML's path.
+
+    Raises:
+        BracketError: the session can't be read.
+    """
+    settings = load(folder)
+    context = make_context(folder, settings, slots_of(settings)[0].kind)
+    store = Store(folder)
+    judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
+    try:
+        return _report(context, store, f"{judge.name} {judge.fingerprint}", _Clock(folder).read())[1]
+    finally:
+        judge.close()
+        store.close()
+
+
+def _report(context: Context, store: Store, judge: str, seconds: dict[str, float]) -> tuple[Summary, Path]:
+    summary = summarise(context, store, judge=judge, seconds=seconds)
+    path = write_report(summary, context.folder / "report")
+    label = summary.winner.label if summary.winner else ""
+    write_text(context.folder / "report" / VERDICT_FILE, sentence(summary.verdict, label))
+    return summary, path
 
 
 def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
@@ -162,8 +182,8 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
             stages.fresh_pairs(runner, winner.config)
 
 
-def _preflight(folder: Path, settings: SessionSettings, workers: int, device: str) -> None:
-    made = plan.make(settings, workers=workers, device=device)
+def _preflight(folder: Path, settings: SessionSettings) -> None:
+    made = plan.make(settings)
     problems = [*made.problems, *plan.disk_problems(folder, made)]
     for problem in problems:
         log.log(logging.ERROR if problem.level == "error" else logging.WARNING, "%s", problem)
@@ -176,7 +196,7 @@ def _preflight(folder: Path, settings: SessionSettings, workers: int, device: st
 def _prepare(runner: RoundRunner) -> None:
     context = runner.context
     for launch in context.trainer.prepare(context.choosing_job()):
-        handle = runner.executor.submit(launch, context.device)
+        handle = runner.executor.submit(launch, runner.slots[0])
         while (ended := handle.poll()) is None:
             runner.report()
             time.sleep(POLL_SECONDS)
@@ -207,8 +227,6 @@ class _Clock:
 
 
 def _final(folder: Path, state: str, message: str, listener: Listener) -> None:
-    from bracket.session.control import read_progress
-
     last = read_progress(folder) or Progress(state, "checks")
     progress = replace(last, state=state, message=message, eta=None)
     write_progress(folder, progress)

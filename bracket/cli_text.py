@@ -1,0 +1,61 @@
+"""What the command line prints, as lines of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from bracket.presets import Preset
+from bracket.report.summary import Summary
+from bracket.report.words import counted, duration, fixed
+from bracket.session.view import SessionLine, SessionView, TrialView
+from bracket.stats import short_sentence
+
+
+def session_lines(found: Sequence[SessionLine]) -> list[str]:
+    if not found:
+        return ["No session yet. Start the demo with `demo`, or your own with `run`."]
+    width = max(len(s.name) for s in found)
+    return [f"{s.name:<{width}}  {s.state:<8}  {datetime.fromtimestamp(s.modified):%Y-%m-%d %H:%M}" for s in found]
+
+
+def status_lines(session: SessionView) -> list[str]:
+    """The session's state, then a line per trial."""
+    left = f", about {duration(session.eta)} left" if session.eta else ""
+    head = f"{session.name}: {session.state}, {session.phase or 'not begun'}, {session.done}/{session.planned} trials{left}"
+    lines = [head, session.message] if session.message else [head]
+    lines += [_trial_line(t) for t in session.trials]
+    if session.verdict:
+        lines += ["", session.verdict.replace("**", "")]
+    if session.report:
+        lines.append(f"Report: {session.report}")
+    return lines
+
+
+def _trial_line(trial: TrialView) -> str:
+    score = f"score {fixed(trial.score.total)}" if trial.score else trial.cause.partition("\n")[0][:80]
+    return f"  {trial.id:<17} {trial.state:<10} {trial.step:>5}/{trial.steps:<5} {trial.label:<36} {score}"
+
+
+def preset_lines(presets: Sequence[Preset]) -> list[str]:
+    lines = []
+    for preset in presets:
+        lines.append(f"{preset.name}\n    {preset.title}")
+        lines += [f"    {problem}" for problem in preset.check_weights({})]
+    return lines
+
+
+def ending_lines(folder: Path, summary: Summary | None) -> list[str]:
+    """What is said when a run ends: the verdict, where the report is, and what it cost."""
+    if summary is None:
+        return [f"Stopped. `python -m bracket resume {folder.name}` goes on where it was."]
+    trials = sum(len(ranked.results) for ranking in summary.rounds.values() for ranked in ranking)
+    label = summary.winner.label if summary.winner else ""
+    return [
+        "",
+        short_sentence(summary.verdict, label),
+        "",
+        f"{counted(trials, 'trial')} in {duration(sum(summary.seconds.values()))}.",
+        f"Report: {folder / 'report' / 'report.html'}",
+    ]

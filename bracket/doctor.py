@@ -1,0 +1,68 @@
+"""What this machine has and lacks, each with a remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import sys
+from importlib.metadata import version
+
+from bracket.dataset import check_disk
+from bracket.domain import Problem
+from bracket.environment import runs_folder
+from bracket.errors import BracketError
+from bracket.presets import list_presets
+from bracket.runner.devices import devices
+
+_NEEDED = (
+    "torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "optuna", "scipy", "matplotlib",
+    "tensorboard", "gradio", "PIL", "yaml", "pydantic", "typer", "psutil",
+)
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+_NEEDED_BYTES = 2_000_000_000
+
+
+def examine() -> list[Problem]:
+    """Everything worth saying about this machine, good and bad."""
+    found = [_python(), *_packages(), *_devices(), *check_disk(runs_folder(), _NEEDED_BYTES), *_presets()]
+    if not any(p.level == "error" for p in found):
+        found.append(Problem("info", "Ready: `demo` runs the whole job on the embedded base"))
+    return found
+
+
+def _python() -> Problem:
+    text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < (3, 11):
+        return Problem("error", f"{text} is too old", "Install Python 3.11 or newer and run start_gui again.")
+    return Problem("info", text)
+
+
+def _packages() -> list[Problem]:
+    missing = [m for m in _NEEDED if importlib.util.find_spec(m) is None]
+    present = [m for m in _NEEDED if m not in missing]
+    names = ", ".join(f"{_DISTRIBUTIONS.get(m, m)} {version(_DISTRIBUTIONS.get(m, m))}" for m in present)
+    found = [Problem("info", f"Packages: {names}")]
+    found += [Problem("error", f"{m} is not installed", "Run start_gui once to install it.") for m in missing]
+    return found
+
+
+def _devices() -> list[Problem]:
+    return [Problem("info", f"Device {d.id}: {d.name}, {d.memory / 2**30:.0f} GiB") for d in devices()]
+
+
+def _presets() -> list[Problem]:
+    try:
+        presets = list_presets()
+    except BracketError as error:
+        return [Problem("error", error.message, error.remedy)]
+    found = []
+    for preset in presets:
+        lacking = [p for p in preset.check_weights({}) if p.level == "error"]
+        if lacking:
+            # Only the demo must be there; another preset's weights are fetched by those who want it.
+            level = "error" if preset.name == "embedded-demo" else "warning"
+            found += [Problem(level, f"{preset.name}: {p.message}", p.remedy, p.path) for p in lacking]
+        else:
+            found.append(Problem("info", f"{preset.name}: weights found"))
+    return found
