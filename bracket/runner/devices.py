@@ -121,13 +121,18 @@ def _nvidia_smi(*fields: str) -> list[dict[str, str]]:
 
 
 def _visible(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows CUDA would show, in its order: CUDA_VISIBLE_DEVICES lists indices or the start of a uuid."""
+    """The rows CUDA would show, in its order: CUDA_VISIBLE_DEVICES lists indices or the start of a uuid.
+
+    A slice of a GPU (MIG) is named there alone; nvidia-smi's query doesn't list it, so its size stays unknown.
+    """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return rows
     chosen = []
     for entry in filter(None, (part.strip() for part in wanted.split(","))):
         row = next((row for row in rows if row["index"] == entry or row["uuid"].startswith(entry)), None)
+        if row is None and rows and entry.startswith("MIG-"):
+            row = dict.fromkeys(rows[0], "[N/A]") | {"name": "NVIDIA MIG slice", "uuid": entry}
         if row is None:
             break  # CUDA ignores everything from the first unknown one on
         chosen.append(row)

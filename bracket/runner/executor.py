@@ -181,7 +181,7 @@ def for_device(launch: Launch, device: Device) -> Launch:
     On a CPU one thread: torch's threads spin at barriers, and two launches on one core would slow each other
     a hundredfold.
     """
-    settings = {"CUDA_VISIBLE_DEVICES": device.uuid}
+    settings = {"CUDA_VISIBLE_DEVICES": device.uuid or device.id.partition(":")[2]}
     if device.kind == "cpu":
         settings |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return replace(launch, env={**settings, **launch.env})

@@ -69,6 +69,8 @@ def classify(
 
 def _failure(exit_code: int | None, signal: int | None, log_tail: str, diverged: bool) -> tuple[Outcome, str]:
     why = cause(log_tail)
+    if signal is None and exit_code is not None and 128 < exit_code < 160 and exit_code != STOPPED_CODE:
+        signal = exit_code - 128  # as shells and launchers pass on a signal
     if exit_code == OUT_OF_MEMORY_CODE or (_OUT_OF_MEMORY.search(log_tail) and exit_code != DIVERGED_CODE):
         return Outcome.OUT_OF_MEMORY, why or "out of memory"
     if diverged:
@@ -79,7 +81,7 @@ def _failure(exit_code: int | None, signal: int | None, log_tail: str, diverged:
         return Outcome.CRASHED, _with("it ended with exit code 0 but left no checkpoint that loads", why)
     killed = _DIED.search(log_tail)
     if signal is not None or (killed and not why):
-        name = Signals(signal).name if signal is not None else killed[1] if killed else ""
+        name = _signal_name(signal) if signal is not None else killed[1] if killed else ""
         hint = "; the system does that when memory (RAM) runs out" if name == "SIGKILL" else ""
         return Outcome.CRASHED, _with(f"it was killed from outside by {name}{hint}", why or _last(log_tail))
     if exit_code is None:
@@ -106,6 +108,22 @@ def cause(log: str, around: int = 4) -> str:
         if _ERROR_LINE.match(lines[number]):
             return _with(lines[number].strip(), "\n".join(_belonging(lines[number + 1 : number + 1 + around])))
     return ""
+
+
+def hang_limit(speed: float | None) -> float:
+    """Seconds of silence after which a launch counts as hung: ten minutes, or the time of twenty steps if longer.
+
+    Args:
+        speed: steps per second, None when unknown.
+    """
+    return max(600.0, 20 / speed) if speed else 600.0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _belonging(lines: list[str]) -> list[str]:

@@ -126,7 +126,7 @@ class Process:
         if exit is None:  # the guard itself was killed, or the disk is full
             sweep(self._mark)
             code = self._popen.returncode
-            exit = Exit(code, None, time.time()) if 0 <= code < 128 else Exit(None, None, time.time())
+            exit = Exit(code if code >= 0 else None, None, time.time())
         return exit
 
 

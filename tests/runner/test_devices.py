@@ -57,7 +57,15 @@ def test_gpus_are_found_with_their_memory() -> None:
 @pytest.mark.usefixtures("smi")
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("1", ["GB10"]), ("1,0", ["GB10", "H200"]), ("GPU-aa", ["H200"]), ("0,7,1", ["H200"]), ("", []), ("-1", [])],
+    [
+        ("1", ["GB10"]),
+        ("1,0", ["GB10", "H200"]),
+        ("GPU-aa", ["H200"]),
+        ("0,7,1", ["H200"]),
+        ("MIG-ab", ["MIG slice"]),
+        ("", []),
+        ("-1", []),
+    ],
 )
 def test_only_visible_gpus_are_found(visible: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bracket.domain import Outcome
-from bracket.runner.outcome import cause, classify
+from bracket.runner.outcome import cause, classify, hang_limit
 
 ACCELERATE = """\
 Traceback (most recent call last):
@@ -148,6 +148,7 @@ def test_no_reason_is_no_reason() -> None:
             Outcome.CRASHED,
             "RAM",
         ),
+        (137, None, GOOD_BAR, False, False, Outcome.CRASHED, "SIGKILL"),
         (None, None, GOOD_BAR, True, True, Outcome.CRASHED, "without leaving an exit status"),
     ],
 )
@@ -173,6 +174,11 @@ def test_a_hang_shows_the_last_lines() -> None:
     outcome, why = classify(None, "loading\n" + GOOD_BAR, False, False, stopped=True, silent_for=612.4, signal=9)
     assert outcome is Outcome.HUNG
     assert why == f"no sign of life for 612 s, so it was stopped\n  loading\n  {GOOD_BAR}"
+
+
+def test_silence_is_measured_in_steps_where_steps_are_slow() -> None:
+    assert hang_limit(None) == hang_limit(4.0) == 600.0
+    assert hang_limit(0.02) == 1000.0
 
 
 def test_the_last_loss_decides() -> None:
