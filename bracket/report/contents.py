@@ -23,6 +23,8 @@ _SCORE_WORDS = (
     "Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
+_LONG_LABEL = 60
+"""Characters of a label that a headline can carry; longer ones stand in the table beneath it."""
 _MANY = 30
 """Rows of a table that is folded away."""
 
@@ -55,15 +57,24 @@ def _headline(summary: Summary) -> str:
     if summary.winner is None:
         return "No winner yet."
     verdict, label = summary.verdict, summary.winner.label
+    if len(label) > _LONG_LABEL:
+        label = "the baseline" if verdict.kind == "baseline_leads" else "the search's best config"
     if verdict.kind == "config" and summary.pairs:
         ours = fixed(mean([pair.winner for pair in summary.pairs]), 2)
         theirs = fixed(mean([pair.baseline for pair in summary.pairs]), 2)
         seeds = counted(len(summary.pairs), "new seed")
-        return f"{label} wins: trained afresh with {seeds}, it scores {ours} against the baseline's {theirs}."
+        return f"{_capital(label)} wins: trained afresh with {seeds}, it scores {ours} against the baseline's {theirs}."
     if verdict.kind == "checkpoint" and verdict.checkpoint:
         share, units = percent(verdict.checkpoint.win_rate), statistics.units(verdict.checkpoint)
-        return f"{label} wins: its pictures beat the baseline's in {share} of {units}."
-    return short_sentence(verdict, label).rstrip(".") + "."
+        return f"{_capital(label)} wins: its pictures beat the baseline's in {share} of {units}."
+    if verdict.kind == "no_difference":
+        return f"No difference found between {label} and the baseline."
+    return _capital(short_sentence(verdict, label).rstrip(".")) + "."
+
+
+def _capital(text: str) -> str:
+    """A sentence's beginning, unless it begins with a knob's short name."""
+    return text if text.startswith("lr ") else text[:1].upper() + text[1:]
 
 
 def _subtitle(summary: Summary) -> str:

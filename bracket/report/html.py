@@ -43,6 +43,7 @@ def render(document: Document, figures: Path) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_unbroken,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -56,6 +57,11 @@ def render(document: Document, figures: Path) -> str:
         plots=_embed_plots(document.figures(), figures),
         kind=lambda block: type(block).__name__,
     )
+
+
+def _unbroken(value: object) -> object:
+    """Keeps a percentage on one line. What is escaped already (code to copy) stays as it is."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
 
 
 def _embed_pictures(document: Document) -> dict[Path, Embedded]:

@@ -89,8 +89,8 @@ def _means_no_difference(summary: Summary) -> str:
     ):
         if claim and claim.can_support and claim.detectable:
             count = claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
-            sizes.append(f"{count} {units} would have found a true difference of {fixed(claim.detectable)}")
-    could = f": {' and '.join(sizes)} {percent(POWER)} of the time, on a scale from 0 to 1" if sizes else ""
+            sizes.append(f"{count} {units} find a true difference of {fixed(claim.detectable)}")
+    could = f": {' and '.join(sizes)} in {percent(POWER)} of cases, on a scale from 0 to 1" if sizes else ""
     return (
         f"That is a finding, not a failure of the test{could}. A smaller difference may exist, and this can't show it. "
         "Until more is known, either will do; the baseline is the simpler choice."

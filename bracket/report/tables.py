@@ -31,7 +31,7 @@ def settings_table(summary: Summary) -> Table:
     rows = tuple(
         Row(
             (knob_title(name), _value(ours, name), _value(theirs, name), whys.get(name, "")),
-            "winner" if ours.get(name) != theirs.get(name) else "muted",
+            "" if ours.get(name) != theirs.get(name) else "muted",
         )
         for name in names
     )

@@ -32,7 +32,7 @@ def test_the_verdict_comes_first_and_the_method_last(document: Document) -> None
 def test_settings_that_differ_come_first(finished: Summary) -> None:
     rows = tables.settings_table(finished).rows
     assert [row.cells[:3] for row in rows] == [("learning rate", "1e-3", "1e-4"), ("rank", "8", "8")]
-    assert [row.tone for row in rows] == ["winner", "muted"]
+    assert [row.tone for row in rows] == ["", "muted"]
 
 
 def test_the_command_can_be_copied(document: Document, finished: Summary) -> None:
@@ -118,6 +118,12 @@ def test_a_verdict_about_a_file_heads_with_its_win_rate(finished: Summary, verdi
     document = contents.compose(summary, ())
     assert "beat the baseline's in" in document.headline
     assert "of 16 fresh picture pairs" in document.headline
+
+
+def test_a_label_too_long_for_a_headline_stays_in_the_tables(finished: Summary) -> None:
+    assert finished.winner is not None
+    summary = replace(finished, winner=replace(finished.winner, label="x" * 61))
+    assert contents.compose(summary, ()).headline.startswith("The search's best config wins: trained afresh")
 
 
 def test_no_trial_at_all_is_no_error(finished: Summary) -> None:

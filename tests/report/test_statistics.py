@@ -60,7 +60,7 @@ def test_no_difference_names_what_could_have_been_found(finished: Summary, verdi
     assert claim.detectable is not None
     text = said(summary)
     assert text.startswith("That is a finding")
-    assert f"8 fresh prompts would have found a true difference of {claim.detectable:.3f} 80 % of the time" in text
+    assert f"8 fresh prompts find a true difference of {claim.detectable:.3f} in 80 % of cases" in text
 
 
 def test_the_baseline_winning_is_said(finished: Summary, verdict_for: Decide) -> None:
