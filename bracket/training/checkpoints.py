@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from bracket.errors import SettingsError, StorageError
 from bracket.files import storage_errors
-from bracket.training.model import save_lora
+from bracket.training.lora import save_lora
 from bracket.training.schema import TrainingConfig
 
 FINAL = "final"

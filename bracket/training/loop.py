@@ -23,8 +23,9 @@ from bracket.training.cache import Cache, read
 from bracket.training.config import dump
 from bracket.training.data import Item, find_items
 from bracket.training.events import EventLog, cut_after
+from bracket.training.lora import add_lora
 from bracket.training.losses import draw_sigmas, flow_loss
-from bracket.training.model import Base, add_lora, velocity
+from bracket.training.model import Base, velocity
 from bracket.training.optimizers import make_optimizer, make_schedule
 from bracket.training.program import Exit
 from bracket.training.ranks import Ranks
@@ -138,7 +139,7 @@ class Training:
         ) as bar:
             while self.step < train.steps and not self.ranks.any(self.stop()):
                 rate = float(self.schedule.get_last_lr()[0])
-                loss, norm = self._advance(stream)
+                loss, norm = self.advance(stream)
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     print(f"Diverged at step {self.step}: loss {loss}, gradient norm {norm}.", file=sys.stderr)
                     return Exit.DIVERGED
@@ -154,7 +155,7 @@ class Training:
             print(f"Stopped after step {self.step}; --resume goes on from there.", file=sys.stderr)
         return Exit.OK
 
-    def _advance(self, stream: Iterator[Batch]) -> tuple[float, float]:
+    def advance(self, stream: Iterator[Batch]) -> tuple[float, float]:
         """One optimiser step: its loss, and the gradient's norm before clipping. The only wait for the device."""
         train = self.config.train
         losses = []
