@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bracket.domain import Config, Judgement, Round, mean
+from bracket.domain import Config, Judgement, Outcome, Round, TrialResult, mean
 from bracket.errors import CertificateError, StorageError
 from bracket.files import read_json, storage_errors, write_json
 from bracket.report.scores import matrices
@@ -48,8 +48,8 @@ def build(summary: Summary) -> dict[str, Any]:
         "duel": _duel(summary),
         "pairs": [_pair(summary, pair) for pair in summary.pairs],
         "checkpoints": {
-            "winner": _checkpoint(summary.winner, summary.folder),
-            "baseline": _checkpoint(summary.baseline, summary.folder),
+            side: _checkpoint(result, summary.folder)
+            for side, result in zip(("winner", "baseline"), _duelling_runs(summary), strict=True)
         },
         "sentence": short_sentence(summary.verdict, summary.winner.label if summary.winner else "the winner"),
         "verdict": summary.verdict.as_dict(),
@@ -107,7 +107,7 @@ def _choosing(summary: Summary) -> dict[str, Any]:
 
 def _plan(summary: Summary) -> dict[str, Any]:
     """What the confirmation set out to compare; none of it depends on a judgement."""
-    duel = summary.duel.winner if summary.duel else ()
+    duel = _in_order(summary, summary.duel.winner) if summary.duel else []
     return {
         "winner": dict(summary.winner.config) if summary.winner else None,
         "baseline": dict(summary.baseline_config),
@@ -123,9 +123,16 @@ def _duel(summary: Summary) -> dict[str, Any] | None:
     if summary.duel is None:
         return None
     return {
-        side: [_judgement(j, summary.folder) for j in judgements]
+        side: [_judgement(j, summary.folder) for j in _in_order(summary, judgements)]
         for side, judgements in (("winner", summary.duel.winner), ("baseline", summary.duel.baseline))
     }
+
+
+def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgement]:
+    """By prompt as the session lists them, then by seed: flips drawn above 16 prompts depend on the order."""
+    places = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
+    last = len(places)
+    return sorted(judgements, key=lambda j: (places.get(j.sample.prompt, last), j.sample.prompt, j.sample.seed))
 
 
 def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:
@@ -161,9 +168,18 @@ def _judgement(judgement: Judgement, folder: Path) -> dict[str, Any]:
     }
 
 
-def _checkpoint(ranked: Ranked | None, folder: Path) -> list[dict[str, Any]]:
-    """The files of the checkpoint that the duel drew from: the first judged one of the config."""
-    path = next((r.checkpoint for r in ranked.results if r.checkpoint and r.score), None) if ranked else None
+def _duelling_runs(summary: Summary) -> tuple[TrialResult | None, TrialResult | None]:
+    """The trials whose checkpoints drew the duel: of the first training seed on which both ended well."""
+    ours, theirs = (
+        {r.trial.seed: r for r in ranked.results if r.outcome is Outcome.OK} if ranked else {}
+        for ranked in (summary.winner, summary.baseline)
+    )
+    seed = min(set(ours) & set(theirs), default=None)
+    return (None, None) if seed is None else (ours[seed], theirs[seed])
+
+
+def _checkpoint(result: TrialResult | None, folder: Path) -> list[dict[str, Any]]:
+    path = result.checkpoint if result else None
     if path is None:
         return []
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]

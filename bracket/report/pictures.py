@@ -31,7 +31,7 @@ class _Shown:
 
 
 def before_and_after(summary: Summary) -> Pictures | None:
-    """Baseline and winner of the last round, and the search's lowest and highest learning rate for contrast."""
+    """The bare base, baseline and winner of the finals, and the search's lowest and highest learning rate."""
     duelists = _duelists(summary)
     if not duelists:
         return None
@@ -39,7 +39,7 @@ def before_and_after(summary: Summary) -> Pictures | None:
     keys = _spread([key for key in shared[-1] if all(key in pictures for pictures in shared)], COLUMNS)
     if not keys:
         return None
-    rows = tuple(_row(shown, keys) for shown in (*duelists, *_extremes(summary)))
+    rows = (*_before(summary, keys), *(_row(shown, keys) for shown in (*duelists, *_extremes(summary))))
     alt = f"Pictures of {counted(len(rows), 'config')} for {counted(len(keys), 'prompt')}"
     return Pictures("before-and-after", tuple(prompt for prompt, _ in keys), rows, alt)
 
@@ -74,7 +74,7 @@ def _duelists(summary: Summary) -> list[_Shown]:
     alone = summary.baseline is None or same(summary.winner.config, summary.baseline.config)
     ours = {r.trial.seed: r for r in summary.winner.results if r.samples}
     theirs = {r.trial.seed: r for r in summary.baseline.results if r.samples} if summary.baseline and not alone else {}
-    seed = next((seed for seed in ours if seed in theirs), None)
+    seed = min(set(ours) & set(theirs), default=None)
     rows = []
     if summary.baseline and theirs:
         result = theirs[seed] if seed is not None else next(iter(theirs.values()))
@@ -83,6 +83,12 @@ def _duelists(summary: Summary) -> list[_Shown]:
         result = ours[seed] if seed is not None else next(iter(ours.values()))
         rows.append(_Shown(f"Winner: {summary.winner.label}", result, "winner"))
     return rows
+
+
+def _before(summary: Summary, keys: Sequence[Key]) -> tuple[PictureRow, ...]:
+    pictures = {(sample.prompt, sample.seed): sample.path for sample in summary.before}
+    paths = tuple(pictures.get(key) for key in keys)
+    return (PictureRow("Before: the base model", "without any LoRA", paths, tone="muted"),) if any(paths) else ()
 
 
 def _extremes(summary: Summary) -> list[_Shown]:

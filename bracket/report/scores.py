@@ -17,8 +17,8 @@ Scored = tuple[str, int, float]
 def paired_scores(winner: Iterable[Judgement], baseline: Iterable[Judgement]) -> tuple[Floats, Floats]:
     """Scores of the two sides, each of shape (prompts, sample seeds), entry by entry the same prompt and seed.
 
-    Prompts and seeds come in the order in which the winner's judgements have them: flips drawn above 16 prompts depend
-    on it, so a session and its certificate must both go through here.
+    Prompts and seeds come in the order in which the winner's judgements have them. Flips drawn above 16 prompts depend
+    on the prompts' order, so a session and its certificate must have them in the same one.
 
     Raises:
         ValueError: see `matrices`.

@@ -142,9 +142,12 @@ def test_flips_drawn_for_many_prompts_are_the_same_again(
         return tuple(Judgement(Sample(Path(f"{i}.png"), f"p{i}", 5, 9), "clip", s, {"a": math.nan}) for i, s in found)
 
     duel = Duel(side(0.05), tuple(reversed(side(0.0))))
-    prompts = tuple(f"p{i}" for i in range(20))
-    summary = replace(finished, duel=duel, pairs=(), verdict_prompts=prompts, verdict=verdict_for(duel, ()))
+    prompts = tuple(j.sample.prompt for j in duel.winner)
+    # Judged in another order than the session's, as after a resume.
+    shuffled = Duel(duel.winner[::-1], duel.baseline)
+    summary = replace(finished, duel=shuffled, pairs=(), verdict_prompts=prompts, verdict=verdict_for(duel, ()))
     assert not summary.verdict.checkpoint.exact
+    assert summary.verdict.checkpoint.p_greater != verdict_for(shuffled, ()).checkpoint.p_greater
     assert certificate.verify(certificate.write(summary, tmp_path)) == []
 
 

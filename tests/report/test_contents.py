@@ -82,6 +82,18 @@ def test_the_grid_keeps_prompt_and_seed_in_their_column(finished: Summary) -> No
     assert grid.rows[1].detail == "Finals, 200 steps, training seed 42"
 
 
+def test_the_bare_base_comes_first(finished: Summary) -> None:
+    samples = finished.rounds[Round.SEARCH][0].results[0].samples
+    grid = pictures.before_and_after(replace(finished, before=samples))
+    assert grid is not None
+    assert grid.rows[0].label.startswith("Before")
+    assert grid.rows[0].pictures == tuple(sample.path for sample in samples)
+    # Drawn from other starting noise, its pictures would not belong in these columns.
+    other = pictures.before_and_after(replace(finished, before=tuple(replace(s, seed=7) for s in samples)))
+    assert other is not None
+    assert other.rows[0].label.startswith("Baseline")
+
+
 def test_the_duel_runs_from_the_clearest_win_to_the_clearest_loss(finished: Summary) -> None:
     grid = pictures.duel_pictures(finished)
     assert grid is not None
