@@ -12,7 +12,9 @@ import typer
 from bracket.errors import BracketError
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
     help="Find the best settings for a diffusion fine-tune, with evidence.",
 )
 
@@ -48,7 +50,9 @@ def run(
     finals_steps: Annotated[int | None, typer.Option(help="Optimiser steps of a finals trial.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Fresh paired trainings for the claim about the settings.")] = None,
     strategy: Annotated[str | None, typer.Option(help="tpe or random.")] = None,
-    sample_weight: Annotated[float | None, typer.Option(help="Share of the judged pictures in the score, 0..1.")] = None,
+    sample_weight: Annotated[
+        float | None, typer.Option(help="Share of the judged pictures in the score, 0..1.")
+    ] = None,
     judge_model: Annotated[str | None, typer.Option(help="Folder of the judge's CLIP model.")] = None,
     lr_min: Annotated[float | None, typer.Option(help="Lower bound of the learning rate for every config.")] = None,
     lr_max: Annotated[float | None, typer.Option(help="Upper bound of the learning rate for every config.")] = None,
@@ -65,9 +69,20 @@ def run(
 
     folder = launch.named(session)
     asked = _asked(
-        preset=preset, data=data, trigger=trigger, class_word=class_word, configs=configs, steps=steps,
-        finals_steps=finals_steps, pairs=pairs, strategy=strategy, sample_weight=sample_weight, judge_model=judge_model,
-        bounds={"learning_rate": (lr_min, lr_max), "batch_size": (batch_min, batch_max)}, weight=weight or [], seed=seed,
+        preset=preset,
+        data=data,
+        trigger=trigger,
+        class_word=class_word,
+        configs=configs,
+        steps=steps,
+        finals_steps=finals_steps,
+        pairs=pairs,
+        strategy=strategy,
+        sample_weight=sample_weight,
+        judge_model=judge_model,
+        bounds={"learning_rate": (lr_min, lr_max), "batch_size": (batch_min, batch_max)},
+        weight=weight or [],
+        seed=seed,
     )
     if settings_file or asked:
         known = settings.load(folder) if (folder / settings.FILE).exists() else None
@@ -147,7 +162,7 @@ def presets() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Look at this machine: Python, packages, devices, disk, presets' weights; say what is missing and how to mend it."""
+    """Look at Python, packages, devices, disk and the presets' weights; say what is missing and how to mend it."""
     from bracket.doctor import examine
 
     findings = examine()
@@ -173,10 +188,18 @@ def _run(folder: Path, quiet: bool = False) -> None:
 def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list[str], **given: Any) -> dict[str, Any]:
     """The options a person gave, as a tree of settings."""
     places = {
-        "preset": "preset", "data": "dataset.folder", "trigger": "dataset.trigger_word",
-        "class_word": "dataset.class_word", "configs": "search.configs", "steps": "search.steps",
-        "finals_steps": "finals.steps", "pairs": "confirmation.pairs", "strategy": "search.strategy",
-        "sample_weight": "score.sample_weight", "judge_model": "judge.model", "seed": "seed",
+        "preset": "preset",
+        "data": "dataset.folder",
+        "trigger": "dataset.trigger_word",
+        "class_word": "dataset.class_word",
+        "configs": "search.configs",
+        "steps": "search.steps",
+        "finals_steps": "finals.steps",
+        "pairs": "confirmation.pairs",
+        "strategy": "search.strategy",
+        "sample_weight": "score.sample_weight",
+        "judge_model": "judge.model",
+        "seed": "seed",
     }
     from bracket.errors import SettingsError
     from bracket.trainers.base import nested
@@ -223,7 +246,9 @@ def _merged(known: Any, asked: dict[str, Any], settings_file: Path | None) -> An
 
 def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """`base` with `change` laid over it, maps merged."""
-    both = {k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in change.items()}
+    both = {
+        k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in change.items()
+    }
     return {**base, **both}
 
 

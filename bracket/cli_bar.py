@@ -13,7 +13,9 @@ class Bar:
 
     def __init__(self, name: str) -> None:
         self._bar = tqdm(
-            desc=name, unit="trial", dynamic_ncols=True,
+            desc=name,
+            unit="trial",
+            dynamic_ncols=True,
             bar_format="{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} trials, {elapsed} gone{postfix}",
         )
 

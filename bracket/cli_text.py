@@ -23,7 +23,8 @@ def session_lines(found: Sequence[SessionLine]) -> list[str]:
 def status_lines(session: SessionView) -> list[str]:
     """The session's state, then a line per trial."""
     left = f", about {duration(session.eta)} left" if session.eta else ""
-    head = f"{session.name}: {session.state}, {session.phase or 'not begun'}, {session.done}/{session.planned} trials{left}"
+    counts = f"{session.phase or 'not begun'}, {session.done}/{session.planned} trials"
+    head = f"{session.name}: {session.state}, {counts}{left}"
     lines = [head, session.message] if session.message else [head]
     lines += [_trial_line(t) for t in session.trials]
     if session.verdict:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import shutil
-import sys
 from importlib.metadata import version
 
 from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
 from bracket.errors import BracketError
-from bracket.presets import list_presets
+from bracket.presets import DEMO_PRESET, list_presets
 from bracket.runner.devices import devices
 
 _NEEDED = (
-    "torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "optuna", "scipy", "matplotlib",
-    "tensorboard", "gradio", "PIL", "yaml", "pydantic", "typer", "psutil",
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "optuna",
+    "scipy",
+    "matplotlib",
+    "tensorboard",
+    "gradio",
+    "PIL",
+    "yaml",
+    "pydantic",
+    "typer",
+    "psutil",
 )
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 _NEEDED_BYTES = 2_000_000_000
@@ -33,8 +45,6 @@ def examine() -> list[Problem]:
 
 def _python() -> Problem:
     text = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):
-        return Problem("error", f"{text} is too old", "Install Python 3.11 or newer and run start_gui again.")
     return Problem("info", text)
 
 
@@ -61,8 +71,10 @@ def _presets() -> list[Problem]:
         lacking = [p for p in preset.check_weights({}) if p.level == "error"]
         if lacking:
             # Only the demo must be there; another preset's weights are fetched by those who want it.
-            level = "error" if preset.name == "embedded-demo" else "warning"
-            found += [Problem(level, f"{preset.name}: {p.message}", p.remedy, p.path) for p in lacking]
+            own = preset.name == DEMO_PRESET
+            found += [
+                Problem("error" if own else "warning", f"{preset.name}: {p.message}", p.remedy, p.path) for p in lacking
+            ]
         else:
             found.append(Problem("info", f"{preset.name}: weights found"))
     return found

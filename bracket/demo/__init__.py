@@ -1,1 +1,1 @@
-"""The embedded demo's world: procedurally drawn, captioned pictures, a new concept, and the checker that knows the truth."""
+"""The embedded demo's world: drawn, captioned pictures, a new concept, and the checker that knows the truth."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ SIZES = {"small": (0.46, 0.54), "big": (0.68, 0.78)}
 JITTER = 0.08
 """How far the centre may lie from the middle, in the same unit."""
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -109,22 +110,22 @@ def signed_distance(shape: str, x: Field, y: Field) -> Field:
         ValueError: the shape is not one of `SHAPES`.
     """
     if shape == "circle":
-        return np.hypot(x, y) - 1
+        return np.asarray(np.hypot(x, y) - 1)
     if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - 0.85
+        return np.asarray(np.maximum(np.abs(x), np.abs(y)) - 0.85)
     if shape == "triangle":
         return _polygon(x, y, _TRIANGLE)
     if shape == "ring":
-        return np.abs(np.hypot(x, y) - 0.74) - 0.26
+        return np.asarray(np.abs(np.hypot(x, y) - 0.74) - 0.26)
     if shape == "cross":
         ax, ay = np.abs(x), np.abs(y)
-        return np.minimum(np.maximum(ax - 1, ay - 0.34), np.maximum(ax - 0.34, ay - 1))
+        return np.asarray(np.minimum(np.maximum(ax - 1, ay - 0.34), np.maximum(ax - 0.34, ay - 1)))
     if shape == "star":
         return _polygon(x, y, _STAR)
     if shape == "heart":
         return _polygon(x, y, _HEART)
     if shape == "crescent":
-        return np.maximum(np.hypot(x, y) - 1, 0.8 - np.hypot(x - 0.45, y))
+        return np.asarray(np.maximum(np.hypot(x, y) - 1, 0.8 - np.hypot(x - 0.45, y)))
     raise ValueError(f"unknown shape {shape!r}; known: {', '.join(SHAPES)}")
 
 

@@ -30,7 +30,10 @@ class Opening:
 class Strategy(Protocol):
     """Says what the search round tries."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the trials it proposes are labelled with."""
+        ...
 
     def openings(self) -> list[Opening]:
         """The configs tried first, in order; the baseline is always the first of them."""

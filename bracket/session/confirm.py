@@ -92,9 +92,7 @@ def pairs_of(results: Sequence[TrialResult]) -> tuple[Pair, ...]:
         if result.score is not None:
             arm = by_seed.setdefault(result.trial.seed, {})
             arm[result.trial.origin] = mean([j.score for j in trial_judgements(result)])
-    return tuple(
-        Pair(seed, arm["winner"], arm["baseline"]) for seed, arm in sorted(by_seed.items()) if len(arm) == 2
-    )
+    return tuple(Pair(seed, arm["winner"], arm["baseline"]) for seed, arm in sorted(by_seed.items()) if len(arm) == 2)
 
 
 def claim_of_configs(pairs: Sequence[Pair], alpha: float) -> ConfigClaim | None:
@@ -105,5 +103,3 @@ def trial_judgements(result: TrialResult) -> list[Judgement]:
     """What the judge said of a trial's pictures, from its folder."""
     folder = result.trial.folder
     return [judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS)]
-
-

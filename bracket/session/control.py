@@ -71,7 +71,8 @@ class Lock:
         other = running_process(self._folder)
         if other is not None and other.pid != os.getpid():
             raise SessionBusy(
-                f"this session is already running (process {other.pid})", path=self._folder,
+                f"this session is already running (process {other.pid})",
+                path=self._folder,
                 remedy="Watch it in Monitor, or stop it first.",
             )
         me = psutil.Process()

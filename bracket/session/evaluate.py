@@ -81,7 +81,9 @@ def exit_status(folder: Path) -> tuple[int | None, int | None]:
 def is_finished(context: Context, trial: Trial) -> bool:
     """Whether an open trial left by a kill had in fact ended well: its process, its checkpoint and its pictures."""
     code, _ = exit_status(trial.folder)
-    return code == 0 and context.trainer.find_checkpoint(trial) is not None and bool(context.trainer.find_samples(trial))
+    return (
+        code == 0 and context.trainer.find_checkpoint(trial) is not None and bool(context.trainer.find_samples(trial))
+    )
 
 
 def judged(result: TrialResult, judge: Judge) -> TrialResult:
@@ -110,5 +112,3 @@ def axis_means(judgements: Sequence[Judgement]) -> dict[str, float]:
     """Mean of every axis over the judgements that have it."""
     names = sorted({axis for j in judgements for axis in j.axes})
     return {n: mean([j.axes[n] for j in judgements if n in j.axes]) for n in names}
-
-

@@ -16,6 +16,11 @@ from bracket.session.settings import FILE, DatasetSettings, SessionSettings, fro
 
 DEMO_TRIGGER, DEMO_CLASS = "zorp", "star"
 
+if sys.platform == "win32":
+    _DETACHED = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    _DETACHED = 0
+
 
 def create(settings: SessionSettings, folder: Path) -> Path:
     """Write a new session's settings; a folder that already holds the same session is left as it is.
@@ -50,14 +55,9 @@ def start(folder: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            **_detached(),
+            creationflags=_DETACHED,
+            start_new_session=True,
         )
-
-
-def _detached() -> dict[str, int | bool]:
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}
 
 
 def stop(folder: Path, wait: float = 0.0) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bracket.dataset import check_dataset, check_disk
+from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import Problem, Round, Trial
 from bracket.errors import BracketError
 from bracket.judges import check_judge
@@ -66,9 +66,9 @@ def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tup
     )
 
 
-def make(settings: SessionSettings) -> Plan:
+def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
     """The plan of these settings. Never raises for bad settings: `problems` says what is wrong."""
-    problems = problems_of(settings)
+    problems = problems_of(settings, deep=deep)
     try:
         preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
@@ -104,20 +104,27 @@ def claim(settings: SessionSettings) -> str:
         return "This trains one config and has nothing to compare it with. Add configs to search."
     if s.dataset.verdict_prompts < 5:
         return f"{finds}, but with fewer than 5 verdict prompts it can prove nothing about them."
-    file = f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
+    file = (
+        f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
+    )
     if s.confirmation.pairs >= 5:
         return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
     missing = 5 - s.confirmation.pairs
     return f"{file} To prove it of the settings, add {missing} paired run{'s' if missing > 1 else ''}."
 
 
-def problems_of(settings: SessionSettings) -> list[Problem]:
-    """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting."""
+def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Problem]:
+    """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting.
+
+    Args:
+        deep: decode every picture whole, as is done once before a start, and not only its header.
+    """
+    s = settings.dataset
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
     found += _checked(lambda: _bound_problems(settings))
     found += _checked(lambda: _device_problems(settings))
-    found += _checked(lambda: check_dataset(Path(settings.dataset.folder), trigger_word=settings.dataset.trigger_word))
+    found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: check_judge(settings.judge))
     return [p for p in found if p.level != "info"]
@@ -152,15 +159,10 @@ def _device_problems(settings: SessionSettings) -> list[Problem]:
 
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
-    made, found = preview_split(settings), []
-    if not made.train:
-        found.append(Problem("error", "no picture is left to train on", "Add pictures, or hold out fewer."))
-    if not made.prompts:
-        found.append(Problem("error", "there is nothing to draw", "Give pictures captions, or add a prompts.txt."))
-    if not made.validation:
-        found.append(Problem("warning", "no picture is held out", "The score rests on the samples alone."))
-    if settings.confirmation.pairs and len(made.verdict_prompts) < 5:
-        found.append(Problem("warning", "fewer than 5 verdict prompts", "Add a verdict_prompts.txt to prove anything."))
+    found = split_problems(scan(Path(settings.dataset.folder).expanduser()), preview_split(settings))
+    if settings.confirmation.pairs and len(preview_split(settings).verdict_prompts) < 5:
+        remedy = "Add a verdict_prompts.txt with one prompt a line."
+        found.append(Problem("warning", "with fewer than 5 verdict prompts nothing can be proved", remedy))
     return found
 
 

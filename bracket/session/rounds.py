@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.judges import Judge
 from bracket.runner.devices import Device
-from bracket.runner.executor import Executor, Handle
+from bracket.runner.executor import Executor, Handle, for_device
+from bracket.runner.outcome import hang_limit
+from bracket.runner.processes import write_command_sh
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import Ended, ended, is_finished, judged
 from bracket.session.job import Context
@@ -25,9 +27,6 @@ from bracket.session.timing import Measure
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-SILENT_SECONDS = 600.0
-"""A trial without a new log line, step or picture for this long is taken for hung."""
-
 NextTrial = Callable[[], Trial | None]
 """Gives the next trial to start, or None when there is nothing (more) to start now."""
 
@@ -104,7 +103,7 @@ class RoundRunner:
             else:
                 unfinished.append(trial)
         if ended_well and not self._tell(round_, ended_well):
-            # The round's baseline is itself still open. They run again behind it, which for a finished trial is a no-op.
+            # Their round's baseline is itself still open: they run again behind it, which is a no-op when finished.
             unfinished += [r.trial for r in ended_well]
         return sorted(unfinished, key=lambda t: t.id)
 
@@ -125,6 +124,7 @@ class RoundRunner:
     def _start(self, trial: Trial, device: Device) -> None:
         job = self.context.verdict_job() if trial.round is Round.CONFIRMATION else self.context.choosing_job()
         launch = self.context.trainer.launch(job, [trial])
+        write_command_sh(trial.folder / "command.sh", for_device(launch, device))
         log.info("%s starts: %s, seed %d, %d steps", trial.id, dict(trial.config), trial.seed, trial.steps)
         self.running.append(Running(trial, self.executor.submit(launch, device), device, time.monotonic()))
 
@@ -134,7 +134,7 @@ class RoundRunner:
             silent = 0.0
             if item.handle.poll() is None:
                 silent = item.handle.silent_seconds()
-                if silent < SILENT_SECONDS:
+                if silent < hang_limit(item.handle.progress().speed):
                     continue
                 item.handle.stop()
                 while item.handle.poll() is None:

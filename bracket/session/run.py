@@ -69,9 +69,7 @@ class Reporter:
         speed = estimate(measures, self.guess)
         planned = plan.planned_rounds(self.context.settings, speed, self.workers)
         done = {r.value: len(self.store.results(r)) for r in Round}
-        left = sum(
-            max(0, p.trials - done[p.name]) / self.workers * speed.trial(p.steps) for p in planned
-        )
+        left = sum(max(0, p.trials - done[p.name]) / self.workers * speed.trial(p.steps) for p in planned)
         running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
         eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
         return sum(done.values()), sum(p.trials for p in planned), eta
@@ -98,7 +96,7 @@ def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
             log.error("%s", error)
             _final(folder, "failed", str(error), listener)
             raise
-        except Exception as error:  # noqa: BLE001 - the process's edge: whatever it was, the session's state says so
+        except Exception as error:
             log.exception("unexpected error")
             _final(folder, "failed", f"unexpected error: {error!r}. session.log has the details.", listener)
             raise
@@ -183,7 +181,7 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
 
 
 def _preflight(folder: Path, settings: SessionSettings) -> None:
-    made = plan.make(settings)
+    made = plan.make(settings, deep=True)
     problems = [*made.problems, *plan.disk_problems(folder, made)]
     for problem in problems:
         log.log(logging.ERROR if problem.level == "error" else logging.WARNING, "%s", problem)
@@ -202,7 +200,8 @@ def _prepare(runner: RoundRunner) -> None:
             time.sleep(POLL_SECONDS)
         if ended.code != 0:
             raise TrainerError(
-                f"preparing the dataset failed: {last_lines(launch.log, 3).strip()}", path=launch.log,
+                f"preparing the dataset failed: {last_lines(launch.log, 3).strip()}",
+                path=launch.log,
                 remedy="Mend what it names and resume.",
             )
 

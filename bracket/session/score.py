@@ -1,9 +1,9 @@
 """One figure per trial. Lower is better, every part lies in 0..1, and only trials of one round may be compared.
 
 The loss part is the *validation* loss, never the training loss: training loss is not comparable across configs. It is
-measured under the config's own batch size, timestep shift, weighting and dropout, on pictures the LoRA has memorised by
-then, and on random timesteps that dominate its variance. The validation loss uses held-out pictures with fixed noise and
-fixed timesteps, the same for every config, and is divided by the baseline's of the same round.
+measured under the config's own batch size, timestep shift, weighting and dropout, on pictures the LoRA has memorised
+by then, and on random timesteps that dominate its variance. The validation loss uses held-out pictures with fixed
+noise and fixed timesteps, the same for every config, and is set against the baseline's of the same round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def loss_part(validation_loss: float, baseline_loss: float) -> float:
 
 
 def sample_part(judgements: Sequence[Judgement]) -> float:
-    """1 − the mean judged score of the trial's pictures."""
+    """One minus the mean judged score of the trial's pictures."""
     return 1.0 - mean([j.score for j in judgements])
 
 
@@ -29,9 +29,9 @@ def combine(
 ) -> Score | None:
     """The trial's score, or None when it has no judged picture.
 
-    Without a validation loss to compare with (no held-out pictures, or a baseline that failed) the samples alone count;
-    the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike. A trial that
-    lacks a validation loss while the round has one gets the worst loss part.
+    Without a validation loss to compare with (no held-out pictures, or a baseline that failed) the samples alone
+    count; the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike.
+    A trial that lacks a validation loss while the round has one gets the worst loss part.
     """
     if not judgements:
         return None

@@ -198,7 +198,8 @@ def load(folder: Path) -> SessionSettings:
     if stored != settings.fingerprint:
         raise SettingsError(
             f"session.yaml was changed after the session began (fingerprint {settings.fingerprint}, was {stored})",
-            path=path, remedy="Put it back, or start a new session with the new settings.",
+            path=path,
+            remedy="Put it back, or start a new session with the new settings.",
         )
     return settings
 

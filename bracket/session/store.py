@@ -41,7 +41,9 @@ class Store:
         self._storage = _open(url or f"sqlite:///{folder / FILE}", self._path or folder)
         self._studies: dict[Round, optuna.Study] = {}
 
-    def begin(self, round_: Round, config: Config, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int) -> Trial:
+    def begin(
+        self, round_: Round, config: Config, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int
+    ) -> Trial:
         """Begin a trial whose config is known."""
         from optuna.trial import TrialState, create_trial
 
@@ -50,7 +52,9 @@ class Store:
         trial = self._trial(round_, number, config, origin, seed, steps)
         study.add_trial(
             create_trial(
-                state=TrialState.RUNNING, params=dict(config), distributions=distributions(knobs),
+                state=TrialState.RUNNING,
+                params=dict(config),
+                distributions=distributions(knobs),
                 user_attrs={_TRIAL: _described(trial)},
             )
         )
@@ -124,7 +128,9 @@ class Store:
             )
         return self._studies[round_]
 
-    def _trial(self, round_: Round, number: int, config: Mapping[str, Value], origin: str, seed: int, steps: int) -> Trial:
+    def _trial(
+        self, round_: Round, number: int, config: Mapping[str, Value], origin: str, seed: int, steps: int
+    ) -> Trial:
         name = f"{round_.value}-{number:03d}"
         return Trial(name, round_, origin, dict(config), seed, steps, self._folder / "trials" / name)
 
@@ -154,14 +160,19 @@ def _open(url: str, path: Path) -> Any:
     remedy = "Move study.db aside to begin again; trained trials stay in trials/."
     try:
         # A reader (the app, `status`) may hold the file for a moment: wait for it rather than fail.
-        return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if "sqlite" in url else None)
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": 60}} if "sqlite" in url else None
+        )
     except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
         raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
 
 
 def _described(trial: Trial) -> dict[str, Any]:
     return {
-        "round": trial.round.value, "config": dict(trial.config), "origin": trial.origin, "seed": trial.seed,
+        "round": trial.round.value,
+        "config": dict(trial.config),
+        "origin": trial.origin,
+        "seed": trial.seed,
         "steps": trial.steps,
     }
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
 from bracket.files import read_json_lines
 from bracket.judges import judgement_from_json
+from bracket.report.certificate import training_seeds
 from bracket.report.summary import Duel, Pair, Ranked, Summary
 from bracket.session.confirm import claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.job import Context
-from bracket.session.stages import common_seed, duellists, rank
+from bracket.session.stages import duellists, rank
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
 from bracket.trainers.base import newest, read_samples
@@ -76,14 +77,14 @@ def _verdict(
     if winner is None or baseline is None:
         return decide("none", "baseline", alpha=alpha)
     if winner is baseline or winner.origin == "baseline":
-        return decide("baseline", "baseline", alpha=alpha)
+        return decide("baseline", "baseline", alpha=alpha, training_seeds=training_seeds(winner))
     prompts = context.verdict_prompts()
     return decide(
         winner.label,
         "baseline",
         checkpoint=claim_of_checkpoints(duel, prompts, alpha) if duel else None,
         config=claim_of_configs(pairs, alpha),
-        training_seeds=context.settings.finals.seeds,
+        training_seeds=training_seeds(winner),
         alpha=alpha,
     )
 

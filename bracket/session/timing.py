@@ -47,8 +47,8 @@ def estimate(measures: Sequence[Measure], guess: Speed) -> Speed:
 def remembered(preset: str, device: str) -> list[Measure]:
     """What earlier sessions of this preset measured on this kind of device; [] when nothing is known."""
     try:
-        return [Measure(**m) for m in _read().get(f"{preset}|{device}", [])]
-    except (StorageError, TypeError):
+        return [Measure(int(m["steps"]), m["seconds"], m["step"]) for m in _read().get(f"{preset}|{device}", [])]
+    except (StorageError, TypeError, KeyError):
         return []
 
 

@@ -116,7 +116,7 @@ def sessions(runs: Path) -> list[SessionLine]:
 
 
 def loss_points(folder: Path, cursor: int = 0, tag: str = TRAIN_TAG) -> tuple[int, list[int], list[float]]:
-    """A trial's points after the first `cursor` ones: (next cursor, steps, values). A resumed run's later value wins."""
+    """A trial's points after the first `cursor`: (next cursor, steps, values). A resumed run's later value wins."""
     steps, values = _curve(folder, tag)
     return len(steps), [int(s) for s in steps[cursor:]], [float(v) for v in values[cursor:]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ class BuiltinTrainer:
         lacking = [m for m in ("torch", "diffusers", "peft", "transformers") if find_spec(m) is None]
         if not lacking:
             return []
-        return [Problem("error", f"the built-in trainer needs {', '.join(lacking)}", "Run start_gui once to install them.")]
+        return [
+            Problem("error", f"the built-in trainer needs {', '.join(lacking)}", "Run start_gui once to install them.")
+        ]
 
     def prepare(self, job: Job) -> list[Launch]:
         folder = job.folder / "cache"
@@ -118,10 +121,8 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
 def _changed(env: dict[str, str]) -> dict[str, str]:
     """What differs from our own environment: only that belongs into a launch and its `command.sh`."""
-    import os
-
     return {k: v for k, v in env.items() if os.environ.get(k) != v}
 
 
 def _yaml(flat: dict[str, Any]) -> str:
-    return yaml.safe_dump(nested(flat), sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(nested(flat), sort_keys=False, allow_unicode=True))

@@ -1,1 +1,1 @@
-"""The built-in trainer: a program of its own (`python -m bracket.training`). Nothing outside this package imports it."""
+"""The built-in trainer: a program of its own (`python -m bracket.training`) that nothing else imports."""

@@ -66,9 +66,10 @@ def _cache(pipeline: Flux2KleinPipeline, n: int, seed: int) -> tuple[Tensor, Ten
 
 
 def _tokens(pipeline: Flux2KleinPipeline, captions: list[str]) -> Tensor:
-    return pipeline.tokenizer(
+    made = pipeline.tokenizer(
         captions, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids
+    )
+    return torch.as_tensor(made.input_ids)
 
 
 def _embed(pipeline: Flux2KleinPipeline, tokens: Tensor) -> Tensor:
@@ -80,7 +81,13 @@ def _embed(pipeline: Flux2KleinPipeline, tokens: Tensor) -> Tensor:
 
 
 def train_base(
-    out: Path, vae_dir: Path, steps: int, batch: int = 32, peak: float = 1.8e-3, pictures: int = 16384, seed: int = 0,
+    out: Path,
+    vae_dir: Path,
+    steps: int,
+    batch: int = 32,
+    peak: float = 1.8e-3,
+    pictures: int = 16384,
+    seed: int = 0,
     start_from: Path | None = None,
 ) -> BaseCheck:
     """Flow matching with more weight on high noise, where the shape is decided; an average of weights is saved."""
@@ -110,8 +117,12 @@ def train_base(
         noise = torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, sigma[:, None, None])
         velocity = transformer(
-            hidden_states=noisy, encoder_hidden_states=_embed(pipeline, words), timestep=sigma,
-            img_ids=image_ids, txt_ids=text_ids, return_dict=False,
+            hidden_states=noisy,
+            encoder_hidden_states=_embed(pipeline, words),
+            timestep=sigma,
+            img_ids=image_ids,
+            txt_ids=text_ids,
+            return_dict=False,
         )[0]
         loss = F.mse_loss(velocity, noise - clean)
         optimizer.zero_grad()
@@ -149,9 +160,7 @@ def check_base(pipeline: Flux2KleinPipeline, n: int = 200, guidance: float = 3.0
     )
 
 
-def drawn(
-    pipeline: Flux2KleinPipeline, n: int, guidance: float, steps: int
-) -> list[tuple[np.ndarray, Check]]:
+def drawn(pipeline: Flux2KleinPipeline, n: int, guidance: float, steps: int) -> list[tuple[np.ndarray, Check]]:
     """Pictures (uint8, 64x64x3) of the first `n` held-out captions, each with its check."""
     pipeline.transformer.eval()
     pipeline.text_encoder.eval()
@@ -161,8 +170,13 @@ def drawn(
     for start in range(0, len(specs), 20):
         part = specs[start : start + 20]
         images = pipeline(
-            prompt=[caption(*s) for s in part], height=RESOLUTION, width=RESOLUTION, num_inference_steps=steps,
-            guidance_scale=guidance, max_sequence_length=TEXT_LENGTH, text_encoder_out_layers=TEXT_LAYERS,
+            prompt=[caption(*s) for s in part],
+            height=RESOLUTION,
+            width=RESOLUTION,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            max_sequence_length=TEXT_LENGTH,
+            text_encoder_out_layers=TEXT_LAYERS,
             generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
         ).images
         for image, (_size, colour, shape, background) in zip(images, part, strict=True):

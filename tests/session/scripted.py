@@ -1,0 +1,115 @@
+"""A session whose trainer and judge cost nothing, in a process that can be killed: `python scripted.py FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from bracket.domain import Job, Judgement, Launch, Preference, Problem, Prompt, Sample, Trial
+from bracket.files import write_json
+from bracket.session import job, plan, run
+from bracket.session.settings import (
+    ConfirmationSettings,
+    DatasetSettings,
+    FinalsSettings,
+    SearchSettings,
+    SessionSettings,
+    from_preset,
+)
+from bracket.trainers.builtin import BuiltinTrainer
+
+PROGRAM = Path(__file__).with_name("scripted_program.py")
+
+
+class ScriptedTrainer(BuiltinTrainer):
+    """The built-in trainer's folders, another program."""
+
+    name = "scripted"
+    pace = 0.005
+    fail = ""
+
+    def prepare(self, job: Job) -> list[Launch]:
+        return []
+
+    def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
+        (trial,) = trials
+        config = trial.folder / "config.json"
+        write_json(
+            config,
+            {
+                "folder": str(trial.folder),
+                "lr": trial.config["learning_rate"],
+                "steps": trial.steps,
+                "seed": trial.seed,
+                "prompts": [vars(p) for p in job.prompts],
+                "pace": self.pace,
+                "fail": self.fail,
+            },
+        )
+        log = trial.folder / "logs" / "trainer.log"
+        return replace(self._run("train", (), (trial,), log), argv=self._argv("train", config), warm_task=None)
+
+    def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
+        request = out.with_name(f"{out.name}.request.json")
+        found = str(checkpoint) if checkpoint else None
+        write_json(request, {"checkpoint": found, "prompts": [vars(p) for p in prompts], "out": str(out)})
+        log = out.with_name(f"{out.name}.log")
+        return replace(self._run("sample", (), (), log), argv=self._argv("draw", request), warm_task=None)
+
+    def check(self, job: Job) -> list[Problem]:
+        return []
+
+    def _argv(self, verb: str, path: Path) -> tuple[str, ...]:
+        return (sys.executable, str(PROGRAM), verb, str(path))
+
+
+class ScriptedJudge:
+    """Takes a picture's first channel for its quality."""
+
+    name = "scripted"
+    fingerprint = "1"
+
+    def score(self, samples: Sequence[Sample]) -> list[Judgement]:
+        return [Judgement(s, self.name, v := self._look(s), {"brightness": v}) for s in samples]
+
+    def compare(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[Preference]:
+        return [Preference(a, b, self.name, float(self._look(a) > self._look(b))) for a, b in pairs]
+
+    def close(self) -> None:
+        pass
+
+    def _look(self, sample: Sample) -> float:
+        with Image.open(sample.path) as image:
+            return float(image.getpixel((0, 0))[0]) / 255
+
+
+def settings_for(
+    dataset: Path, *, configs: int = 6, pairs: int = 2, seeds: int = 2, workers: int = 2
+) -> SessionSettings:
+    """A small session over the demo's drawn dataset."""
+    from bracket.presets import find_preset
+
+    return from_preset(
+        find_preset("embedded-demo"),
+        DatasetSettings(folder=str(dataset), trigger_word="zorp", class_word="star"),
+        search=SearchSettings(configs=configs, steps=6),
+        finals=FinalsSettings(finalists=2, steps=8, seeds=seeds),
+        confirmation=ConfirmationSettings(pairs=pairs, sample_seeds=1),
+        workers=workers,
+    )
+
+
+def play(folder: Path, trainer: ScriptedTrainer | None = None) -> run.Summary | None:
+    """Run the session in `folder` with the scripted trainer and judge."""
+    job.make_trainer = lambda name: trainer or ScriptedTrainer()
+    run.make_judge = lambda *_: ScriptedJudge()
+    plan.check_judge = lambda _: []
+    return run.run(folder)
+
+
+if __name__ == "__main__":
+    play(Path(sys.argv[1]))

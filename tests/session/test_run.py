@@ -1,0 +1,204 @@
+"""A whole session with real processes: what it does, and what a kill, a stop or a failure leaves behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+from bracket.demo.dataset import write_demo_dataset
+from bracket.domain import Outcome, Round
+from bracket.errors import SessionBusy, SettingsChanged, SettingsError
+from bracket.report import certificate
+from bracket.session import launch, settings, view
+from bracket.session.control import Lock
+from bracket.session.store import Store
+
+SCRIPT = Path(__file__).with_name("scripted.py")
+
+
+def _scripted() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("scripted", SCRIPT)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+scripted = _scripted()
+
+
+@pytest.fixture(autouse=True)
+def _own_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`scripted.play` sets these; put them back after each test. Timings go nowhere."""
+    from bracket.session import job, plan, run
+
+    monkeypatch.setattr(job, "make_trainer", job.make_trainer)
+    monkeypatch.setattr(run, "make_judge", run.make_judge)
+    monkeypatch.setattr(plan, "check_judge", plan.check_judge)
+    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_dataset(tmp_path_factory.mktemp("data") / "zorp")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, dataset: Path) -> Path:
+    return launch.create(scripted.settings_for(dataset), tmp_path / "a session")
+
+
+def test_a_session_finds_the_best_lr_and_certifies_it(folder: Path) -> None:
+    summary = scripted.play(folder)
+
+    assert summary.winner.config["learning_rate"] == pytest.approx(1e-3, rel=3)
+    search = [r for ranked in summary.rounds[Round.SEARCH] for r in ranked.results]
+    assert len(search) == 6
+    assert {r.trial.seed for r in search} == {0}, "one training seed for every config"
+    assert summary.verdict.kind == "checkpoint", "two pairs can't support a claim about the settings"
+    assert summary.verdict.config.pairs == 2
+    finals = {r.trial.seed for ranked in summary.rounds[Round.FINALS] for r in ranked.results}
+    fresh = {p.seed for p in summary.pairs}
+    assert len(finals) == 2 and not finals & fresh
+    assert not set(summary.prompts) & set(summary.verdict_prompts)
+    assert certificate.verify(folder / "report" / "certificate.json") == []
+    assert view.read(folder).state == "done"
+
+
+def test_every_trial_can_be_run_by_hand(folder: Path) -> None:
+    scripted.play(folder)
+    text = (folder / "trials" / "search-000" / "command.sh").read_text()
+    assert str(scripted.PROGRAM) in text and "config.json" in text
+
+
+def test_running_a_finished_session_again_trains_nothing(folder: Path) -> None:
+    scripted.play(folder)
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/exit.json")}
+    scripted.play(folder)
+    assert before == {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/exit.json")}
+
+
+def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> None:
+    asked = scripted.settings_for(dataset, configs=3).model_copy(update={"baseline": {"learning_rate": 1e-4}})
+    folder = launch.create(asked, tmp_path / "s")
+    store = Store(folder)
+    knobs = settings.bounded_knobs(asked.load_preset(), asked)
+    hot = {"learning_rate": 0.09, "rank": 8, "batch_size": 4}
+    base = {"learning_rate": 1e-4, "rank": 8, "batch_size": 4}
+    store.begin(Round.SEARCH, base, knobs, origin="baseline", seed=0, steps=6)
+    store.begin(Round.SEARCH, hot, knobs, origin="tpe", seed=0, steps=6)
+    store.close()
+    summary = scripted.play(folder)
+    ranking = summary.rounds[Round.SEARCH]
+    assert ranking[-1].config == hot and ranking[-1].total is None
+    assert ranking[-1].results[0].outcome is Outcome.DIVERGED
+    assert "finite" in ranking[-1].results[0].cause
+
+
+def test_a_stop_keeps_everything_and_resume_goes_on(folder: Path) -> None:
+    process = _begin(folder)
+    _wait_for(lambda: any(folder.glob("trials/search-00[2-9]/tfevents/*")))
+    assert launch.stop(folder, wait=30)
+    assert process.wait(10) == 0
+    seen = view.read(folder)
+    assert seen.state == "stopped"
+    finished = {t.id for t in seen.trials if t.outcome}
+    summary = scripted.play(folder)
+    assert summary.verdict.kind == "checkpoint"
+    assert finished <= {t.id for t in view.read(folder).trials if t.outcome is Outcome.OK}
+
+
+@pytest.mark.slow
+def test_kill_at_random_moments_loses_and_repeats_nothing(folder: Path) -> None:
+    chance = random.Random(5)
+    ended: dict[str, float] = {}
+    for _ in range(12):
+        process = _begin(folder)
+        time.sleep(chance.uniform(1.0, 3.0))
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.kill()
+        process.wait()
+        _wait_for(lambda children=children: not any(_alive(c) for c in children))
+        now = _told(folder)
+        assert ended.items() <= now.items(), "a finished trial was lost or told anew"
+        ended = now
+        if view.read(folder).state == "done":
+            break
+    scripted.play(folder)
+    trials = view.read(folder).trials
+    assert Counter(t.round for t in trials) == {Round.SEARCH: 6, Round.FINALS: 6, Round.CONFIRMATION: 4}
+    assert all(t.outcome is Outcome.OK for t in trials)
+    assert certificate.verify(folder / "report" / "certificate.json") == []
+
+
+def test_a_second_process_is_refused(folder: Path) -> None:
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        from bracket.files import write_json
+
+        write_json(folder / "lock", {"pid": sleeper.pid, "started": psutil.Process(sleeper.pid).create_time()})
+        with pytest.raises(SessionBusy, match="already running"), Lock(folder):
+            pass
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    with Lock(folder):
+        assert (folder / "lock").exists(), "the lock of a dead process is taken over"
+
+
+def test_other_settings_are_refused_with_the_difference(folder: Path, dataset: Path) -> None:
+    with pytest.raises(SettingsChanged) as caught:
+        launch.create(scripted.settings_for(dataset, configs=9), folder)
+    assert caught.value.diff == ["search.configs: 6 → 9"]
+
+
+@pytest.mark.parametrize("text", ["", "fingerprint: x\npreset: [", "- a list", "preset: embedded-demo\n"])
+def test_a_damaged_session_yaml_is_one_sentence(folder: Path, text: str) -> None:
+    (folder / "session.yaml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        scripted.play(folder)
+    assert "session.yaml" in str(caught.value) or "these settings don't fit" in str(caught.value)
+
+
+def test_missing_pictures_are_found_before_any_training(folder: Path) -> None:
+    asked = settings.load(folder).model_copy(
+        update={"dataset": settings.DatasetSettings(folder=str(folder / "nowhere"), trigger_word="zorp")}
+    )
+    other = launch.create(asked, folder.with_name("other"))
+    with pytest.raises(SettingsError, match="nowhere"):
+        scripted.play(other)
+    assert view.read(other).state == "failed" and "nowhere" in view.read(other).message
+    assert not (other / "trials").exists()
+
+
+def _begin(folder: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder)], env=env, start_new_session=True)
+
+
+def _told(folder: Path) -> dict[str, float]:
+    return {t.id: t.score.total for t in view.read(folder).trials if t.score}
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_for(condition, seconds: float = 30.0) -> None:  # type: ignore[no-untyped-def]
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
