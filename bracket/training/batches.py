@@ -66,9 +66,12 @@ def content_of(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def step_seed(seed: int, step: int, micro: int, rank: int) -> int:
-    """The seed of everything random in one pass (noise, timesteps, dropout): nothing need be remembered to resume."""
-    return int.from_bytes(sha256(f"{seed}/{step}/{micro}/{rank}".encode()).digest()[:8], "big") >> 1
+def pass_seed(seed: int, step: int, number: int) -> int:
+    """The seed of everything random (noise, timesteps, dropout) in pass `number` of a step, counted over processes.
+
+    So nothing need be remembered to resume, and two processes train as one that accumulates two passes.
+    """
+    return int.from_bytes(sha256(f"{seed}/{step}/{number}".encode()).digest()[:8], "big") >> 1
 
 
 def drop_captions(numbers: Sequence[int], share: float) -> list[int]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from bracket.errors import SettingsError
 from bracket.files import write_text
 from bracket.training import checkpoints, sampling
-from bracket.training.batches import Batch, Batches, content_of, drop_captions, step_seed
+from bracket.training.batches import Batch, Batches, content_of, drop_captions, pass_seed
 from bracket.training.cache import Cache, read
 from bracket.training.config import dump
 from bracket.training.data import Item, find_items
@@ -160,7 +160,8 @@ class Training:
         train = self.config.train
         losses = []
         for micro in range(train.gradient_accumulation):
-            torch.manual_seed(step_seed(self.config.seed, self.step, micro, self.ranks.rank))
+            number = micro * self.ranks.world + self.ranks.rank
+            torch.manual_seed(pass_seed(self.config.seed, self.step, number))
             loss = self._loss(next(stream)) / train.gradient_accumulation
             loss.backward()
             losses.append(loss.detach())

@@ -138,3 +138,29 @@ def test_the_fingerprints_notice_another_model(model: Path, tmp_path: Path) -> N
     assert changed.picture_fingerprint != first.picture_fingerprint
     assert changed.text_fingerprint == first.text_fingerprint
     assert base_of(model, torch.bfloat16).picture_fingerprint != first.picture_fingerprint
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_fast_lora_layer_computes_what_pefts_own_does(model: Path, dropout: float) -> None:
+    from peft.tuners.lora.layer import Linear
+
+    transformer = base_of(model).transformer
+    parameters = add_lora(transformer, LoraSection(rank=3, alpha=7, dropout=dropout), seed=0)
+    transformer.train()
+    for parameter in parameters:
+        torch.nn.init.normal_(parameter)
+    layer = transformer.single_transformer_blocks[0].attn.to_out.double()
+    assert isinstance(layer, Linear)
+    x = torch.randn(2, 5, layer.in_features, dtype=torch.float64)
+    got = []
+    for forward in (layer.forward, type(layer).forward.__get__(layer)):
+        for parameter in parameters:
+            parameter.grad = None
+        torch.manual_seed(1)
+        inputs = x.clone().requires_grad_()
+        out = forward(inputs)
+        out.square().sum().backward()
+        weights = (layer.lora_A["default"].weight.grad, layer.lora_B["default"].weight.grad)
+        got.append((out.detach(), inputs.grad, *weights))
+    for fast, plain in zip(*got, strict=True):
+        torch.testing.assert_close(fast, plain)
