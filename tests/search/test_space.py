@@ -1,0 +1,73 @@
+"""Spaces, clamping, and strategies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bracket.domain import Knob, Outcome, Round, Score, TrialResult
+from bracket.search.space import clamp, varying, without_duplicates
+from bracket.search.strategy import make_strategy, startup_trials
+from bracket.session.store import Store
+
+KNOBS = (
+    Knob("learning_rate", "float", "lr", low=1e-5, high=1e-2, log=True),
+    Knob("rank", "choice", "rank", choices=(4, 8, 16)),
+    Knob("warmup", "int", "warmup", low=0, high=100),
+)
+
+
+def test_clamping_moves_every_value_into_its_range() -> None:
+    assert clamp({"learning_rate": 1.0, "rank": 10, "warmup": 7.6}, KNOBS) == {
+        "learning_rate": 1e-2, "rank": 8, "warmup": 8,
+    }  # fmt: skip
+    words = (Knob("schedule", "choice", "s", choices=("cosine", "constant")),)
+    assert clamp({"schedule": "linear"}, words) == {"schedule": "cosine"}
+
+
+def test_configs_that_clamping_made_equal_are_tried_once() -> None:
+    kept = without_duplicates([("baseline", {"a": 1}), ("curated", {"a": 1}), ("curated", {"a": 2})])
+    assert kept == [("baseline", {"a": 1}), ("curated", {"a": 2})]
+    assert varying([{"a": 1, "b": 1}, {"a": 2, "b": 1}]) == {"a"}
+
+
+def _strategy(name: str, configs: int = 8):  # type: ignore[no-untyped-def]
+    base = {"learning_rate": 1e-4, "rank": 8, "warmup": 0}
+    return make_strategy(
+        name, knobs=KNOBS, baseline=base, curated=[{**base, "learning_rate": 1e-3}], configs=configs, seed=3
+    )
+
+
+@pytest.mark.parametrize("name", ["tpe", "random"])
+class TestEveryStrategy:
+    def test_the_baseline_opens(self, name: str) -> None:
+        assert [o.origin for o in _strategy(name).openings()] == ["baseline", "curated"]
+        assert [o.origin for o in _strategy(name, configs=1).openings()] == ["baseline"]
+
+    def test_proposals_lie_in_the_space_and_do_not_depend_on_a_restart(self, name: str, tmp_path: Path) -> None:
+        whole = _searched(tmp_path / "whole", name, restart=False)
+        assert whole == _searched(tmp_path / "restarted", name, restart=True)
+        for config in whole:
+            assert clamp(config, KNOBS) == config
+        assert len({c["learning_rate"] for c in whole}) == len(whole), "no proposal repeats"
+
+
+def _searched(folder: Path, name: str, *, restart: bool) -> list[dict[str, object]]:
+    folder.mkdir()
+    strategy, store, found = _strategy(name), Store(folder), []
+    for number in range(8):
+        trial = store.propose(strategy.sampler(number), KNOBS, origin=name, seed=0, steps=1)
+        score = abs(float(trial.config["learning_rate"]) - 1e-3)
+        store.finish(TrialResult(trial, Outcome.OK, score=Score(score, score, score)))
+        found.append(dict(trial.config))
+        if restart:
+            store.close()
+            store = Store(folder)
+    assert [r.trial.config for r in store.results(Round.SEARCH)] == found
+    store.close()
+    return found
+
+
+def test_startup_is_a_third_and_at_least_four() -> None:
+    assert [startup_trials(n) for n in (1, 12, 13, 30)] == [4, 4, 5, 10]

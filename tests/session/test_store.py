@@ -1,0 +1,78 @@
+"""The ledger: begun, told, killed in between, damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bracket.domain import Outcome, Round, Score, TrialResult
+from bracket.errors import StorageError
+from bracket.presets import find_preset
+from bracket.session.store import Store
+
+PRESET = find_preset("embedded-demo")
+KNOBS = PRESET.knob_list()
+
+
+def _begin(store: Store, round_: Round = Round.SEARCH, origin: str = "baseline"):  # type: ignore[no-untyped-def]
+    return store.begin(round_, PRESET.baseline, KNOBS, origin=origin, seed=7, steps=10)
+
+
+def test_a_result_comes_back_as_it_was_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trial = _begin(store)
+    told = TrialResult(
+        trial,
+        Outcome.OK,
+        score=Score(0.25, 0.5, 0.1),
+        validation_loss=0.3,
+        train_seconds=4.5,
+        axes={"likeness": 0.8},
+        checkpoint=trial.folder / "checkpoints" / "final",
+    )
+    store.finish(told)
+    store.close()
+    assert Store(tmp_path).results(Round.SEARCH) == [told]
+
+
+def test_telling_twice_changes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trial = _begin(store)
+    store.finish(TrialResult(trial, Outcome.OK, score=Score(0.25, 0.5, 0.1)))
+    store.finish(TrialResult(trial, Outcome.CRASHED, cause="told by mistake"))
+    assert [r.outcome for r in store.results(Round.SEARCH)] == [Outcome.OK]
+
+
+def test_failures_are_kept_with_their_cause_and_no_score(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for outcome in (Outcome.DIVERGED, Outcome.CRASHED):
+        store.finish(TrialResult(_begin(store), outcome, cause=f"it {outcome}"))
+    assert [(r.outcome, r.cause, r.score) for r in store.results(Round.SEARCH)] == [
+        (Outcome.DIVERGED, "it diverged", None),
+        (Outcome.CRASHED, "it crashed", None),
+    ]
+
+
+def test_rounds_are_kept_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ids = [_begin(store, r).id for r in (Round.SEARCH, Round.FINALS, Round.SEARCH)]
+    assert ids == ["search-000", "finals-000", "search-001"]
+
+
+def test_a_proposal_that_was_killed_before_it_was_described_is_void(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store._study(Round.SEARCH).ask()
+    assert store.open_trials(Round.SEARCH) == []
+    assert store.results(Round.SEARCH) == [] and store.begun(Round.SEARCH) == []
+
+
+def test_a_begun_trial_is_open_until_it_is_told(tmp_path: Path) -> None:
+    trial = _begin(Store(tmp_path))
+    assert Store(tmp_path).open_trials(Round.SEARCH) == [trial]
+
+
+def test_a_damaged_ledger_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(b"not a database, by any means" * 100)
+    with pytest.raises(StorageError, match="may be damaged"):
+        Store(tmp_path)
