@@ -1,6 +1,7 @@
 // The loss chart: points stay in the browser and arrive in increments; smoothing and drawing never ask the server.
 // Given by Gradio: element, props, server, watch.
-const COLOURS = ["#3574b8", "#d9822b", "#2f9e6e", "#b8485e", "#7a5fb5", "#8a7a2e", "#2b9db3", "#8c5a3c", "#c2559d", "#6b7785"];
+const COLOURS = ["#3574b8", "#d9822b", "#2f9e6e", "#b8485e", "#7a5fb5", "#8a7a2e", "#2b9db3", "#8c5a3c", "#c2559d"];
+const GREY = "#8b8b94";
 const PAD = { left: 52, right: 12, top: 10, bottom: 24 };
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), context = canvas.getContext("2d"), note = find(".note"), legend = find(".legend");
@@ -8,7 +9,16 @@ const slider = find("input[type=range]"), logBox = find("input[type=checkbox]"),
 let series = new Map(), session = "", dirty = true, pointer = null, asking = false, again = 0, generation = 0;
 
 const wanted = () => props.value || {};
-const colourOf = (index) => COLOURS[index % COLOURS.length];
+// A shown curve gets the colour that the fewest shown curves have; one that was never shown stays grey on its card.
+function colour() {
+  const taken = [...series.values()].filter((s) => s.shown).map((s) => s.colour);
+  const count = (c) => taken.filter((t) => t === c).length;
+  return COLOURS.reduce((best, c) => (count(c) < count(best) ? c : best));
+}
+function show(s, on) {
+  if (on && !s.shown) s.colour = colour();
+  s.shown = on;
+}
 const visible = () => [...series.values()].filter((s) => s.shown && (s.n || s.marks.length));
 
 function grow(array, length) {
@@ -53,21 +63,22 @@ function listed(trial) {
   let s = series.get(trial.id);
   if (!s) {
     s = { n: 0, cursor: 0, marksCursor: 0, marks: [], chosen: null, mean: 0, weight: 0,
-      x: new Float32Array(0), y: new Float32Array(0), smooth: new Float32Array(0), colour: colourOf(series.size) };
+      x: new Float32Array(0), y: new Float32Array(0), smooth: new Float32Array(0), colour: GREY, shown: false };
     series.set(trial.id, s);
   }
-  Object.assign(s, { id: trial.id, label: trial.label, shown: s.chosen ?? trial.show });
+  Object.assign(s, { id: trial.id, label: trial.label });
+  show(s, s.chosen ?? trial.show);
   return s;
 }
 
 function label() {
-  legend.replaceChildren(...[...series.values()].map((s) => {
+  legend.replaceChildren(...[...series.values()].reverse().map((s) => {
     const button = document.createElement("button"), dot = document.createElement("i");
     dot.style.background = s.colour;
     button.append(dot, `${s.id} · ${s.label}`);
     button.classList.toggle("off", !s.shown);
     button.setAttribute("aria-pressed", String(s.shown));
-    button.addEventListener("click", () => { s.chosen = s.shown = !s.shown; label(); dirty = true; });
+    button.addEventListener("click", () => { s.chosen = !s.shown; show(s, s.chosen); label(); dirty = true; });
     return button;
   }));
 }

@@ -84,7 +84,8 @@ def default_shown(view: SessionView) -> set[str]:
         return set()
     newest = [t for t in started if t.round is started[-1].round]
     best = sorted((t for t in newest if t.score is not None), key=_total)[:_BEST]
-    return {t.id for t in newest if t.outcome is None or t.origin == "baseline"} | {t.id for t in best}
+    baseline = next((t for t in newest if t.origin == "baseline"), newest[0])
+    return {t.id for t in (baseline, *best, *(t for t in newest if t.outcome is None))}
 
 
 def _total(trial: TrialView) -> float:

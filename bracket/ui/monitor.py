@@ -241,10 +241,10 @@ def message_html(view: SessionView | None) -> str:
     """What the session does, how far it is, or what went wrong and what to do."""
     if view is None:
         return empty_html(EMPTY)
-    state, message, words = state_words(view), sentence(view.message), progress_words(view)
-    said = "" if message.rstrip(".") == state else f" {esc(message)}"
+    state, message = state_words(view), sentence(view.message)
+    more = progress_words(view) if message.rstrip(".") == state else message
     tone = " error" if view.state == "failed" else ""
-    return f'<p class="message{tone}"><b>{esc(state)}.</b>{said} <span class="quiet">{esc(words)}</span></p>'
+    return f'<p class="message{tone}"><b>{esc(state)}.</b> {esc(more)}</p>'
 
 
 def cards_html(view: SessionView | None) -> str:
@@ -260,7 +260,11 @@ def _round_html(view: SessionView, round_: Round) -> str:
     name, waits = _ROUNDS[round_]
     trials = [t for t in view.trials if t.round is round_]
     ended = sum(t.outcome is not None for t in trials)
-    facts = f"{ended} of {counted(len(trials), 'begun trial')} done, {trials[0].steps} steps each" if trials else waits
+    facts = waits
+    if trials:
+        facts = (
+            f"{ended} of {counted(len(trials), 'trial')} done, {trials[0].steps} steps each; lower scores are better"
+        )
     best = min(
         (t for t in trials if t.score is not None), key=lambda t: t.score.total if t.score else 0.0, default=None
     )

@@ -121,7 +121,7 @@ class Page:
         session, inputs = self.header.session, [*self._inputs, self.run.name]
         loaded = self.blocks.load(warned(self._restore), self.remembered, [session, self.tabs], **_PRIVATE)
         loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
-        session.input(warned(self._fill), session, inputs, **_PRIVATE)
+        self.run.same.click(warned(self._fill), session, inputs, **_PRIVATE)
         session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
         polled: dict[str, Any] = {**_PRIVATE, "queue": False}
         triggers = [gr.Timer(POLL_SECONDS).tick, self.header.refresh.click, session.change]
@@ -131,14 +131,13 @@ class Page:
         )
 
     def _restore(self, remembered: str) -> tuple[Any, Any]:
-        """The session this browser had open; else one that runs; else the newest."""
-        lines = self.context.lines()
-        names = [line.name for line in lines]
-        running = [line.name for line in lines if line.state in ("running", "stopping")]
-        name = remembered if remembered in names else next(iter([*running, *names]), None)
-        return gr.update(choices=header.choices(lines), value=name), gr.update(
-            selected="monitor" if running else "setup"
-        )
+        """The session this browser had open, else one that runs, else the newest; and the tab that suits it."""
+        lines = {line.name: line for line in self.context.lines()}
+        running = [name for name, line in lines.items() if line.state in ("running", "stopping")]
+        name = remembered if remembered in lines else next(iter([*running, *lines]), None)
+        state = lines[name].state if name else "idle"
+        tab = {"idle": "setup", "done": "results"}.get(state, "monitor")
+        return gr.update(choices=header.choices(list(lines.values())), value=name), gr.update(selected=tab)
 
     def _fill(self, name: str | None) -> list[Any]:
         """The form as the open session was asked, under a name of its own for the next one."""
@@ -183,7 +182,11 @@ class Page:
         now = self._now(view, trouble, lines, trial or monitor.NEWEST)
         changed = [value if seen.get(key) != value else gr.skip() for key, value in now.items()]
         stamp = (*results.stamp(view), trouble)
-        told = results.values(view) if seen.get("results") != stamp else [gr.skip()] * len(self.results.outputs)
+        old = seen.get("results", ())
+        # Another session, or the same one in another state: what is compared is chosen anew.
+        told = (
+            results.values(view, pick=old[:2] != stamp[:2]) if old != stamp else [gr.skip()] * len(self.results.outputs)
+        )
         return [*changed, *told, {**now, "results": stamp}]
 
     def _now(self, view: SessionView | None, trouble: str, lines: list[Any], trial: str) -> dict[str, Any]:

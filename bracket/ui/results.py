@@ -15,6 +15,7 @@ from bracket.ui.format import empty_html, esc, file_url, progress_words, sentenc
 from bracket.ui.outcome import (
     TABLE,
     TABLE_TYPES,
+    Duellists,
     before_after_html,
     command_text,
     compare_choices,
@@ -124,8 +125,12 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     return Results(verdict, report, pictures, winner, command, pick, table)
 
 
-def values(view: SessionView | None) -> list[Any]:
-    """What `Results.outputs` become."""
+def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
+    """What `Results.outputs` become.
+
+    Args:
+        pick: also choose what is compared: the winner and the baseline. Otherwise the person's own choice stays.
+    """
     if view is None:
         return [verdict_text(None), "", "", "", gr.update(visible=False), gr.update(choices=[], value=[]), []]
     duel = duel_of(view)
@@ -136,7 +141,7 @@ def values(view: SessionView | None) -> list[Any]:
         before_after_html(view, duel),
         winner_html(duel),
         gr.update(visible=bool(command), value=command),
-        gr.update(choices=compare_choices(view)),
+        gr.update(choices=compare_choices(view), **({"value": suggested(duel)} if pick else {})),
         table_rows(view),
     ]
 
@@ -166,6 +171,11 @@ def chosen(view: SessionView, ids: list[str]) -> list[TrialView]:
     """The trials with these ids, in the order they were picked."""
     known = {t.id: t for t in view.trials}
     return [known[i] for i in ids if i in known]
+
+
+def suggested(duel: Duellists | None) -> list[str]:
+    """The trials to compare before a person chose any."""
+    return [] if duel is None or duel.same else [duel.winner.id, duel.baseline.id]
 
 
 def stamp(view: SessionView | None) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ class Run:
 
     fields: dict[str, gr.components.Component]
     name: gr.Textbox
+    same: gr.Button
     plan: gr.HTML
     command: gr.Textbox
     start: gr.Button
@@ -70,13 +71,14 @@ def build() -> Run:
                 type="array",
                 label="Knobs",
                 static_columns=[0, 4, 5],
-                column_widths=["124px", "76px", "76px", "84px", "104px", "300px"],
+                column_widths=["17%", "10%", "10%", "11%", "15%", "37%"],
                 wrap=True,
                 interactive=True,
                 elem_id="knobs",
                 buttons=[],
                 max_height=420,
             )
+            same = gr.Button("Take the open session's settings", size="sm", elem_id="same", scale=0)
             with gr.Accordion("More", open=False), gr.Row():
                 for n in ("sample_every", "seed"):
                     fields[n] = gr.Number(values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120)
@@ -95,7 +97,7 @@ def build() -> Run:
                     elem_id="command",
                     elem_classes="mono",
                 )
-    return Run(fields, name, plan, command, start, said_)
+    return Run(fields, name, same, plan, command, start, said_)
 
 
 def plan_html(plan: Plan) -> str:
@@ -114,7 +116,7 @@ def plan_html(plan: Plan) -> str:
     drawn = '<span class="then"></span>'.join(_round(r) for r in plan.rounds)
     return (
         f'<h2>The plan</h2><div class="rounds">{drawn}</div>{totals}<p class="quiet">Time is {basis}.</p>'
-        f'<p class="claim">{esc(plan.claim)}</p>{problems_html(plan.problems)}'
+        f'<p class="claim">{esc(plan.claim)}</p>{problems_html(dict.fromkeys(plan.problems))}'
     )
 
 

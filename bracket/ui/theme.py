@@ -78,6 +78,11 @@ def theme() -> gr.themes.Base:
         button_large_padding="8px 16px",
         button_large_text_size="*text_md",
         button_small_padding="4px 10px",
+        button_cancel_background_fill="#c0392f",
+        button_cancel_background_fill_hover="#a5312a",
+        button_cancel_background_fill_dark="#c0392f",
+        button_cancel_background_fill_hover_dark="#d4584e",
+        button_cancel_text_color="#ffffff",
         table_text_color="*body_text_color",
     )
 

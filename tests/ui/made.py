@@ -23,8 +23,11 @@ from bracket.session.store import Store
 from bracket.training.events import EventLog
 
 COLOURS = ("red", "blue", "yellow", "purple", "green", "white")
-SPECS = [("big", c, s, b) for c, s, b in zip(COLOURS, ("star", "star", "star", "circle", "star", "ring"), COLOURS[::-1],
-                                             strict=True) if c != b]
+SPECS = [
+    ("big", c, s, b)
+    for c, s, b in zip(COLOURS, ("star", "star", "star", "circle", "star", "ring"), COLOURS[::-1], strict=True)
+    if c != b
+]
 PROMPTS = [caption(*s).replace("star", "zorp") for s in SPECS]
 FRESH = [("big", c, "star", b) for c, b in zip(COLOURS, COLOURS[2:] + COLOURS[:2], strict=True)]
 RATES = (1e-4, 1e-3, 1e-2, 3e-5, 2.4e-3, 6e-4, 4.1e-3, 8e-2, 1.6e-3, 3e-4, 9e-4, 2e-4)
@@ -70,7 +73,9 @@ def events(folder: Path, good: float, steps: int, nan: bool = False) -> None:
 def trial_files(trial: Trial, until: int, outcome: Outcome | None) -> None:
     good = quality(trial.config)
     events(trial.folder, good, until, nan=outcome is Outcome.DIVERGED)
-    write_text(trial.folder / "logs" / "trainer.log", "".join(f"step {i} loss {1 / i:.4f}\n" for i in range(1, until + 1)))
+    write_text(
+        trial.folder / "logs" / "trainer.log", "".join(f"step {i} loss {1 / i:.4f}\n" for i in range(1, until + 1))
+    )
     if outcome is Outcome.OK:
         samples(trial.folder / "samples", good, (trial.steps // 2, trial.steps))
         write_json(trial.folder / "exit.json", {"code": 0, "signal": None, "ended": 0})
@@ -80,8 +85,14 @@ def result(trial: Trial, outcome: Outcome) -> TrialResult:
     if outcome is not Outcome.OK:
         return TrialResult(trial, outcome, cause=CAUSE)
     bad = 1 - quality(trial.config) + (trial.seed % 7) * 0.002
-    return TrialResult(trial, outcome, score=Score(0.3 * bad + 0.7 * bad, bad, bad), validation_loss=0.3 + bad * 0.4,
-                       train_seconds=21.0, axes={"adherence": 1 - bad})
+    return TrialResult(
+        trial,
+        outcome,
+        score=Score(0.3 * bad + 0.7 * bad, bad, bad),
+        validation_loss=0.3 + bad * 0.4,
+        train_seconds=21.0,
+        axes={"adherence": 1 - bad},
+    )
 
 
 class Maker:
@@ -96,8 +107,17 @@ class Maker:
         self.store = Store(self.folder)
         self.number = 0
 
-    def trial(self, round_: Round, config: Config, *, origin: str, seed: int, steps: int,
-              outcome: Outcome | None = Outcome.OK, until: int | None = None) -> Trial:
+    def trial(
+        self,
+        round_: Round,
+        config: Config,
+        *,
+        origin: str,
+        seed: int,
+        steps: int,
+        outcome: Outcome | None = Outcome.OK,
+        until: int | None = None,
+    ) -> Trial:
         config = clamp(config, self.knobs)
         made = self.store.begin(round_, config, self.knobs, origin=origin, seed=seed, steps=steps)
         trial_files(made, steps if until is None else until, outcome)
@@ -113,8 +133,15 @@ class Maker:
             origin = "baseline" if i == 0 else "curated" if i < 3 else "tpe"
             melts = rate > 5e-2
             outcome = None if i >= count - running else Outcome.DIVERGED if melts else Outcome.OK
-            self.trial(Round.SEARCH, self.config(rate, 8 if i < 3 else 2 ** (i % 4 + 1)), origin=origin, seed=11, steps=120,
-                       outcome=outcome, until=31 if melts else 70 if outcome is None else None)
+            self.trial(
+                Round.SEARCH,
+                self.config(rate, 8 if i < 3 else 2 ** (i % 4 + 1)),
+                origin=origin,
+                seed=11,
+                steps=120,
+                outcome=outcome,
+                until=31 if melts else 70 if outcome is None else None,
+            )
         self.log(count)
 
     def finals(self) -> None:
@@ -135,16 +162,20 @@ class Maker:
 
     def report(self) -> None:
         write_text(self.folder / "report" / "report.html", "<!doctype html><title>Report</title><h1>Report</h1>")
-        write_text(self.folder / "report" / "verdict.txt",
-                   "**lr 9e-4** wins. Its pictures beat the baseline's in 81 % of 40 fresh prompts (95 % interval 67–91 %). "
-                   "This is about this LoRA file; for the settings, 5 of 5 needed runs are done.")
+        write_text(
+            self.folder / "report" / "verdict.txt",
+            "**lr 9e-4** wins. Its pictures beat the baseline's in 81 % of 40 fresh prompts (95 % interval 67–91 %). "
+            "This is about this LoRA file; for the settings, 5 of 5 needed runs are done.",
+        )
         write_text(self.folder / "winner" / "config.yaml", yaml.safe_dump({"seed": 21}))
 
     def log(self, lines: int) -> None:
         text = "".join(f"2026-01-01 10:00:{i:02d} INFO trial search-{i:03d} ended: ok\n" for i in range(lines))
         write_text(self.folder / "session.log", text)
 
-    def state(self, state: str, phase: str, done: int, planned: int = 30, eta: float | None = None, message: str = "") -> None:
+    def state(
+        self, state: str, phase: str, done: int, planned: int = 30, eta: float | None = None, message: str = ""
+    ) -> None:
         write_progress(self.folder, Progress(state, phase, done, planned, eta, message))
 
     def runs_here(self) -> None:
@@ -179,5 +210,3 @@ def running_session(runs: Path, name: str = "zorp-live") -> Path:
     maker.runs_here()
     maker.close()
     return maker.folder
-
-

@@ -1,0 +1,100 @@
+"""The app as its own process, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import pytest
+
+from bracket.environment import child_env, project_root
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WAIT = 30.0
+"""Seconds for anything on the page; the machine may be busy."""
+
+
+def chromium() -> str:
+    """The system's Chromium; skips the test where there is none."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    return path
+
+
+@contextmanager
+def started(runs: Path, log: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The app on a free port; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "app.py", "--port", str(port), "--no-browser", "--runs", str(runs)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=project_root(), env={**child_env(threads=1), **(env or {})}, stdout=output, stderr=output
+        )
+    try:
+        found = until(lambda: re.search(r"bracket is at (http\S+)", log.read_text()) or process.poll(), 90)
+        assert isinstance(found, re.Match), log.read_text()
+        yield found.group(1)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[Page, list[str]]]:
+    """A page of the app in a browser of its own memory, and the complaints it collects: foreign requests and errors."""
+    context = browser.new_context(viewport={"width": 1360, "height": 940}, color_scheme="dark" if dark else "light")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "request", lambda r: complaints.append(r.url) if urlparse(r.url).hostname not in (None, "127.0.0.1") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(WAIT * 1000)
+    try:
+        page.goto(url)
+        page.wait_for_selector("#tabs button[role=tab]")
+        yield page, complaints
+    finally:
+        context.close()
+
+
+def until(condition: Callable[[], object], seconds: float = WAIT) -> object:
+    """What `condition` gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.1)
+    return found
+
+
+def screenshots() -> Path | None:
+    """Where to keep pictures of the tabs, when BRACKET_SCREENSHOTS names a folder."""
+    named = os.environ.get("BRACKET_SCREENSHOTS", "")
+    return Path(named) if named else None

@@ -1,0 +1,244 @@
+"""The app as a person meets it: a real browser clicks through a real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+
+from bracket.environment import presets_folder
+from bracket.session.control import read_progress, running_process
+from tests.ui.browser import ARGS, chromium, opened, screenshots, started, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        found = player.chromium.launch(executable_path=path, args=ARGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def url(runs: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with started(runs, tmp_path_factory.mktemp("app") / "app.log") as address:
+        yield address
+
+
+def go(page: Page, key: str) -> None:
+    """Presses a tab's key once the page has opened the tab of the running session by itself."""
+    until(lambda: tab(page) == "Monitor")
+    page.keyboard.press(key)
+
+
+def tab(page: Page) -> str:
+    return page.locator("#tabs button[aria-selected=true]").inner_text()
+
+
+def pick(page: Page, session: str) -> None:
+    page.click("#session input")
+    page.locator("[role=option]").filter(has_text=session).first.click()
+    page.locator("h1").click()
+
+
+def log_of(page: Page) -> str:
+    return page.locator("#log textarea").input_value()
+
+
+def keep(page: Page, name: str) -> None:
+    folder = screenshots()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png")
+
+
+def test_the_four_tabs(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, complaints):
+        until(lambda: page.title() == "7/30 Searching · zorp-live · bracket")
+        assert tab(page) == "Monitor", "a search runs, so that is what one sees"
+        page.wait_for_selector("article.card >> nth=7")
+        until(lambda: "search-007" in log_of(page) or "search-001" in log_of(page))
+        until(lambda: page.locator("#loss .legend button").count() == 8)
+        assert page.locator("#loss .nothing").is_hidden()
+        keep(page, "monitor")
+        for key, name in (("1", "Setup"), ("2", "Run"), ("4", "Results"), ("3", "Monitor")):
+            page.keyboard.press(key)
+            until(lambda name=name: tab(page) == name)
+        pick(page, "zorp · done")
+        until(lambda: page.title() == "Done · zorp · bracket")
+        page.keyboard.press("4")
+        page.wait_for_selector("#before-after img >> nth=20")
+        assert "wins. Its pictures beat" in page.locator("#verdict").inner_text()
+        assert "bracket.training" in page.locator("#winner-command textarea").input_value()
+        until(lambda: page.locator("#side img").count() == 12)
+        assert page.locator("#slider").is_visible()
+        assert "30" in page.locator("#table").inner_text() or page.locator("#table tr").count() > 3
+        keep(page, "results")
+        page.keyboard.press("1")
+        until(lambda: "24 images" in page.locator("#pictures-found").inner_text())
+        keep(page, "setup")
+        assert complaints == [], "nothing may come from elsewhere, and no script may fail"
+
+
+def test_the_plan_follows_the_form(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        go(page, "2")
+        until(lambda: "12 trials" in page.locator("#plan").inner_text())
+        page.fill("#configs input", "5")
+        until(lambda: "This finds the best of 5 settings" in page.locator("#plan").inner_text())
+        page.fill("#pairs input", "0")
+        until(lambda: "add 5 paired runs" in page.locator("#plan").inner_text())
+        keep(page, "run")
+        page.fill("#configs input", "")
+        until(lambda: "Configs to compare" in page.locator("#plan").inner_text())
+        assert page.locator("#start").is_disabled()
+
+
+def test_a_folder_is_checked_as_one_types(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        go(page, "1")
+        until(lambda: "24 images" in page.locator("#pictures-found").inner_text())
+        page.fill("#folder input, #folder textarea", "/no/such/folder")
+        until(lambda: "/no/such/folder" in page.locator("#pictures-found").inner_text())
+        page.fill("#weight-0 input, #weight-0 textarea", "/no/such/model")
+        until(lambda: "Tiny FLUX.2 Klein: not found" in page.locator(".found >> nth=0").inner_text())
+        page.locator("h1").click()
+        page.keyboard.press("2")
+        until(lambda: "/no/such/folder" in page.locator("#plan").inner_text())
+        assert page.locator("#start").is_disabled()
+
+
+def test_the_log_follows_and_holds(browser: Browser, url: str, runs: Path) -> None:
+    log = runs / "zorp-live" / "session.log"
+    with opened(browser, url) as (page, _):
+        until(lambda: "search-001" in log_of(page))
+        with log.open("a") as file:
+            file.write("a line that comes later\n")
+        until(lambda: "a line that comes later" in log_of(page))
+        page.keyboard.press("f")
+        until(lambda: page.locator("#log-follow").inner_text() == "Follow")
+        with log.open("a") as file:
+            file.write("a line while it is held\n")
+        page.wait_for_timeout(1500)
+        assert "while it is held" not in log_of(page)
+        page.keyboard.press("f")
+        until(lambda: "while it is held" in log_of(page))
+
+
+def test_smoothing_and_the_log_axis_stay_in_the_browser(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        until(lambda: page.locator("#loss .legend button").count() == 8)
+        drawn = "() => document.querySelector('#loss canvas').toDataURL()"
+        before = page.evaluate(drawn)
+        assert page.locator("#loss output").inner_text() == "0.90"
+        page.keyboard.press("[")
+        assert page.locator("#loss output").inner_text() == "0.85"
+        until(lambda: page.evaluate(drawn) != before)
+        smoothed = page.evaluate(drawn)
+        page.locator("#loss input[type=checkbox]").check()
+        until(lambda: page.evaluate(drawn) != smoothed)
+
+
+def test_stop_asks_and_escape_stops_nothing(browser: Browser, url: str, runs: Path) -> None:
+    with opened(browser, url) as (page, _):
+        page.wait_for_selector("#stop")
+        page.click("#stop")
+        page.wait_for_selector("#stop-sure")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#stop-sure", state="hidden")
+        assert not (runs / "zorp-live" / "control" / "stop").exists()
+        page.keyboard.press("?")
+        assert "follow or hold the log" in page.locator(".overlay").inner_text()
+        page.keyboard.press("Escape")
+        page.locator("img[data-large]").first.click()
+        assert "seed 100" in page.locator(".overlay p").inner_text()
+        page.keyboard.press("Escape")
+        assert page.locator(".overlay").count() == 0
+
+
+def test_a_reload_finds_the_session_again(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        until(lambda: "zorp-live" in page.title())
+        page.reload()
+        until(lambda: page.title() == "7/30 Searching · zorp-live · bracket")
+        until(lambda: "search-001" in log_of(page))
+        pick(page, "zorp · done")
+        until(lambda: page.title() == "Done · zorp · bracket")
+        page.reload()
+        until(lambda: page.title() == "Done · zorp · bracket")
+        until(lambda: tab(page) == "Results")
+
+
+def test_dark_follows_the_system_and_the_button(browser: Browser, url: str) -> None:
+    dark = "() => document.body.classList.contains('dark')"
+    with opened(browser, url, dark=True) as (page, _):
+        until(lambda: page.evaluate(dark))
+        page.click("#turn")
+        assert not page.evaluate(dark)
+        page.reload()
+        page.wait_for_selector("#tabs button[role=tab]")
+        page.wait_for_timeout(500)
+        assert not page.evaluate(dark), "what was chosen is kept"
+
+
+def status(url: str, path: Path) -> int:
+    try:
+        with urlopen(f"{url}gradio_api/file={quote(str(path))}") as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_only_a_sessions_pictures_logs_and_reports_are_served(browser: Browser, url: str, runs: Path) -> None:
+    session = runs / "zorp"
+    with opened(browser, url) as (page, _):
+        pick(page, "zorp · done")
+        until(lambda: "Done" in page.title())
+    allowed = [session / "report" / "report.html", next((session / "trials/search-000/samples").rglob("*.png"))]
+    refused = [
+        session / "session.yaml",
+        session / "study.db",
+        session / "trials/search-000/exit.json",
+        Path("/etc/hostname"),
+        session / "report" / ".." / "session.yaml",
+        Path.home() / ".bashrc",
+    ]
+    assert [status(url, p) for p in allowed] == [200, 200]
+    assert [status(url, p) for p in refused] == [403] * len(refused)
+
+
+def test_from_nothing_to_a_demo_that_says_why_it_fails(browser: Browser, tmp_path: Path) -> None:
+    """The weights are missing on purpose, so the search starts, fails at its checks, and says so."""
+    presets, runs = tmp_path / "presets", tmp_path / "runs"
+    shutil.copytree(presets_folder() / "builtin", presets / "builtin")
+    with (
+        started(runs, tmp_path / "app.log", {"BRACKET_PRESETS": str(presets)}) as address,
+        opened(browser, address) as (page, complaints),
+    ):
+        until(lambda: "No session yet. Start the demo, or choose a folder." in page.locator("#welcome").inner_text())
+        page.keyboard.press("3")
+        until(lambda: "No session yet" in page.locator("#message").inner_text())
+        page.keyboard.press("1")
+        page.click("#demo")
+        until(lambda: tab(page) == "Monitor")
+        until(lambda: page.title() == "Failed · demo · bracket", 90)
+        assert "Tiny FLUX.2 Klein: not found" in page.locator("#message").inner_text()
+        assert page.locator("#resume").is_visible()
+        progress = read_progress(runs / "demo")
+        assert progress is not None and progress.state == "failed"
+        assert running_process(runs / "demo") is None
+        assert complaints == []

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bracket.errors import PresetError, SettingsError
+from bracket.presets import DEMO_PRESET, find_preset, list_presets
+from bracket.session.settings import Bound, DatasetSettings, from_preset
+from bracket.ui import form
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return form.default_values(find_preset(DEMO_PRESET), "/pics")
+
+
+@pytest.mark.parametrize("name", [p.name for p in list_presets()])
+def test_the_form_gives_back_what_it_was_given(name: str) -> None:
+    settings = from_preset(find_preset(name), DatasetSettings(folder="/pics", trigger_word="zorp"))
+    again = form.to_settings(form.to_values(settings))
+    assert again.fingerprint == settings.fingerprint
+
+
+def test_bounds_baseline_and_numbers_survive_the_round_trip() -> None:
+    preset = find_preset(DEMO_PRESET)
+    settings = from_preset(
+        preset,
+        DatasetSettings(folder="/pics", verdict_prompts=7),
+        bounds={"learning_rate": Bound(low=1e-4, high=3e-3), "rank": Bound(low=4, high=16)},
+        baseline={"learning_rate": 5e-4},
+        seed=9,
+        sample_every=25,
+    )
+    again = form.to_settings(form.to_values(settings))
+    assert again.fingerprint == settings.fingerprint
+    assert again.bounds["learning_rate"] == Bound(low=1e-4, high=3e-3)
+
+
+def test_knobs_left_alone_make_no_bounds(values: dict[str, Any]) -> None:
+    settings = form.to_settings(values)
+    assert settings.bounds == {}
+    assert settings.baseline == {}
+
+
+def row(values: dict[str, Any], knob: str) -> list[str]:
+    return next(r for r in values["knobs"] if r[0] == knob)
+
+
+def test_an_edited_bound_is_read(values: dict[str, Any]) -> None:
+    row(values, "learning_rate")[1:3] = ["2e-4", "0,01"]
+    assert form.to_settings(values).bounds == {"learning_rate": Bound(low=2e-4, high=0.01)}
+
+
+@pytest.mark.parametrize(
+    ("knob", "column", "text", "said"),
+    [
+        ("learning_rate", 1, "abc", "learning_rate: 'abc' is not a number"),
+        ("learning_rate", 1, "0.5", "low 0.5 is above high 0.1"),
+        ("learning_rate", 1, "-1", "above 0"),
+        ("learning_rate", 2, "", "'' is not a number"),
+        ("rank", 3, "7", "'7' is not one of its choices. Known: 2, 4, 8, 16."),
+    ],
+)
+def test_a_bad_cell_is_named(values: dict[str, Any], knob: str, column: int, text: str, said: str) -> None:
+    row(values, knob)[column] = text
+    with pytest.raises(SettingsError) as caught:
+        form.to_settings(values)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, "a whole number is needed"), (2.5, "2.5 is not a whole number")])
+def test_a_bad_number_is_named_by_its_label(values: dict[str, Any], given: object, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        form.to_settings({**values, "steps": given})
+    assert "Steps in the search" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_number_out_of_range_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="configs"):
+        form.to_settings({**values, "configs": 0})
+
+
+def test_an_unknown_preset_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(PresetError, match="there is no preset called 'nope'"):
+        form.to_settings({**values, "preset": "nope"})
+
+
+@pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", ".hidden", "con.", "x" * 90, "a\nb"])
+def test_names_that_are_no_folders_are_refused(name: str) -> None:
+    with pytest.raises(SettingsError):
+        form.session_name(name)
+
+
+def test_names_are_trimmed() -> None:
+    assert form.session_name("  my owls-2 ") == "my owls-2"
+
+
+def test_suggested_names_are_free(tmp_path: Path) -> None:
+    (tmp_path / "owls").mkdir()
+    (tmp_path / "owls-2").mkdir()
+    assert form.suggested_name("/data/owls", tmp_path) == "owls-3"
+    assert form.suggested_name("/data/my owls!", tmp_path) == "my-owls"
+    assert form.suggested_name("", tmp_path) == "session"

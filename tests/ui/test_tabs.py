@@ -1,0 +1,267 @@
+"""What the tabs make of a session's folder, without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bracket.domain import Outcome, Round
+from bracket.errors import BracketError, SettingsError
+from bracket.presets import DEMO_PRESET, find_preset
+from bracket.session import plan, view
+from bracket.ui import form, gallery, header, monitor, outcome, results, run, setup
+from bracket.ui.chart import default_shown, points
+from bracket.ui.context import Context
+from tests.ui.made import FRESH, PROMPTS
+
+
+@pytest.fixture
+def done(runs: Path) -> view.SessionView:
+    return view.read(runs / "zorp")
+
+
+@pytest.fixture
+def live(runs: Path) -> view.SessionView:
+    return view.read(runs / "zorp-live")
+
+
+def test_only_sessions_of_the_runs_folder_are_opened(runs: Path) -> None:
+    context = Context(runs)
+    assert context.read("zorp").state == "done"
+    for name in ("..", "zorp/trials", "/", "demo-dataset", ""):
+        with pytest.raises(SettingsError, match="there is no session called"):
+            context.read(name)
+
+
+def test_only_pictures_logs_and_reports_are_served(runs: Path) -> None:
+    context = Context(runs)
+    context.read("zorp")
+    parts = {Path(f).relative_to(runs / "zorp").parts[-1] for f in context.served}
+    assert parts == {"report", "confirm", "before", "samples", "logs"}
+    before = len(context.served)
+    context.read("zorp")
+    assert len(context.served) == before
+
+
+def test_cards_show_every_trial_with_its_state(live: view.SessionView) -> None:
+    html = monitor.cards_html(live)
+    assert html.count("<article") == 8
+    assert "training 31/120" in html
+    assert "best so far" in html
+    assert "once the search is done" in html
+
+
+def test_a_failed_trial_says_why_on_its_card(done: view.SessionView) -> None:
+    html = monitor.cards_html(done)
+    assert "melted" in html
+    assert "the loss became infinite at step 31" in html
+
+
+def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
+    assert "No session yet. Start the demo" in monitor.message_html(None)
+    failed = replace(done, state="failed", message="the disk is full. Free some space.")
+    assert "<b>Failed.</b> The disk is full. Free some space." in monitor.message_html(failed)
+    assert "No verdict: the session failed" in results.verdict_text(replace(failed, verdict=""))
+    assert "7 of 30" in results.verdict_text(replace(done, state="running", done=7, verdict=""))
+
+
+def test_samples_are_rows_of_steps_and_columns_of_prompts(done: view.SessionView) -> None:
+    html = monitor.samples_html(done, "search-001")
+    assert html.index("step 120") < html.index("step 60")
+    assert html.count("<img") == 2 * len(PROMPTS)
+    assert "No pictures of search-007" in monitor.samples_html(done, "search-007")
+
+
+def test_a_grid_keeps_prompts_in_their_columns(done: view.SessionView) -> None:
+    trial = done.trials[0]
+    columns = gallery.prompts_of(trial.samples)
+    found = gallery.newest(trial.samples)
+    del found[columns[1]]
+    html = gallery.grid([("a", found)], columns, limit=3)
+    assert html.count("<img") == 2
+    assert html.count('<span class="frame">') == 1
+    assert f"{len(columns) - 3} more prompts" in html
+
+
+def test_the_winner_is_the_finals_best(done: view.SessionView) -> None:
+    duel = outcome.duel_of(done)
+    assert duel is not None
+    assert duel.winner.label.startswith("lr 9e-4")
+    assert (duel.baseline.origin, duel.winner.seed) == ("baseline", duel.baseline.seed)
+    assert "<b>9e-4</b>" in outcome.winner_html(duel)
+    assert "bracket.training" in outcome.command_text(done.folder, duel)
+
+
+def test_before_and_after_shows_fresh_prompts_first(done: view.SessionView) -> None:
+    html = outcome.before_after_html(done, outcome.duel_of(done))
+    fresh, rest = html.split("<h2>Before and after</h2>")
+    assert fresh.count("<img") == 2 * len(FRESH)
+    assert rest.count("<img") == 3 * len(PROMPTS)
+
+
+def test_nothing_is_claimed_before_the_finals(live: view.SessionView) -> None:
+    assert outcome.duel_of(live) is None
+    assert outcome.before_after_html(live, None) == ""
+    assert outcome.command_text(live.folder, None) == ""
+
+
+def test_the_table_holds_failures_too(done: view.SessionView) -> None:
+    rows = outcome.table_rows(done)
+    melted = next(r for r in rows if r[5] == "melted")
+    assert len(rows) == len(done.trials) == 30
+    assert melted[6:9] == [None, None, None]
+    assert melted[-1] == "the loss became infinite at step 31"
+
+
+def test_comparing_begins_with_winner_and_baseline(done: view.SessionView) -> None:
+    ids = results.suggested(outcome.duel_of(done))
+    trials = results.chosen(done, [*ids, "gone-001"])
+    assert [t.origin for t in trials] == ["finalist", "baseline"]
+    assert outcome.compare_html(trials).count("<img") == 2 * len(PROMPTS)
+    pair = outcome.slider_pair(trials, PROMPTS[0])
+    assert pair is not None and all(Path(p).is_file() for p in pair)
+    assert outcome.slider_pair(trials[:1], PROMPTS[0]) is None
+
+
+def numbers(packed: str) -> tuple[float, ...]:
+    data = base64.b64decode(packed)
+    return struct.unpack(f"<{len(data) // 4}f", data)
+
+
+def test_the_chart_gets_only_what_is_new(done: view.SessionView) -> None:
+    first = points(done, ["search-000"], {})[0]
+    assert numbers(first["train"]["steps"])[:3] == (1.0, 2.0, 3.0)
+    assert len(numbers(first["train"]["values"])) == first["train"]["cursor"] == 120
+    assert numbers(first["marks"]["steps"]) == (30.0, 60.0, 90.0, 120.0)
+    again = points(done, ["search-000"], {"search-000": [118, 4]})[0]
+    assert numbers(again["train"]["steps"]) == (119.0, 120.0)
+    assert again["marks"] is None
+
+
+def test_the_chart_begins_with_the_newest_round(done: view.SessionView, live: view.SessionView) -> None:
+    assert all(t.startswith("confirmation") for t in default_shown(done))
+    shown = default_shown(live)
+    assert {"search-000", "search-007"} <= shown
+    assert len(shown) == 4
+
+
+def test_pictures_are_counted_as_one_types(runs: Path) -> None:
+    html = setup.pictures_html(runs / "demo-dataset", find_preset(DEMO_PRESET), "zorp", (8, 12, 20))
+    assert "24 images · 24 captions · 0 missing" in html
+    assert "1 bucket" in html
+    assert "20 for the verdict" in html
+
+
+def test_a_trigger_word_that_no_caption_holds_is_said(runs: Path) -> None:
+    html = setup.pictures_html(runs / "demo-dataset", find_preset(DEMO_PRESET), "blarg", (8, 12, 20))
+    assert "24 of 24 captions lack the trigger word" in html
+
+
+def test_the_plan_in_words(runs: Path) -> None:
+    values = form.default_values(find_preset(DEMO_PRESET), str(runs / "demo-dataset"))
+    html = run.plan_html(plan.make(form.to_settings({**values, "configs": 6, "pairs": 2})))
+    assert "6 trials" in html
+    assert "This finds the best of 6 settings" in html
+    assert "add 3 paired runs" in html
+
+
+def test_states_of_the_header(live: view.SessionView) -> None:
+    html = header.state_html(live)
+    assert 'data-title="7/30 Searching · zorp-live · bracket"' in html
+    assert "7 of 30 trials, about 12 min 22 s left" in html
+    assert "No session" in header.state_html(None)
+    assert "RAM" in header.meter_html() or "VRAM" in header.meter_html()
+
+
+def test_an_error_becomes_a_sentence() -> None:
+    html = run.error_html(BracketError("the folder <b> is gone", path="/pics", remedy="Choose another."))
+    assert "The folder &lt;b&gt; is gone (/pics). Choose another." in html
+
+
+def test_labels_from_a_session_are_escaped(done: view.SessionView) -> None:
+    evil = "<script>alert(1)</script>"
+    trials = tuple(replace(t, label=evil, origin=evil, cause=evil) for t in done.trials)
+    bad = replace(done, name=evil, message=evil, trials=trials)
+    duel = outcome.duel_of(bad)
+    for html in (
+        monitor.cards_html(bad),
+        monitor.message_html(bad),
+        monitor.samples_html(bad, "search-000"),
+        header.state_html(bad),
+        outcome.before_after_html(bad, duel),
+        outcome.compare_html(trials[:2]),
+    ):
+        assert "<script" not in html
+
+
+class Stream:
+    """The log's stream of one page, read until it says something."""
+
+    def __init__(self, context: Context, watches: monitor.Watches) -> None:
+        self.stream: AsyncIterator[tuple[Any, Any]] = monitor.stream(context, watches, "page")
+
+    async def next(self) -> str:
+        async with asyncio.timeout(10):
+            text, _ = await anext(self.stream)
+            return str(text)
+
+
+def test_the_log_follows_holds_and_finds(runs: Path) -> None:
+    context, watches = Context(runs), monitor.Watches()
+    log = runs / "zorp" / "session.log"
+
+    async def read() -> None:
+        stream, watch = Stream(context, watches), watches.of("page")
+        watch.session = "zorp"
+        assert "search-011 ended" in await stream.next()
+        with log.open("a") as file:
+            file.write("one more line\n")
+        assert (await stream.next()).endswith("one more line")
+        watch.find = "SEARCH-003"
+        assert await stream.next() == "2026-01-01 10:00:03 INFO trial search-003 ended: ok"
+        watch.find, watch.source, watch.trial = "", monitor.TRIAL_LOG, "search-007"
+        assert (await stream.next()).startswith("step 1 loss 1.0000")
+        await stream.stream.aclose()  # type: ignore[attr-defined]
+        assert watches.of("page").session == ""
+
+    asyncio.run(read())
+
+
+def test_a_held_log_stays_as_it_is(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "_PAUSE", 0.01)
+    monkeypatch.setattr(monitor, "_HEARTBEAT", 0.05)
+    context, watches = Context(runs), monitor.Watches()
+
+    async def read() -> None:
+        stream, watch = Stream(context, watches), watches.of("page")
+        watch.session = "zorp-live"
+        first = await stream.next()
+        watch.hold, watch.find = True, "search-001"
+        beat, _ = await anext(stream.stream)
+        assert isinstance(beat, dict), "a held page hears a heartbeat and no text"
+        watch.hold = False
+        assert await stream.next() != first
+        await stream.stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(read())
+
+
+def test_the_newest_trial_is_the_last_that_began(live: view.SessionView) -> None:
+    newest = monitor.chosen_trial(live, monitor.NEWEST)
+    assert newest is not None and newest.id == "search-007"
+    assert monitor.chosen_trial(live, "gone-001") is None
+    waiting = replace(live, trials=(*live.trials, replace(live.trials[0], id="x", state="waiting", outcome=None)))
+    again = monitor.chosen_trial(waiting, monitor.NEWEST)
+    assert again is not None and again.id == "search-007"
+
+
+def test_rounds_and_outcomes_all_have_a_place(done: view.SessionView) -> None:
+    assert {t.round for t in done.trials} == set(Round)
+    assert {t.outcome for t in done.trials} == {Outcome.OK, Outcome.DIVERGED}
