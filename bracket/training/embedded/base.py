@@ -80,51 +80,49 @@ def _embed(pipeline: Flux2KleinPipeline, tokens: Tensor) -> Tensor:
     return stacked.permute(0, 2, 1, 3).reshape(tokens.shape[0], TEXT_LENGTH, -1)
 
 
-def train_base(
-    out: Path,
-    vae_dir: Path,
-    steps: int,
-    batch: int = 32,
-    peak: float = 1.8e-3,
-    pictures: int = 16384,
-    seed: int = 0,
-    start_from: Path | None = None,
-) -> BaseCheck:
+@dataclass(frozen=True)
+class Recipe:
+    """One stage of the base's training.
+
+    `steps` is the length of the cosine schedule, which begins at `peak` after 100 steps of warm-up; it ends after
+    `stop_at` of them (0: all). The shipped base had two: 4,000 steps of a 9,000-step schedule, then, from there,
+    1,500 steps at half the rate.
+    """
+
+    steps: int = 9000
+    stop_at: int = 4000
+    peak: float = 1.8e-3
+    batch: int = 32
+    pictures: int = 16384
+    seed: int = 0
+
+    @property
+    def last(self) -> int:
+        return self.stop_at or self.steps
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * cosine)
+
+
+def train_base(out: Path, vae_dir: Path, recipe: Recipe, start_from: Path | None = None) -> BaseCheck:
     """Flow matching with more weight on high noise, where the shape is decided; an average of weights is saved."""
-    torch.manual_seed(seed)
+    torch.manual_seed(recipe.seed)
     pipeline = untrained(vae_dir)
     if start_from:
         pipeline = Flux2KleinPipeline.from_pretrained(start_from, dtype=torch.float32)
-    transformer, text_encoder = pipeline.transformer.train(), pipeline.text_encoder.train()
-    latents, tokens = _cache(pipeline, pictures, seed)
-    null = _tokens(pipeline, [""])[0]
-    image_ids = pipeline._prepare_latent_ids(torch.zeros(1, 1, RESOLUTION // 8, RESOLUTION // 8))
-    text_ids = pipeline._prepare_text_ids(torch.zeros(1, TEXT_LENGTH, 1))
-    params = [*transformer.parameters(), *text_encoder.parameters()]
+    latents, tokens = _cache(pipeline, recipe.pictures, recipe.seed)
+    params = [*pipeline.transformer.parameters(), *pipeline.text_encoder.parameters()]
     average = [p.detach().clone() for p in params]
-    optimizer = torch.optim.AdamW(params, lr=peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    bar = trange(steps, desc="base", mininterval=10)
-    running = 0.0
+    optimizer = torch.optim.AdamW(params, lr=recipe.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    batches = _Batches(pipeline, latents, tokens, recipe.batch)
+    bar = trange(recipe.last, desc="base", mininterval=10)
+    result = BaseCheck(0.0, 0.0, 0.0, 0.0)
     for step in bar:
         for group in optimizer.param_groups:
-            cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
-            group["lr"] = peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * cosine)
-        index = torch.randint(0, len(latents), (batch,))
-        clean, words = latents[index], tokens[index].clone()
-        words[torch.rand(batch) < CAPTION_DROPOUT] = null
-        u = torch.rand(batch)
-        sigma = 3 * u / (1 + 2 * u)
-        noise = torch.randn_like(clean)
-        noisy = torch.lerp(clean, noise, sigma[:, None, None])
-        velocity = transformer(
-            hidden_states=noisy,
-            encoder_hidden_states=_embed(pipeline, words),
-            timestep=sigma,
-            img_ids=image_ids,
-            txt_ids=text_ids,
-            return_dict=False,
-        )[0]
-        loss = F.mse_loss(velocity, noise - clean)
+            group["lr"] = recipe.rate(step)
+        loss = batches.loss()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
@@ -132,20 +130,60 @@ def train_base(
         decay = min(0.998, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(average, [p.detach() for p in params], 1 - decay)
-        running += loss.item()
-        if (step + 1) % 50 == 0:
-            bar.set_postfix(loss=f"{running / 50:.4f}", refresh=False)
-            running = 0.0
-        if (step + 1) % 1000 == 0 or step + 1 == steps:
-            with torch.no_grad():
-                kept = [p.detach().clone() for p in params]
-                torch._foreach_copy_(params, average)
-                pipeline.save_pretrained(out)
-                result = check_base(pipeline, n=60 if step + 1 < steps else 200)
-                torch._foreach_copy_(params, kept)
-            transformer.train(), text_encoder.train()
+        if (step + 1) % 1000 == 0 or step + 1 == recipe.last:
+            result = _save_average(pipeline, params, average, out, n=60 if step + 1 < recipe.last else 200)
             bar.write(f"step {step + 1}: {result}")
     return result
+
+
+class _Batches:
+    """Random batches of cached pictures, and the flow-matching loss on them."""
+
+    def __init__(self, pipeline: Flux2KleinPipeline, latents: Tensor, tokens: Tensor, size: int) -> None:
+        self._pipeline, self._latents, self._tokens, self._size = pipeline, latents, tokens, size
+        self._null = _tokens(pipeline, [""])[0]
+        side = RESOLUTION // 8
+        self._image_ids = pipeline._prepare_latent_ids(torch.zeros(1, 1, side, side))
+        self._text_ids = pipeline._prepare_text_ids(torch.zeros(1, TEXT_LENGTH, 1))
+
+    def loss(self) -> Tensor:
+        """Mean squared error of the predicted velocity on one batch: target noise - clean."""
+        index = torch.randint(0, len(self._latents), (self._size,))
+        clean, words = self._latents[index], self._tokens[index].clone()
+        words[torch.rand(self._size) < CAPTION_DROPOUT] = self._null
+        u = torch.rand(self._size)
+        sigma = 3 * u / (1 + 2 * u)
+        noise = torch.randn_like(clean)
+        velocity = self._pipeline.transformer(
+            hidden_states=torch.lerp(clean, noise, sigma[:, None, None]),
+            encoder_hidden_states=_embed(self._pipeline, words),
+            timestep=sigma,
+            img_ids=self._image_ids,
+            txt_ids=self._text_ids,
+            return_dict=False,
+        )[0]
+        return F.mse_loss(velocity, noise - clean)
+
+
+@torch.no_grad()
+def _save_average(
+    pipeline: Flux2KleinPipeline, params: list[Tensor], average: list[Tensor], out: Path, n: int
+) -> BaseCheck:
+    """Save and check the averaged weights, then put the trained ones back."""
+    kept = [p.detach().clone() for p in params]
+    torch._foreach_copy_(params, average)
+    pipeline.save_pretrained(out)
+    result = check_base(pipeline, n=n)
+    torch._foreach_copy_(params, kept)
+    pipeline.transformer.train()
+    pipeline.text_encoder.train()
+    return result
+
+
+def ship(trained: Path, out: Path) -> None:
+    """Save a trained base in fp16, half the size; it is loaded as fp32 again."""
+    pipeline = Flux2KleinPipeline.from_pretrained(trained, dtype=torch.float32)
+    pipeline.to(torch.float16).save_pretrained(out)
 
 
 @torch.no_grad()
