@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 Values = NDArray[np.float64]
 
-NEIGHBOURS = 5
-"""Likeness looks at this many of the most similar training pictures: one alone may be odd, all would punish variety."""
 COPY = (0.97, 0.995)
 """Pixel correlation of thumbnails at which a sample begins to count as a copy, and at which it is one."""
 MIN_RANGE = 0.02
@@ -35,18 +33,38 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Line:
+    """How similar two pictures of the concept are, by how similar their captions are: base + slope · cosine.
+
+    Pictures whose captions agree (same colours, same place) are the more alike for it, which says nothing of the
+    concept. The line takes that out, so a prompt that asks for something unlike the training pictures isn't punished.
+    Outside the captions' own range it is level: nothing is known there.
+    """
+
+    base: float
+    slope: float
+    low: float
+    high: float
+
+    def expect(self, cosines: Values) -> Values:
+        return self.base + self.slope * np.clip(cosines, self.low, self.high)
+
+
+@dataclass(frozen=True)
 class Levels:
     """What the training pictures say of themselves.
 
     Attributes:
         adherence: 1 is a real picture with its own caption, 0 a real picture with another one's.
-        likeness: 1 is a training picture among the others, 0 one whose tiles were shuffled.
+        likeness: 1 is a training picture among the others, 0 one whose tiles were shuffled (of `closeness`).
+        line: what `closeness` expects.
         spread: mean cosine distance between two training pictures.
         near: mean cosine distance of a training picture to its nearest neighbour; 0 when there is only one.
     """
 
     adherence: Scale
     likeness: Scale
+    line: Line
     spread: float
     near: float
 
@@ -66,37 +84,52 @@ def levels(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vec
     other = np.array([[a != b and bool(b) for b in captions] for a in captions]) & said[:, None]
     # One caption for all pictures: the wrong pair is then that caption with a broken picture.
     wrong = similarity[other] if other.any() else (broken * texts)[said].sum(1)
-    distance = _distances(images, images)
-    apart = distance[~np.eye(len(images), dtype=bool)]
+    pairs = ~np.eye(len(images), dtype=bool)
+    apart = _distances(images, images)[pairs]
+    line = fit_line(1.0 - apart, 1.0 - _distances(texts, texts)[pairs])
+    alone = np.eye(len(images), dtype=bool) if apart.size else None
     return Levels(
         adherence=Scale(float(wrong.mean()), float(own)),
-        likeness=_likeness_scale(images, broken),
+        likeness=Scale(float(closeness(broken, texts, images, texts, line, alone).mean()), 0.0),
+        line=line,
         spread=float(apart.mean()) if apart.size else 0.0,
         near=float(nearest_distance(images).mean()) if apart.size else 0.0,
     )
 
 
-def _likeness_scale(images: Vectors, broken: Vectors) -> Scale:
-    """Both ends leave a picture's own self out, so that both are compared with equally many others."""
-    if len(images) == 1:
-        return Scale(float((broken @ images.T)[0, 0]), 1.0)
-    alone = np.eye(len(images), dtype=bool)
-    return Scale(
-        float(closeness(broken, images, leave_out=alone).mean()),
-        float(closeness(images, images, leave_out=alone).mean()),
-    )
+def fit_line(pictures: Values, captions: Values) -> Line:
+    """Least squares of the cosines of pairs of pictures (P,) on those of their captions (P,).
 
-
-def closeness(pictures: Vectors, training: Vectors, leave_out: NDArray[np.bool_] | None = None) -> Values:
-    """Mean cosine (N,) of each picture to its `NEIGHBOURS` most similar training pictures.
-
-    `leave_out` (N, M) masks training pictures that don't count; at least one a row must count.
+    Captions that don't differ, or a slope below 0 (chance), give a level line; no pairs at all (one training picture)
+    give the cosine of a picture with itself.
     """
-    cosines = pictures.astype(np.float64) @ training.astype(np.float64).T
-    if leave_out is not None:
-        cosines = np.where(leave_out, -np.inf, cosines)
-    count = min(NEIGHBOURS, int((~np.isneginf(cosines)).sum(1).min()))
-    mean: Values = np.sort(cosines, 1)[:, -count:].mean(1)
+    if not pictures.size:
+        return Line(1.0, 0.0, 0.0, 0.0)
+    centred = captions - captions.mean()
+    variance = float((centred**2).mean())
+    slope = max(0.0, float((centred * pictures).mean()) / variance) if variance > 1e-6 else 0.0
+    base = float(pictures.mean() - slope * captions.mean())
+    return Line(base, slope, float(captions.min()), float(captions.max()))
+
+
+def closeness(
+    pictures: Vectors,
+    prompts: Vectors,
+    training: Vectors,
+    captions: Vectors,
+    line: Line,
+    leave_out: NDArray[np.bool_] | None = None,
+) -> Values:
+    """How much more alike each picture (N,) is to the training pictures than `line` expects of its prompt; mean cosine.
+
+    Args:
+        pictures, prompts: unit embeddings (N, D) of pictures and of their prompts.
+        training, captions: unit embeddings (M, D) of the training pictures and of their captions.
+        leave_out: (N, M), pairs that don't count; at least one a row must count.
+    """
+    excess = 1.0 - _distances(pictures, training) - line.expect(1.0 - _distances(prompts, captions))
+    counts = np.ones_like(excess) if leave_out is None else 1.0 - leave_out
+    mean: Values = (excess * counts).sum(1) / counts.sum(1)
     return mean
 
 

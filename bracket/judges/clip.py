@@ -5,10 +5,10 @@ Axes, each 0..1, higher is better:
 - **adherence**: similarity of picture and prompt. 1 is as similar as the training pictures are to their captions, 0 as
   similar as they are to each other's captions. The trigger word, which no CLIP has heard of, is replaced by the class
   word in prompts and captions alike (or dropped).
-- **likeness**: similarity to the nearest training pictures, for prompts that hold the trigger word. 1 is as alike as
-  the training pictures are to each other (leaving each one out of its own comparison); 0 is as alike as pictures that
-  have the training pictures' colours and textures but not their subject: the training pictures with their tiles
-  shuffled. That floor needs no second dataset, and moves with the model and the pictures as the ceiling does.
+- **likeness**: similarity to the training pictures beyond what prompt and captions have in common (`axes.Line`), for
+  prompts that hold the trigger word. 1 is as alike as the training pictures are to each other; 0 is as alike as
+  pictures that have the training pictures' colours and textures but not their subject: the training pictures with
+  their tiles shuffled. That floor needs no second dataset, and moves with the model and the pictures as the ceiling.
 - **diversity**: spread among the samples of one prompt, or of the batch where a prompt has one, relative to the
   training set's. It is multiplied by adherence, for noise is varied too.
 - **originality**: falls from 1 to 0 as a sample turns into a copy of a training picture.
@@ -36,6 +36,7 @@ from bracket.judges.axes import Levels, closeness, levels, originality, variety
 from bracket.judges.base import preference, resolve_weights, weighted_mean
 from bracket.judges.cache import VectorCache
 from bracket.judges.encoder import Encoder, Seen
+from bracket.judges.model import Vectors
 
 NAME = "clip"
 WEIGHTS: Mapping[str, float] = {"adherence": 0.45, "likeness": 0.45, "diversity": 0.10, "originality": 1.0}
@@ -48,6 +49,7 @@ class Reference:
     """The training pictures as the judge sees them."""
 
     seen: Seen
+    captions: Vectors
     levels: Levels
 
 
@@ -123,7 +125,8 @@ class ClipJudge:
         pairs = (seen.embeddings.astype(np.float64) * texts).sum(1)
         adherence = scales.adherence.read(pairs)
         columns = {"adherence": adherence}
-        columns["likeness"] = scales.likeness.read(closeness(seen.embeddings, reference.seen.embeddings))
+        alike = closeness(seen.embeddings, texts, reference.seen.embeddings, reference.captions, scales.line)
+        columns["likeness"] = scales.likeness.read(alike)
         spread = variety(seen.embeddings, [s.prompt for s in samples], scales)
         if spread is not None:
             columns["diversity"] = spread * adherence
@@ -144,7 +147,8 @@ class ClipJudge:
         except JudgeError as error:
             # A path on the error would say that a sample is at fault.
             raise JudgeError(f"a training picture can't be judged: {error}") from error
-        return Reference(seen, levels(seen.embeddings, self._encoder.texts(captions), captions, broken))
+        texts = self._encoder.texts(captions)
+        return Reference(seen, texts, levels(seen.embeddings, texts, captions, broken))
 
     def _neutral(self, text: str) -> str:
         return without_trigger(text, self._dataset.trigger_word, self._dataset.class_word)

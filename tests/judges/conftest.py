@@ -92,7 +92,7 @@ def _worsen(picture: Picture, kind: str, severity: float, seed: int) -> np.ndarr
     if severity == 0:
         return clean
     if kind == "blur":
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(1 + 9 * severity)))
+        return np.asarray(image.filter(ImageFilter.GaussianBlur(1 + 9 * float(severity))))
     if kind == "noise":
         return _clip(clean + rng.normal(0, 20 + 150 * severity, clean.shape))
     if kind == "jpeg":

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bracket.judges.axes import Levels, Scale, closeness, levels, nearest_distance, originality, variety
+from bracket.judges.axes import Levels, Line, Scale, closeness, fit_line, levels, nearest_distance, originality, variety
 
 
 def unit(*degrees: float) -> np.ndarray:
@@ -21,22 +21,36 @@ def test_scale_of_equal_ends_does_not_blow_up_rounding() -> None:
     assert Scale(0.5, 0.5).read(np.array([0.5 + 1e-6])) == pytest.approx([5e-5])
 
 
-def test_closeness_is_the_mean_of_the_nearest_training_pictures() -> None:
-    training = unit(0, 60, 90, 120, 180, 180)
-    # Of the six, the five nearest to 0 degrees: cosines 1, 1/2, 0, -1/2 and -1.
-    assert closeness(unit(0), training) == pytest.approx([0.0], abs=1e-6)
+def test_a_line_by_hand() -> None:
+    line = fit_line(np.array([0.2, 0.6, 0.7]), np.array([0.0, 0.5, 1.0]))
+    assert (line.base, line.slope) == pytest.approx((0.25, 0.5))
+    assert line.expect(np.array([-1.0, 0.5, 3.0])) == pytest.approx([0.25, 0.5, 0.75])
+
+
+def test_a_line_is_level_where_captions_say_nothing() -> None:
+    same = fit_line(np.array([0.2, 0.6]), np.ones(2))
+    against = fit_line(np.array([0.6, 0.2]), np.array([0.0, 1.0]))
+    assert [same.base, same.slope, against.base, against.slope] == pytest.approx([0.4, 0, 0.4, 0])
+
+
+def test_closeness_is_the_mean_cosine_beyond_what_is_expected() -> None:
+    line = Line(0.0, 0.5, -1.0, 1.0)
+    # Cosines of 1 and 1/2 to the training pictures; the prompt's own to their captions are 0 and 1: expected 0 and 1/2.
+    found = closeness(unit(0), unit(90), unit(0, 60), unit(0, 90), line)
+    assert found == pytest.approx([0.5], abs=1e-6)
 
 
 def test_closeness_leaves_out_what_it_is_told() -> None:
-    pictures = unit(0, 60)
-    assert closeness(pictures, pictures, np.eye(2, dtype=bool)) == pytest.approx([0.5, 0.5])
+    pictures, level = unit(0, 60), Line(0.1, 0.0, 0.0, 0.0)
+    assert closeness(pictures, pictures, pictures, pictures, level, np.eye(2, dtype=bool)) == pytest.approx([0.4, 0.4])
 
 
 def test_levels_of_two_pictures_by_hand() -> None:
     found = levels(unit(0, 60), unit(0, 60), ["a", "b"], unit(90, 90))
     assert (found.adherence.low, found.adherence.high) == pytest.approx((0.5, 1.0))
-    # Shuffled pictures at 90 degrees see only the other picture: cosines cos 30 and cos 90.
-    assert (found.likeness.low, found.likeness.high) == pytest.approx((np.sqrt(3) / 4, 0.5), abs=1e-6)
+    # Pictures expect a cosine of 1/2; shuffled ones at 90 degrees have cos 30 and cos 90 to the other picture.
+    assert (found.line.base, found.line.slope) == pytest.approx((0.5, 0.0))
+    assert (found.likeness.low, found.likeness.high) == pytest.approx((np.sqrt(3) / 4 - 0.5, 0.0), abs=1e-6)
     assert (found.spread, found.near) == pytest.approx((0.5, 0.5))
 
 
@@ -52,7 +66,7 @@ def test_pictures_without_a_caption_have_no_say_in_adherence() -> None:
 
 def test_a_single_training_picture_gives_levels() -> None:
     found = levels(unit(0), unit(0), ["a"], unit(60))
-    assert (found.likeness.low, found.likeness.high) == pytest.approx((0.5, 1.0))
+    assert (found.likeness.low, found.likeness.high) == pytest.approx((-0.5, 0.0))
     assert (found.spread, found.near) == (0.0, 0.0)
 
 
@@ -60,7 +74,7 @@ def test_nearest_distance() -> None:
     assert nearest_distance(unit(0, 60, 180)) == pytest.approx([0.5, 0.5, 1.5])
 
 
-REFERENCE = Levels(Scale(0, 1), Scale(0, 1), spread=1.0, near=0.5)
+REFERENCE = Levels(Scale(0, 1), Scale(0, 1), Line(0, 0, 0, 0), spread=1.0, near=0.5)
 
 
 def test_variety_of_one_prompt_is_held_against_nearest_neighbours() -> None:
