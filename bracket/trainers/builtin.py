@@ -40,13 +40,16 @@ class BuiltinTrainer:
         return [self._run("prepare", (str(config),), (), folder / "prepare.log")]
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
-        (trial,) = trials
-        config = trial.folder / "config.yaml"
-        settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps)
-        knobs = {job.targets[name]: value for name, value in trial.config.items()}
-        write_text(config, _yaml({**settings, **knobs}))
-        write_json(trial.folder / "trial.json", {**_plain(trial), "folder": None})
-        return self._run("train", self._arguments(job, config), (trial,), trial.folder / "logs" / "trainer.log")
+        for trial in trials:
+            settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps)
+            write_text(trial.folder / "config.yaml", _yaml({**settings, **_knobs(job, trial)}))
+            write_json(trial.folder / "trial.json", _plain(trial))
+        first, config = trials[0], trials[0].folder / "config.yaml"
+        if len(trials) > 1:
+            config = first.folder / "together.yaml"
+            shared = self._settings(job, first.folder, seed=first.seed, steps=first.steps)
+            write_text(config, _yaml({**shared, "trials": [_together(job, t) for t in trials]}))
+        return self._run("train", self._arguments(job, config), tuple(trials), first.folder / "logs" / "trainer.log")
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
         request = {
@@ -116,7 +119,20 @@ def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
-    return {**vars(trial), "round": trial.round.value, "config": dict(trial.config), "folder": str(trial.folder)}
+    return {k: v for k, v in vars(trial).items() if k != "folder"} | {"config": dict(trial.config)}
+
+
+def _knobs(job: Job, trial: Trial) -> dict[str, Any]:
+    return {job.targets[name]: value for name, value in trial.config.items()}
+
+
+def _together(job: Job, trial: Trial) -> dict[str, Any]:
+    """One trial of several in a launch: what differs from the rest."""
+    return {
+        "output_dir": str(trial.folder),
+        "seed": trial.seed,
+        "set": {**_knobs(job, trial), "train.steps": trial.steps},
+    }
 
 
 def _changed(env: dict[str, str]) -> dict[str, str]:

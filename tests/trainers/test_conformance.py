@@ -106,6 +106,19 @@ def test_a_trial_trains_saves_and_draws(trainer: Trainer, job: Job, executor: Lo
     assert curves["loss/validation"][0][-1] == 6
 
 
+def test_one_launch_trains_several_trials(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
+    trials = [_trial(job, "first", steps=3), _trial(job, "second", steps=4, learning_rate=1e-2, rank=2)]
+    assert _run(executor, trainer.launch(job, trials)) == 0
+    for trial in trials:
+        assert trainer.find_checkpoint(trial)
+        assert {s.step for s in trainer.find_samples(trial)} == {trial.steps}
+        assert (trial.folder / "exit.json").exists()
+    alone = Trial(**{**vars(trials[1]), "folder": job.folder / "trials" / "alone"})
+    assert _run(executor, trainer.launch(job, [alone])) == 0
+    weights = [next((trainer.find_checkpoint(t) or job.folder).glob("*.safetensors")) for t in (alone, trials[1])]
+    assert weights[0].read_bytes() == weights[1].read_bytes(), "the company a trial keeps changes nothing"
+
+
 def test_a_searched_knob_changes_what_is_run(trainer: Trainer, job: Job) -> None:
     texts = set()
     for name, value in (("learning_rate", 3e-3), ("rank", 2), ("batch_size", 2)):
