@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
-from bracket.files import written_whole
+from bracket.files import write_bytes
 from bracket.training.data import Item, read_pixels
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def read(path: Path) -> Tensor:
 
 
 def _write(path: Path, tensor: Tensor) -> None:
-    with written_whole(path) as part:
-        save_file({"tensor": tensor.contiguous()}, part)
+    # Not by safetensors' own writer: its error for a full disk is no OSError.
+    write_bytes(path, save({"tensor": tensor.contiguous()}))
 
 
 class Shelf:

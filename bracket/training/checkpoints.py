@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def save(folder: Path, name: str, step: int, transformer: Any, state: dict[str, 
         try:
             beside.mkdir(parents=True)
             save_lora(transformer, beside)
-            torch.save(state, beside / "state.pt")
+            # By way of memory: torch's error for a full disk is no OSError.
+            torch.save(state, buffer := BytesIO())
+            (beside / "state.pt").write_bytes(buffer.getbuffer())
             (beside / "complete").write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
             if target.exists():
                 target.replace(old)

@@ -123,7 +123,7 @@ class Training:
                 self._validate(events)
             self._sample_if_due()
             code = self._train(events)
-            return Exit.STOPPED if self.ranks.any(self.stop()) else code
+            return Exit.STOPPED if code is Exit.OK and self.ranks.any(self.stop()) else code
         finally:
             if events:
                 events.close()
@@ -150,7 +150,7 @@ class Training:
                 bar.update()
                 with pace.paused():
                     self._milestone(events)
-        if self.step < train.steps:
+        if 0 < self.step < train.steps:
             self._save(checkpoints.step_name(self.step))
             print(f"Stopped after step {self.step}; --resume goes on from there.", file=sys.stderr)
         return Exit.OK

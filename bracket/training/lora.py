@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from bracket.errors import SettingsError
@@ -93,30 +94,41 @@ def remove_lora(transformer: Any) -> None:
 
 
 def save_lora(transformer: Any, folder: Path) -> None:
-    """Write `pytorch_lora_weights.safetensors` (with rank and alpha in its header) for `load_lora_weights`."""
+    """Write `pytorch_lora_weights.safetensors` (with rank and alpha in its header) for `load_lora_weights`.
+
+    Raises:
+        OSError: the disk is full or the folder can't be written.
+    """
     from diffusers import Flux2KleinPipeline
+    from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
     from peft import get_peft_model_state_dict
 
-    metadata = transformer.peft_config[ADAPTER].to_dict()
     # peft holds lists as sets, whose order differs between runs; the same training must give the same bytes.
-    metadata = {k: sorted(v) if isinstance(v, set) else v for k, v in metadata.items()}
+    adapter = {
+        f"{Flux2KleinPipeline.transformer_name}.{k}": sorted(v) if isinstance(v, set) else v
+        for k, v in transformer.peft_config[ADAPTER].to_dict().items()
+    }
+    metadata = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(adapter, indent=2, sort_keys=True)}
+
+    def write(weights: dict[str, Tensor], path: str) -> None:
+        # Not by safetensors' own writer: its error for a full disk is no OSError.
+        Path(path).write_bytes(_settled(save(weights, metadata)))
+
     Flux2KleinPipeline.save_lora_weights(
         folder,
         transformer_lora_layers=get_peft_model_state_dict(transformer, adapter_name=ADAPTER),
-        transformer_lora_adapter_metadata=metadata,
+        save_function=write,
     )
-    _settle_header(folder / "pytorch_lora_weights.safetensors")
 
 
-def _settle_header(path: Path) -> None:
-    """Sort the metadata in a safetensors header: it is written in random order, and equal runs must give equal files.
+def _settled(data: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: it comes in random order, and equal runs must give equal files.
 
     The header is JSON behind its length as a little-endian 64-bit number, padded with spaces to 8 bytes.
     """
-    data = path.read_bytes()
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+    return len(text).to_bytes(8, "little") + text + data[end:]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bracket.errors import SettingsError, TrainerError
+from bracket.errors import SettingsError, StorageError, TrainerError
 from bracket.files import read_json
 from bracket.training.config import validate
 from bracket.training.program import Exit, limit_threads, run
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
 
     def body() -> Exit:
-        request = validate(SampleRequest, read_json(given.request), {"": str(given.request)})
+        try:
+            tree = read_json(given.request)
+        except StorageError as error:
+            raise SettingsError(error.message, path=error.path, remedy=error.remedy) from error
+        request = validate(SampleRequest, tree, {})
         if request.checkpoint and not request.checkpoint.is_dir():
             raise SettingsError("The checkpoint doesn't exist", path=request.checkpoint)
         limit_threads()

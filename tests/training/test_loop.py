@@ -257,3 +257,50 @@ def test_bad_input_is_one_sentence_and_code_2(
     told = capsys.readouterr().err.strip()
     assert said in told and "\n" not in told
     assert not Path(config["output_dir"]).exists()
+
+
+def test_the_first_sigint_asks_and_the_second_interrupts() -> None:
+    import os
+
+    from bracket.training.loop import Stop
+
+    stop = Stop()
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_stop_before_the_first_step_saves_nothing_and_starts_anew(
+    config: Config, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bracket.training.loop import Stop
+
+    out = Path(config["output_dir"])
+    with monkeypatch.context() as patched:
+        patched.setattr(Stop, "__call__", lambda self: True)
+        assert train(config) == 130
+    assert not (out / "checkpoints").exists()
+    assert train(config, "--resume") == 0
+    assert [step for step, _ in scalars(out)["loss/validation"]] == [0, 6]
+
+
+@pytest.mark.slow
+def test_two_processes_may_fill_one_cache_at_once(
+    config: Config, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    from bracket.training.cache import read
+
+    config["data"]["cache_dir"] = str(tmp_path / "cache")
+    path = tmp_path / "prepare.yaml"
+    path.write_text(yaml.safe_dump(config))
+    both = [start("bracket.training.prepare", str(path)) for _ in range(2)]
+    told = [process.communicate(timeout=100)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    files = sorted((tmp_path / "cache").rglob("*"))
+    held = [read(p) for p in files if p.suffix == ".safetensors"]
+    assert len(held) == len([p for p in files if p.is_file()])
+    assert not Path(config["output_dir"]).exists()
