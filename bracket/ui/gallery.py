@@ -30,7 +30,7 @@ def newest(samples: Sequence[Sample]) -> dict[tuple[str, int], Sample]:
 
 
 def grid(
-    rows: Sequence[tuple[str, Mapping[tuple[str, int], Sample]]], columns: Sequence[tuple[str, int]], *, limit: int = 24
+    rows: Sequence[tuple[str, Mapping[tuple[str, int], Sample]]], columns: Sequence[tuple[str, int]], *, limit: int = 60
 ) -> str:
     """Rows × prompts as HTML; a place without a picture stays empty.
 
@@ -47,5 +47,5 @@ def grid(
         for label, found in rows
     )
     rest = len(columns) - len(shown)
-    more = f'<p class="quiet">{rest} more prompts are in the report.</p>' if rest > 0 else ""
+    more = f'<p class="quiet">{rest} more pictures a row are in the folder.</p>' if rest > 0 else ""
     return f'<div class="grid"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>{more}'

@@ -142,7 +142,7 @@ def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
                 elem_id="log",
                 elem_classes="mono",
                 placeholder="Nothing was logged yet.",
-                autoscroll=True,
+                autoscroll=False,
             )
             log_path = gr.HTML(apply_default_css=False, elem_id="log-path")
     made = Monitor(message, cards, curves, trial, samples, log, log_path)
@@ -224,12 +224,13 @@ def log_path_html(path: Path | None) -> str:
     return f'<p class="quiet">{path_html(path)}{whole}</p>'
 
 
-def chosen_trial(view: SessionView, wanted: str) -> TrialView | None:
-    """The trial called `wanted`, or for NEWEST the last that began."""
+def chosen_trial(view: SessionView, wanted: str, *, drawn: bool = False) -> TrialView | None:
+    """The trial called `wanted`, or for NEWEST the last that began (with `drawn`: and has pictures, if any has)."""
     if wanted:
         return next((t for t in view.trials if t.id == wanted), None)
-    started = [t for t in view.trials if t.state != "waiting"] or list(view.trials)
-    return started[-1] if started else None
+    begun = [t for t in view.trials if t.state != "waiting"] or list(view.trials)
+    with_pictures = [t for t in begun if t.samples] if drawn else []
+    return next(iter([*reversed(with_pictures), *reversed(begun)]), None)
 
 
 def trial_choices(view: SessionView) -> list[tuple[str, str]]:
@@ -241,8 +242,10 @@ def message_html(view: SessionView | None) -> str:
     """What the session does, how far it is, or what went wrong and what to do."""
     if view is None:
         return empty_html(EMPTY)
-    state, message = state_words(view), sentence(view.message)
-    more = progress_words(view) if message.rstrip(".") == state else message
+    state = state_words(view)
+    more = sentence(view.message).removeprefix(f"{state}.").strip()
+    if more in ("", state):
+        more = progress_words(view)
     tone = " error" if view.state == "failed" else ""
     return f'<p class="message{tone}"><b>{esc(state)}.</b> {esc(more)}</p>'
 
@@ -265,9 +268,8 @@ def _round_html(view: SessionView, round_: Round) -> str:
         facts = (
             f"{ended} of {counted(len(trials), 'trial')} done, {trials[0].steps} steps each; lower scores are better"
         )
-    best = min(
-        (t for t in trials if t.score is not None), key=lambda t: t.score.total if t.score else 0.0, default=None
-    )
+    scored = [t for t in trials if t.score is not None and round_ is not Round.CONFIRMATION]
+    best = min(scored, key=lambda t: t.score.total if t.score else 0.0, default=None)
     body = f'<div class="cards">{"".join(_card(t, t is best) for t in trials)}</div>' if trials else ""
     head = f'<header><h2>{name}</h2><span class="quiet">{esc(facts)}</span></header>'
     return f'<section class="round">{head}{body}</section>'
@@ -283,7 +285,7 @@ def _card(trial: TrialView, best: bool) -> str:
         else f'<canvas data-spark="{esc(trial.id)}" width="240" height="40"></canvas>'
     )
     score = f'<span class="score">{trial_score(trial)}</span>' if trial.score is not None else ""
-    origin = "best so far" if best else trial.origin
+    origin = f"{trial.origin} · best" if best else trial.origin
     return (
         f'<article class="card {trial_tone(trial)}{" best" if best else ""}">{picture(face, trial.id)}'
         f'<div class="label" title="{esc(trial.id)}, seed {trial.seed}">{esc(trial.label)}</div>'
@@ -299,7 +301,7 @@ def _last(trial: TrialView) -> int:
 
 def samples_html(view: SessionView | None, wanted: str) -> str:
     """The chosen trial's pictures: rows of steps × columns of prompts."""
-    chosen = chosen_trial(view, wanted) if view is not None else None
+    chosen = chosen_trial(view, wanted, drawn=True) if view is not None else None
     if chosen is None:
         return empty_html("No pictures yet.")
     if not chosen.samples:

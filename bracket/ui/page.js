@@ -84,6 +84,17 @@
     else if (event.target.closest?.("#turn")) turn();
   });
 
+  // The log stays at its end, unless somebody scrolled away from it; also when its tab is opened again.
+  let away = false;
+  document.addEventListener("scroll", (event) => {
+    const log = event.target;
+    if (log.matches?.("#log textarea")) away = log.scrollHeight - log.scrollTop - log.clientHeight > 40;
+  }, true);
+  setInterval(() => {
+    const log = document.querySelector("#log textarea");
+    if (shown(log) && !away) log.scrollTop = log.scrollHeight;
+  }, 300);
+
   // Small pictures stay crisp when they are shown large; a broken one leaves its frame.
   document.addEventListener("load", (event) => {
     if (event.target.matches?.("img.frame") && event.target.naturalWidth < 200) event.target.style.imageRendering = "pixelated";

@@ -162,7 +162,7 @@ def trainer_html(preset: Preset) -> str:
     """Whether the preset's trainer can run here, as its adapter says of a job with nothing in it."""
     nothing = DatasetSplit(Path(), (), (), (), ())
     found = make_trainer(preset.trainer).check(Job(Path(), nothing, {}, {}, {}, {}, (), "cpu"))
-    return problems_html(found or [Problem("info", f"The {preset.trainer} trainer is installed")])
+    return problems_html(found or [Problem("info", "Everything it needs is installed")])
 
 
 def _pictures_found(name: str, folder: str, trigger: str, validation: Any, prompts: Any, verdict: Any) -> str:

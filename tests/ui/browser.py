@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
@@ -47,11 +46,12 @@ def chromium() -> str:
 
 
 @contextmanager
-def started(runs: Path, log: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The app on a free port; gives its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def started(runs: Path, log: Path, env: Mapping[str, str] | None = None, port: int = 0) -> Iterator[str]:
+    """The app on this port, or on a free one; gives its address."""
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     command = [sys.executable, "app.py", "--port", str(port), "--no-browser", "--runs", str(runs)]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -92,9 +92,3 @@ def until(condition: Callable[[], object], seconds: float = WAIT) -> object:
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(0.1)
     return found
-
-
-def screenshots() -> Path | None:
-    """Where to keep pictures of the tabs, when BRACKET_SCREENSHOTS names a folder."""
-    named = os.environ.get("BRACKET_SCREENSHOTS", "")
-    return Path(named) if named else None

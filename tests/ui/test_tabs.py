@@ -54,7 +54,7 @@ def test_cards_show_every_trial_with_its_state(live: view.SessionView) -> None:
     html = monitor.cards_html(live)
     assert html.count("<article") == 8
     assert "training 31/120" in html
-    assert "best so far" in html
+    assert "curated · best" in html
     assert "once the search is done" in html
 
 
@@ -87,7 +87,7 @@ def test_a_grid_keeps_prompts_in_their_columns(done: view.SessionView) -> None:
     html = gallery.grid([("a", found)], columns, limit=3)
     assert html.count("<img") == 2
     assert html.count('<span class="frame">') == 1
-    assert f"{len(columns) - 3} more prompts" in html
+    assert f"{len(columns) - 3} more pictures" in html
 
 
 def test_the_winner_is_the_finals_best(done: view.SessionView) -> None:

@@ -1,0 +1,44 @@
+"""Takes the pictures of docs/screenshots from an app that runs: `python -m tests.ui.shoot ADDRESS SESSION`.
+
+The session should be done: Monitor and Results then show everything they can.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from bracket.environment import project_root
+from tests.ui.browser import ARGS, chromium, opened, until
+
+FOLDER = project_root() / "docs" / "screenshots"
+TABS = ("setup", "run", "monitor", "results")
+
+
+def shoot(page: Page, session: str, suffix: str = "") -> None:
+    """One picture a tab, once everything on it has arrived."""
+    page.click("#session input")
+    page.locator("[role=option]").filter(has_text=session).first.click()
+    until(lambda: session in page.title())
+    page.locator("h1").click()
+    for number, name in enumerate(TABS, 1):
+        page.keyboard.press(str(number))
+        page.wait_for_timeout(4000)
+        page.screenshot(path=FOLDER / f"{name}{suffix}.png")
+
+
+def main(address: str, session: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium(), args=ARGS)
+        for dark in (False, True):
+            with opened(browser, address, dark=dark) as (page, _):
+                shoot(page, session, "-dark" if dark else "")
+        browser.close()
+    print("\n".join(str(p.relative_to(project_root())) for p in sorted(Path(FOLDER).glob("*.png"))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
