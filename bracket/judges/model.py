@@ -130,7 +130,8 @@ class ClipModel:
 
         torch.set_num_threads(1)
         # Named after its backend since transformers 5.1; the other one would need torchvision.
-        processor = getattr(transformers, "CLIPImageProcessorPil", transformers.CLIPImageProcessor)
+        processor = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+        transformers.utils.logging.disable_progress_bar()
         try:
             model = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
