@@ -71,7 +71,7 @@ def build() -> Run:
                 type="array",
                 label="Knobs",
                 static_columns=[0, 4, 5],
-                column_widths=["17%", "10%", "10%", "11%", "15%", "37%"],
+                column_widths=["18%", "10%", "10%", "13%", "15%", "34%"],
                 wrap=True,
                 interactive=True,
                 elem_id="knobs",
