@@ -66,7 +66,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return close();
-    const field = event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], .cell-wrap");
+    const field = event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=gridcell]");
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
     const tab = document.querySelectorAll(TABS)[Number(event.key) - 1];
     if (tab && /^[1-9]$/.test(event.key)) tab.click();

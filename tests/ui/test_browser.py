@@ -97,6 +97,23 @@ def test_the_plan_follows_the_form(browser: Browser, url: str) -> None:
         assert page.locator("#start").is_disabled()
 
 
+def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        go(page, "2")
+        until(lambda: "12 trials" in page.locator("#plan").inner_text())
+        low = page.locator("#knobs").get_by_text("1e-05", exact=True).last
+        low.click()
+        page.keyboard.press("1")
+        assert tab(page) == "Run", "a key pressed in a cell is meant for the cell"
+        page.keyboard.press("Escape")
+        low.dblclick()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type("5")
+        page.keyboard.press("Enter")
+        until(lambda: "low 5 is above high 0.1" in page.locator("#plan").inner_text())
+        assert page.locator("#start").is_disabled()
+
+
 def test_a_folder_is_checked_as_one_types(browser: Browser, url: str) -> None:
     with opened(browser, url) as (page, _):
         go(page, "1")
