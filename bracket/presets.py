@@ -82,11 +82,13 @@ class RoundDefaults(_Strict):
     pairs: int = 5
 
 
-class SpeedGuess(_Strict):
-    """Seconds on a typical machine, for the first plan; measured speed replaces it."""
+class Guess(_Strict):
+    """What a trial costs on a typical machine, for the first plan; measured speed replaces the seconds."""
 
     step_seconds: float = 1.0
     overhead_seconds: float = 60.0
+    trial_mb: float = 500.0
+    """Disk a trial leaves behind: its LoRA, the optimiser's state, and its pictures."""
 
 
 class Preset(_Strict):
@@ -107,7 +109,7 @@ class Preset(_Strict):
     sample: Mapping[str, object] = Field(default_factory=dict)
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
-    guess: SpeedGuess = SpeedGuess()
+    guess: Guess = Guess()
     final_steps: int = 2000
     """Steps of a full training with the winner, outside any search."""
 

@@ -17,9 +17,6 @@ from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
 from bracket.trainers import make_trainer
 
-_BYTES_PER_TRIAL = 30_000_000
-"""Rough size of a small LoRA with its optimiser state and pictures; real presets say theirs by their weights."""
-
 
 @dataclass(frozen=True)
 class PlannedRound:
@@ -83,7 +80,7 @@ def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
         rounds=rounds,
         seconds=sum(r.seconds for r in rounds),
         measured=speed.measured,
-        disk_bytes=trials * _BYTES_PER_TRIAL,
+        disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
         pictures=pictures,
         claim=claim(settings),
         problems=tuple(problems),

@@ -1,0 +1,94 @@
+"""The plan: counts by hand, what a budget can show, and estimates that learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bracket.demo.dataset import write_demo_dataset
+from bracket.presets import find_preset
+from bracket.session import plan, timing
+from bracket.session.settings import (
+    ConfirmationSettings,
+    DatasetSettings,
+    FinalsSettings,
+    SearchSettings,
+    SessionSettings,
+    from_preset,
+)
+from bracket.session.timing import Measure, Speed
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionSettings:
+    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
+    data = DatasetSettings(folder=str(write_demo_dataset(tmp_path / "data")), trigger_word="zorp", class_word="star")
+    return from_preset(
+        find_preset("embedded-demo"),
+        data,
+        search=SearchSettings(configs=10, steps=100),
+        finals=FinalsSettings(finalists=3, steps=200, seeds=2),
+        confirmation=ConfirmationSettings(pairs=5, sample_seeds=2),
+        workers=2,
+    )
+
+
+def test_rounds_are_counted(asked: SessionSettings) -> None:
+    rounds = plan.planned_rounds(asked, Speed(step=0.1, overhead=5.0), workers=2)
+    assert [(r.name, r.trials, r.steps) for r in rounds] == [
+        ("search", 10, 100),
+        ("finals", (3 + 1) * 2, 200),
+        ("confirmation", 2 * 5, 200),
+    ]
+    # 10 trials on 2 workers are 5 in a row, each 5 s + 100 steps of 0.1 s.
+    assert [r.seconds for r in rounds] == [5 * 15.0, 4 * 25.0, 5 * 25.0]
+
+
+def test_pictures_and_command(asked: SessionSettings) -> None:
+    made = plan.make(asked)
+    assert made.pictures == 12 * (10 + 8) + 20 * 2 * (2 + 10)
+    assert made.command[1:3] == ("-m", "bracket.training")
+    assert made.errors == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [(5, "can also prove it of the settings"), (4, "add 1 paired run."), (0, "add 5 paired runs.")],
+)
+def test_what_a_budget_can_show(asked: SessionSettings, pairs: int, said: str) -> None:
+    assert said in plan.claim(asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=pairs)}))
+
+
+def test_one_config_can_show_nothing(asked: SessionSettings) -> None:
+    lonely = asked.model_copy(update={"search": SearchSettings(configs=1, steps=10)})
+    assert "nothing to compare" in plan.claim(lonely)
+    assert [r.trials for r in plan.make(lonely).rounds] == [1, 0, 0]
+
+
+def test_a_wrong_setting_is_a_problem_and_never_an_exception(asked: SessionSettings) -> None:
+    gone = asked.model_copy(update={"dataset": DatasetSettings(folder="/no/such/folder")})
+    assert any("/no/such/folder" in str(p) for p in plan.make(gone).errors)
+    unknown = asked.model_copy(update={"preset": "embeded-demo"})
+    assert any("embedded-demo" in str(p) for p in plan.make(unknown).errors)
+    elsewhere = asked.model_copy(update={"device": "cuda:7"})
+    assert any("cuda:7" in str(p) for p in plan.make(elsewhere).errors)
+
+
+def test_the_estimate_learns_from_trials() -> None:
+    guess = Speed(1.0, 60.0)
+    assert timing.estimate([], guess) == guess
+    measured = [Measure(100, 15.0, 0.1), Measure(200, 26.0, 0.1), Measure(100, 14.0, 0.1)]
+    learnt = timing.estimate(measured, guess)
+    # overheads 5, 6 and 4 s: the median is 5
+    assert (learnt.step, learnt.overhead, learnt.measured) == (0.1, pytest.approx(5.0), 3)
+
+
+def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path))
+    timing.remember("p", "cpu", [Measure(10, 2.0, 0.1)])
+    timing.remember("p", "cpu", [Measure(20, 3.0, 0.1)])
+    assert timing.remembered("p", "cpu") == [Measure(10, 2.0, 0.1), Measure(20, 3.0, 0.1)]
+    assert timing.remembered("p", "cuda") == []
+    (tmp_path / "timings.json").write_text("{ not json")
+    assert timing.remembered("p", "cpu") == []
