@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bracket.environment import runs_folder
+from bracket.errors import BracketError
 
 PORT = 7860
 _TRIES = 50
@@ -32,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if port != args.port:
         print(f"Port {args.port} is in use; using {port} instead.", flush=True)
-    serve(args, port, auth)
+    try:
+        serve(args, port, auth)
+    except BracketError as error:
+        print(f"bracket: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -64,10 +64,10 @@ class Page:
         inputs = self._inputs
         planned = [self.run.plan, self.run.command, self.run.start]
         live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
-        gr.on([field.change for field in inputs], self._plan, inputs, planned, **live)
+        gr.on(None, self._plan, inputs, planned, **live)
         preset = self.setup.fields["preset"]
         preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
-        self.setup.fields["folder"].change(
+        self.setup.fields["folder"].input(
             lambda folder: form.suggested_name(form.text(folder), self.context.runs),
             self.setup.fields["folder"],
             self.run.name,

@@ -101,6 +101,7 @@ def build() -> Setup:
 
 
 def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, judge_checks: gr.HTML, trainer: gr.HTML) -> None:
+    """Every check runs when the page opens and whenever one of its fields changes (that is what no triggers means)."""
     live: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "hidden",
@@ -108,28 +109,16 @@ def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, judge_checks: gr.HTM
         "js": DEBOUNCE,
     }
     f = s.fields
-    picked = [f["preset"], *s.weights]
-    gr.on([x.change for x in picked], _weights_found, picked, weight_checks, **live)
+    gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **live)
     seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
-    gr.on([x.change for x in seen], _pictures_found, seen, s.pictures, **live)
-    judged = [f["judge"], f["judge_model"]]
-    gr.on([x.change for x in judged], _judge_found, judged, judge_checks, **live)
-    f["preset"].change(
-        lambda name: (_about(find_preset(name)), trainer_html(find_preset(name))),
-        f["preset"],
-        [about, trainer],
-        api_visibility="private",
-        show_progress="hidden",
-    )
-    blocks = gr.context.Context.root_block
-    assert blocks is not None
-    for check, inputs, output in (
-        (_weights_found, picked, weight_checks),
-        (_pictures_found, seen, s.pictures),
-        (_judge_found, judged, judge_checks),
-        (lambda name: trainer_html(find_preset(name)), [f["preset"]], trainer),
-    ):
-        blocks.load(check, inputs, output, api_visibility="private", show_progress="hidden")
+    gr.on(None, _pictures_found, seen, s.pictures, **live)
+    gr.on(None, _judge_found, [f["judge"], f["judge_model"]], judge_checks, **live)
+    gr.on(None, _preset_found, [f["preset"]], [about, trainer], **live)
+
+
+def _preset_found(name: str) -> tuple[str, str]:
+    preset = find_preset(name)
+    return _about(preset), trainer_html(preset)
 
 
 def weight_updates(preset: Preset, given: Mapping[str, str], count: int) -> list[Any]:

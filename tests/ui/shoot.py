@@ -17,14 +17,14 @@ FOLDER = project_root() / "docs" / "screenshots"
 TABS = ("setup", "run", "monitor", "results")
 
 
-def shoot(page: Page, session: str, suffix: str = "") -> None:
+def shoot(page: Page, session: str, tabs: tuple[str, ...], suffix: str = "") -> None:
     """One picture a tab, once everything on it has arrived."""
     page.click("#session input")
     page.locator("[role=option]").filter(has_text=session).first.click()
     until(lambda: session in page.title())
     page.locator("h1").click()
-    for number, name in enumerate(TABS, 1):
-        page.keyboard.press(str(number))
+    for name in tabs:
+        page.keyboard.press(str(TABS.index(name) + 1))
         page.wait_for_timeout(4000)
         page.screenshot(path=FOLDER / f"{name}{suffix}.png")
 
@@ -33,9 +33,10 @@ def main(address: str, session: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=chromium(), args=ARGS)
-        for dark in (False, True):
-            with opened(browser, address, dark=dark) as (page, _):
-                shoot(page, session, "-dark" if dark else "")
+        with opened(browser, address) as (page, _):
+            shoot(page, session, TABS)
+        with opened(browser, address, dark=True) as (page, _):
+            shoot(page, session, ("results",), "-dark")
         browser.close()
     print("\n".join(str(p.relative_to(project_root())) for p in sorted(Path(FOLDER).glob("*.png"))))
 

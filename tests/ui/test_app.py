@@ -72,6 +72,25 @@ def test_the_refusal_is_one_line_without_a_traceback() -> None:
 
 
 @pytest.mark.slow
+def test_a_broken_preset_is_named_without_a_traceback(tmp_path: Path) -> None:
+    broken = tmp_path / "mine" / "broken.yaml"
+    broken.parent.mkdir()
+    broken.write_text("name: [")
+    run = subprocess.run(
+        [sys.executable, "app.py", "--no-browser"],
+        cwd=project_root(),
+        env={**child_env(), "BRACKET_PRESETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("bracket: the preset is no YAML")
+    assert str(broken) in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
 def test_the_page_is_built_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from bracket.ui.page import Page; Page(pathlib.Path(sys.argv[1]));"

@@ -107,8 +107,7 @@ def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:
         assert tab(page) == "Run", "a key pressed in a cell is meant for the cell"
         page.keyboard.press("Escape")
         low.dblclick()
-        page.keyboard.press("ControlOrMeta+a")
-        page.keyboard.type("5")
+        page.locator("#knobs textarea").fill("5")
         page.keyboard.press("Enter")
         until(lambda: "low 5 is above high 0.1" in page.locator("#plan").inner_text())
         assert page.locator("#start").is_disabled()
@@ -268,6 +267,8 @@ def test_from_nothing_to_a_demo_that_says_why_it_fails(browser: Browser, tmp_pat
         opened(browser, address) as (page, complaints),
     ):
         until(lambda: "No session yet. Start the demo, or choose a folder." in page.locator("#welcome").inner_text())
+        page.keyboard.press("2")
+        until(lambda: "Choose a folder of pictures in Setup" in page.locator("#plan").inner_text())
         page.keyboard.press("3")
         until(lambda: "No session yet" in page.locator("#message").inner_text())
         page.keyboard.press("1")
