@@ -12,7 +12,9 @@ from bracket.environment import child_env, project_root, python_executable, runs
 from bracket.errors import SessionBusy, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session.control import ask_to_stop, running_process
+from bracket.session.job import slots_of
 from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, refuse_changes, save
+from bracket.session.view import PROCESS_LOG
 
 DEMO_TRIGGER, DEMO_CLASS = "zorp", "star"
 
@@ -43,15 +45,15 @@ def start(folder: Path) -> None:
         SessionBusy: it already runs.
         SettingsError: there is no session, or its settings are damaged.
     """
-    load(folder)
+    slots = slots_of(load(folder))
     other = running_process(folder)
     if other is not None:
         raise SessionBusy(f"this session is already running (process {other.pid})", path=folder)
-    with (folder / "process.log").open("ab") as output:
+    with (folder / PROCESS_LOG).open("ab") as output:
         subprocess.Popen(
             [python_executable(), "-m", "bracket", "run", str(folder), "--quiet"],
             cwd=project_root(),
-            env=child_env(threads=1),
+            env=child_env(threads=1 if slots[0].kind == "cpu" else None),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

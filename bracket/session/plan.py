@@ -124,7 +124,8 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: check_judge(settings.judge))
-    return [p for p in found if p.level != "info"]
+    # Several checks stumble over one missing folder: said once.
+    return list({str(p): p for p in found if p.level != "info"}.values())
 
 
 def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
@@ -132,8 +133,8 @@ def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
 
 
 def first_command(settings: SessionSettings, device: str) -> tuple[str, ...]:
-    """The command of the first trial (the baseline), as it will run in a folder `<session>`."""
-    folder = Path("<session>")
+    """The command of the first trial (the baseline), as it will run in the session's folder."""
+    folder = Path("SESSION")
     preset = settings.load_preset()
     trainer = make_trainer(preset.trainer)
     context = Context(

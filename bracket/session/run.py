@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bracket.domain import Round
+from bracket.domain import Problem, Round
 from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
 from bracket.judges import make_judge
@@ -109,6 +109,7 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     device = slots[0].kind
     _preflight(folder, settings)
     context = make_context(folder, settings, device)
+    _heed(context.trainer.check(context.choosing_job()))
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)
@@ -182,7 +183,15 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
 
 def _preflight(folder: Path, settings: SessionSettings) -> None:
     made = plan.make(settings, deep=True)
-    problems = [*made.problems, *plan.disk_problems(folder, made)]
+    _heed([*made.problems, *plan.disk_problems(folder, made)])
+
+
+def _heed(problems: Sequence[Problem]) -> None:
+    """Log every problem.
+
+    Raises:
+        SettingsError: the first error among them.
+    """
     for problem in problems:
         log.log(logging.ERROR if problem.level == "error" else logging.WARNING, "%s", problem)
     errors = [p for p in problems if p.level == "error"]

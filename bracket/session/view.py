@@ -13,6 +13,7 @@ import numpy as np
 from bracket.domain import Config, Outcome, Round, Sample, Score, Trial, TrialResult
 from bracket.report.words import config_label
 from bracket.runner.events import Curve, EventReader, merge
+from bracket.runner.tail import last_lines
 from bracket.search.space import varying
 from bracket.session.control import Progress, read_progress, running_process, stop_asked
 from bracket.session.settings import FILE as SETTINGS_FILE
@@ -22,6 +23,8 @@ from bracket.trainers.base import read_samples
 
 TRAIN_TAG, VALIDATION_TAG = "loss/train", "loss/validation"
 VERDICT_FILE = "verdict.txt"
+PROCESS_LOG = "process.log"
+"""What a session started by the app prints: its end, or why it never began."""
 
 State = Literal["idle", "running", "stopping", "stopped", "done", "failed"]
 
@@ -97,7 +100,7 @@ def read(folder: Path) -> SessionView:
         done=progress.done if progress else 0,
         planned=progress.planned if progress else 0,
         eta=progress.eta if progress and state == "running" else None,
-        message=_message(state, progress),
+        message=_message(folder, state, progress),
         trials=_trials(folder, state),
         verdict=_verdict(folder),
         report=report if report.exists() else None,
@@ -144,17 +147,21 @@ def _curve(folder: Path, tag: str) -> Curve:
 
 def _state(folder: Path, progress: Progress | None) -> State:
     """Running only if its process lives; what a dead process last said of itself, unless it said it was running."""
+    ends: dict[str, State] = {"done": "done", "failed": "failed", "stopped": "stopped"}
     if running_process(folder) is not None:
+        if progress and progress.state in ends and progress.updated > (folder / "lock").stat().st_mtime:
+            return ends[progress.state]  # it has said its last word and is only leaving
         return "stopping" if stop_asked(folder) else "running"
     if progress is None:
-        return "idle"
-    said: dict[str, State] = {"done": "done", "failed": "failed", "stopped": "stopped"}
-    return said.get(progress.state, "stopped")
+        return "failed" if last_lines(folder / PROCESS_LOG, 1).strip() else "idle"
+    return ends.get(progress.state, "stopped")
 
 
-def _message(state: State, progress: Progress | None) -> str:
+def _message(folder: Path, state: State, progress: Progress | None) -> str:
+    if progress is None and state == "failed":
+        return f"It ended before it began: {last_lines(folder / PROCESS_LOG, 3).strip()}"
     if progress is None:
-        return "Not started yet."
+        return "Not started yet." if state == "idle" else "Starting."
     if state == "stopped" and progress.state == "running":
         return "Its process ended without a word (killed, or the machine went down). Resume to go on where it was."
     if state == "stopping":

@@ -1,0 +1,85 @@
+"""Reading a session while it runs, stands still, or was left by a dead process."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bracket.files import write_json, write_text
+from bracket.presets import find_preset
+from bracket.session import settings, view
+from bracket.session.control import Progress, ask_to_stop, write_progress
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    asked = settings.from_preset(find_preset("embedded-demo"), settings.DatasetSettings(folder="pictures"))
+    settings.save(asked, tmp_path / "s")
+    return tmp_path / "s"
+
+
+def _lock(folder: Path, pid: int, started: float) -> None:
+    write_json(folder / "lock", {"pid": pid, "started": started})
+
+
+def _running(folder: Path) -> None:
+    _lock(folder, os.getpid(), psutil.Process().create_time())
+
+
+def test_a_session_that_never_ran_is_idle(folder: Path) -> None:
+    seen = view.read(folder)
+    assert (seen.state, seen.message, seen.trials) == ("idle", "Not started yet.", ())
+
+
+def test_one_that_ended_before_it_began_shows_why(folder: Path) -> None:
+    write_text(folder / "process.log", "the judge's model folder is missing\n")
+    seen = view.read(folder)
+    assert seen.state == "failed" and "model folder is missing" in seen.message
+
+
+def test_a_living_process_is_running_and_then_stopping(folder: Path) -> None:
+    _running(folder)
+    assert view.read(folder).message == "Starting."
+    write_progress(folder, Progress("running", "search", 3, 30, 60.0, "Searching"))
+    seen = view.read(folder)
+    assert (seen.state, seen.done, seen.planned, seen.eta) == ("running", 3, 30, 60.0)
+    ask_to_stop(folder)
+    assert view.read(folder).state == "stopping"
+
+
+def test_a_process_that_said_it_is_done_is_done_before_it_has_left(folder: Path) -> None:
+    _running(folder)
+    time.sleep(0.02)
+    write_progress(folder, Progress("done", "done", 30, 30))
+    assert view.read(folder).state == "done"
+
+
+def test_an_old_ending_does_not_hide_a_new_run(folder: Path) -> None:
+    write_progress(folder, Progress("stopped", "search", 3, 30))
+    time.sleep(0.02)
+    _running(folder)
+    assert view.read(folder).state == "running"
+
+
+def test_a_dead_process_that_never_said_goodbye_is_stopped(folder: Path) -> None:
+    _lock(folder, os.getpid(), started=1.0)
+    write_progress(folder, Progress("running", "search", 3, 30, 60.0))
+    seen = view.read(folder)
+    assert seen.state == "stopped" and "without a word" in seen.message and seen.eta is None
+
+
+def test_sessions_are_listed_newest_first(folder: Path, tmp_path: Path) -> None:
+    write_progress(folder, Progress("done", "done"))
+    settings.save(settings.load(folder), tmp_path / "later")
+    os.utime(tmp_path / "later" / "session.yaml", (time.time() + 60,) * 2)
+    (tmp_path / "no session").mkdir()
+    assert [(s.name, s.state) for s in view.sessions(tmp_path)] == [("later", "idle"), ("s", "done")]
+
+
+def test_a_damaged_state_file_is_no_reason_to_fail(folder: Path) -> None:
+    write_text(folder / "state.json", '{"state": "runn')
+    assert view.read(folder).state == "idle"
