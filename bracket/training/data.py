@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -14,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bracket.dataset.bucketing import bucket_of
+from bracket.dataset.scanning import SUFFIXES
 from bracket.errors import DatasetError
 from bracket.training.schema import CaptionedFile, DataSection
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif", ".tiff"})
-MULTIPLE = 16
-"""Sides are multiples of this: 8 pixels a latent, 2 latents a patch."""
-LONGEST = 2.0
-"""The most elongated bucket: long side over short side."""
 _ORIENTATION = 0x0112
 _DECODING_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -106,31 +102,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
-
-
-@cache
-def bucket_sizes(resolution: int) -> tuple[tuple[int, int], ...]:
-    """Every (width, height) in multiples of 16, as large as resolution^2 pixels allow, no longer than 2:1."""
-    sizes = set()
-    for side in range(MULTIPLE, 2 * resolution + 1, MULTIPLE):
-        other = resolution * resolution // side // MULTIPLE * MULTIPLE
-        if other and max(side, other) <= LONGEST * min(side, other):
-            sizes |= {(side, other), (other, side)}
-    return tuple(sorted(sizes))
-
-
-def bucket_of(width: int, height: int, resolution: int, buckets: bool = True) -> tuple[int, int]:
-    """The bucket whose shape is nearest to the picture's (by ratio), the larger of two; without buckets the square."""
-    if not buckets:
-        side = resolution // MULTIPLE * MULTIPLE
-        return side, side
-    shape = math.log(width / height)
-
-    def distance(size: tuple[int, int]) -> tuple[float, int]:
-        return round(abs(math.log(size[0] / size[1]) - shape), 9), -size[0] * size[1]
-
-    return min(bucket_sizes(resolution), key=distance)
 
 
 class Order:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bracket.dataset.bucketing import bucket_of, bucket_sizes
 from bracket.errors import DatasetError
-from bracket.training.data import Order, bucket_of, bucket_sizes, find_items, read_pixels
+from bracket.training.data import Order, find_items, read_pixels
 from bracket.training.schema import DataSection
 
 
@@ -40,7 +41,7 @@ class TestBuckets:
         assert bucket_of(*size, 512) == bucket
 
     def test_without_buckets_all_are_square(self) -> None:
-        assert bucket_of(1500, 1000, 520, buckets=False) == (512, 512)
+        assert bucket_of(1500, 1000, 520, enabled=False) == (512, 512)
 
 
 class TestReading:
@@ -71,6 +72,10 @@ class TestReading:
         path = tmp_path / ("p.tif" if mode == "CMYK" else "p.png")
         Image.new(mode, (20, 20)).save(path)
         assert read_pixels(path, (16, 16)).shape == (3, 16, 16)
+
+    def test_16_bits_of_grey_are_scaled_and_not_cut_off(self, tmp_path: Path) -> None:
+        Image.fromarray(np.full((20, 20), 257 * 51, np.uint16)).save(tmp_path / "p.png")
+        assert read_pixels(tmp_path / "p.png", (16, 16)) == pytest.approx(51 / 127.5 - 1)
 
     def test_what_is_transparent_becomes_white(self, tmp_path: Path) -> None:
         Image.new("RGBA", (16, 16), (255, 0, 0, 0)).save(tmp_path / "p.png")
