@@ -1,6 +1,6 @@
 """The `clip` judge: any CLIP model's embeddings against the session's own training pictures.
 
-Axes, each 0..1, higher is better:
+Axes, each 0..1, higher is better (the ends of the first two scales are bent a little, see `axes.Scale`):
 
 - **adherence**: similarity of picture and prompt. 1 is as similar as the training pictures are to their captions, 0 as
   similar as they are to each other's captions. The trigger word, which no CLIP has heard of, is replaced by the class

@@ -16,7 +16,7 @@ from bracket.errors import JudgeError
 MAX_PIXELS = 120_000_000
 """A picture larger than this is refused before it is decoded: it would take half a gigabyte."""
 THUMBNAIL = 32
-TILES = 4
+TILES = 8
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -94,11 +94,12 @@ def thumbnail(image: Image.Image) -> NDArray[np.float32]:
 
 
 def shuffled(image: Image.Image) -> Image.Image:
-    """The picture in 4×4 tiles that change places by a fixed order: its colours and textures with no subject."""
+    """The picture in 8×8 tiles that change places by a fixed order: its colours and textures with no subject."""
     width, height = (max(1, side // TILES) * TILES for side in image.size)
     pixels = np.asarray(image.resize((width, height)) if (width, height) != image.size else image)
     h, w = height // TILES, width // TILES
     tiles = pixels.reshape(TILES, h, TILES, w, 3).swapaxes(1, 2).reshape(TILES * TILES, h, w, 3)
-    order = (np.arange(TILES * TILES) * 7 + 5) % (TILES * TILES)
+    # No tile stays in its place, and no two stay neighbours.
+    order = (np.arange(TILES * TILES) * 27 + 13) % (TILES * TILES)
     mixed = tiles[order].reshape(TILES, TILES, h, w, 3).swapaxes(1, 2)
     return Image.fromarray(np.ascontiguousarray(mixed.reshape(height, width, 3)))

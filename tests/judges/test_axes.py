@@ -12,13 +12,20 @@ def unit(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
 
 
-def test_scale_maps_its_ends_to_0_and_1_and_cuts_off_beyond() -> None:
-    scale = Scale(0.2, 0.6)
-    assert scale.read(np.array([0.1, 0.2, 0.3, 0.6, 0.9])) == pytest.approx([0, 0, 0.25, 1, 1])
+def test_a_scale_is_straight_between_its_ends_and_bends_there() -> None:
+    read = Scale(0.2, 0.6).read(np.array([0.0, 0.2, 0.24, 0.3, 0.5, 0.6, 0.8]))
+    # Ends: 0.1 / e and its mirror image; half a scale beyond: 0.1 e^-6.
+    assert read == pytest.approx([0.000248, 0.036788, 0.1, 0.25, 0.75, 0.963212, 0.999752], abs=1e-6)
 
 
-def test_scale_of_equal_ends_does_not_blow_up_rounding() -> None:
-    assert Scale(0.5, 0.5).read(np.array([0.5 + 1e-6])) == pytest.approx([5e-5])
+def test_a_scale_never_turns_back() -> None:
+    read = Scale(-0.3, 0.4).read(np.linspace(-1, 1, 500))
+    assert (np.diff(read) > 0).all() and read.min() >= 0 and read.max() <= 1
+
+
+def test_a_scale_of_equal_ends_does_not_blow_up_rounding() -> None:
+    low, high = Scale(0.5, 0.5).read(np.array([0.5, 0.5 + 1e-6]))
+    assert high - low < 1e-4
 
 
 def test_a_line_by_hand() -> None:
@@ -97,5 +104,5 @@ def test_originality_needs_both_nearness_and_equal_pixels() -> None:
 
 
 def test_originality_falls_between_the_two_correlations() -> None:
-    between = unit(np.degrees(np.arccos(0.9825)))
+    between = unit(np.degrees(np.arccos(0.9865)))
     assert originality(unit(0), between, unit(0), unit(0), 0.1) == pytest.approx([0.5], abs=1e-3)

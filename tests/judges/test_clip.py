@@ -78,7 +78,7 @@ def test_a_copy_of_a_training_picture_scores_0_however_it_was_saved(
     Image.fromarray((np.asarray(image) * 0.85 + 12).astype(np.uint8)).save(tmp_path / "brighter.png")
     paths = [source.path, tmp_path / "again.jpg", tmp_path / "brighter.png"]
     judged = judge.score([Sample(p, source.caption, i, 1) for i, p in enumerate(paths)])
-    assert [j.score for j in judged] == pytest.approx([0, 0, 0], abs=0.05)
+    assert [j.score for j in judged] == pytest.approx([0, 0, 0], abs=0.1)
 
 
 def test_the_same_caption_drawn_anew_is_no_copy(

@@ -40,6 +40,7 @@ def judged(
     return judge.score(samples), np.array(truth)
 
 
+@pytest.mark.slow
 def test_pairs_are_ordered_as_the_truth_orders_them(
     judge: ClipJudge, new_specs: Specs, worsen: Worsen, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_pairs_are_ordered_as_the_truth_orders_them(
     assert right.mean() >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GRADED)
 def test_the_score_falls_as_a_star_dissolves(
     judge: ClipJudge, new_specs: Specs, worsen: Worsen, tmp_path: Path, kind: str
