@@ -30,7 +30,7 @@ class ScriptedTrainer(BuiltinTrainer):
 
     name = "scripted"
     pace = 0.005
-    fail = ""
+    fail = False
 
     def prepare(self, job: Job) -> list[Launch]:
         return []
@@ -103,10 +103,12 @@ def settings_for(
     )
 
 
-def play(folder: Path, trainer: ScriptedTrainer | None = None) -> run.Summary | None:
+def play(
+    folder: Path, trainer: ScriptedTrainer | None = None, judge: ScriptedJudge | None = None
+) -> run.Summary | None:
     """Run the session in `folder` with the scripted trainer and judge."""
     job.make_trainer = lambda name: trainer or ScriptedTrainer()
-    run.make_judge = lambda *_: ScriptedJudge()
+    run.make_judge = lambda *_: judge or ScriptedJudge()
     plan.check_judge = lambda _: []
     return run.run(folder)
 

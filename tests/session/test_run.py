@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -16,8 +17,8 @@ import psutil
 import pytest
 
 from bracket.demo.dataset import write_demo_dataset
-from bracket.domain import Outcome, Round
-from bracket.errors import SessionBusy, SettingsChanged, SettingsError
+from bracket.domain import Judgement, Outcome, Round, Sample
+from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
 from bracket.report import certificate
 from bracket.session import launch, settings, view
 from bracket.session.control import Lock
@@ -139,6 +140,34 @@ def test_kill_at_random_moments_loses_and_repeats_nothing(folder: Path) -> None:
     assert Counter(t.round for t in trials) == {Round.SEARCH: 6, Round.FINALS: 6, Round.CONFIRMATION: 4}
     assert all(t.outcome is Outcome.OK for t in trials)
     assert certificate.verify(folder / "report" / "certificate.json") == []
+
+
+def test_when_everything_fails_the_report_says_why(folder: Path) -> None:
+    trainer = scripted.ScriptedTrainer()
+    trainer.fail = True
+    summary = scripted.play(folder, trainer)
+    assert summary.winner is None and summary.verdict.kind == "not_tested"
+    results = [r for ranked in summary.rounds[Round.SEARCH] for r in ranked.results]
+    assert {r.outcome for r in results} == {Outcome.CRASHED}
+    assert "told to crash" in results[0].cause
+    assert "told to crash" in (folder / "report" / "report.md").read_text()
+    assert Round.FINALS not in summary.rounds, "there is nothing to train for longer"
+
+
+def test_a_judge_that_fails_is_no_score_and_resume_judges_later(folder: Path) -> None:
+    class Broken(scripted.ScriptedJudge):
+        def score(self, samples: Sequence[Sample]) -> list[Judgement]:
+            raise JudgeError("the judge's model can't be loaded", remedy="Free some memory and resume.")
+
+    with pytest.raises(JudgeError):
+        scripted.play(folder, judge=Broken())
+    seen = view.read(folder)
+    assert seen.state == "failed" and "can't be loaded" in seen.message
+    assert not any(t.outcome for t in seen.trials), "an outage never becomes a score"
+    trained = {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/checkpoints/final/*")}
+    scripted.play(folder)
+    assert view.read(folder).state == "done"
+    assert {p: p.stat().st_mtime_ns for p in trained} == trained, "what was trained is judged, not trained again"
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
