@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -17,13 +18,12 @@ from tests.runner.help import with_bracket
 
 # Answers as nvidia-smi does: the asked fields of each GPU, separated by commas.
 NVIDIA_SMI = """\
-#!{python} -S
 import sys
 gpus = [
-    {{"index": "0", "uuid": "GPU-aaaa", "name": "NVIDIA H200", "memory.total": "143771", "memory.used": "1024",
-      "utilization.gpu": "50"}},
-    {{"index": "1", "uuid": "GPU-bbbb", "name": "NVIDIA GB10", "memory.total": "[N/A]", "memory.used": "[N/A]",
-      "utilization.gpu": "[N/A]"}},
+    {"index": "0", "uuid": "GPU-aaaa", "name": "NVIDIA H200", "memory.total": "143771", "memory.used": "1024",
+      "utilization.gpu": "50"},
+    {"index": "1", "uuid": "GPU-bbbb", "name": "NVIDIA GB10", "memory.total": "[N/A]", "memory.used": "[N/A]",
+      "utilization.gpu": "[N/A]"},
 ]
 fields = sys.argv[1].removeprefix("--query-gpu=").split(",")
 for gpu in gpus:
@@ -31,12 +31,19 @@ for gpu in gpus:
 """
 
 
+def _python_program(path: Path, code: str) -> None:
+    """An executable that runs Python code, also where the interpreter's path holds a space (a #! line could not)."""
+    script = path.with_suffix(".py")
+    script.write_text(code)
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S {shlex.quote(str(script))} "$@"\n')
+    path.chmod(0o755)
+
+
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for nvidia-smi, which may be overwritten."""
     path = tmp_path / "nvidia-smi"
-    path.write_text(NVIDIA_SMI.format(python=sys.executable))
-    path.chmod(0o755)
+    _python_program(path, NVIDIA_SMI)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return path
@@ -79,7 +86,7 @@ def test_a_broken_driver_is_no_gpu(smi: Path, answer: str) -> None:
 
 
 def test_a_driver_that_hangs_is_no_gpu(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    smi.write_text(f"#!{sys.executable} -S\nimport time; time.sleep(60)\n")
+    _python_program(smi, "import time; time.sleep(60)")
     monkeypatch.setattr(module, "_TIMEOUT", 0.2)
     began = time.monotonic()
     assert devices()[0].kind != "cuda"
