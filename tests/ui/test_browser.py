@@ -103,6 +103,8 @@ def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:
         until(lambda: "12 trials" in page.locator("#plan").inner_text())
         low = page.locator("#knobs").get_by_text("1e-05", exact=True).last
         low.click()
+        # The table gives its cell the focus some moments after the click; a key pressed before that is the page's.
+        until(lambda: page.evaluate("() => document.activeElement.closest('[role=gridcell]') !== null"))
         page.keyboard.press("1")
         assert tab(page) == "Run", "a key pressed in a cell is meant for the cell"
         page.keyboard.press("Escape")
@@ -154,7 +156,13 @@ def test_the_log_stays_at_its_end_unless_one_scrolls_away(browser: Browser, url:
             file.writelines(f"line {i}\n" for i in range(60))
         until(lambda: "line 59" in log_of(page))
         until(lambda: page.evaluate(place)[0] >= page.evaluate(place)[1] - 1 > 0)
-        page.evaluate(f"() => {{ {box}.scrollTop = 0; }}")
+
+        def scrolled_away() -> bool:
+            page.evaluate(f"() => {{ {box}.scrollTop = 0; }}")
+            page.wait_for_timeout(400)
+            return bool(page.evaluate(place)[0] == 0)
+
+        until(scrolled_away)
         with log.open("a") as file:
             file.write("one more\n")
         until(lambda: "one more" in log_of(page))
