@@ -15,7 +15,7 @@ from bracket.ui import form
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html, size
 
-_STRATEGIES = [("TPE: learns as it goes", "tpe"), ("Tournament, random settings", "random")]
+_STRATEGIES = [("TPE: learns as it goes", "tpe"), ("Random settings", "random")]
 NO_FOLDER = '<h2>The plan</h2><p class="empty">Choose a folder of pictures in Setup, or start the demo there.</p>'
 _ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Confirmation"}
 _LEFT_FIELDS = ("configs", "steps", "finalists", "finals_steps", "finals_seeds", "pairs")
