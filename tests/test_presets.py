@@ -11,11 +11,16 @@ from bracket.errors import PresetError
 from bracket.presets import find_preset, list_presets, load_preset
 from bracket.search.space import clamp
 
+RATE = {"target": "optimizer.learning_rate", "kind": "float", "low": 1e-5, "high": 1e-2, "log": True}
 SMALL = {
-    "name": "p", "title": "P", "trainer": "builtin", "model": "m", "method": "lora",
-    "knobs": {"learning_rate": {"target": "optimizer.learning_rate", "kind": "float", "low": 1e-5, "high": 1e-2, "log": True}},
+    "name": "p",
+    "title": "P",
+    "trainer": "builtin",
+    "model": "m",
+    "method": "lora",
+    "knobs": {"learning_rate": RATE},
     "baseline": {"learning_rate": 1e-4},
-}  # fmt: skip
+}
 
 
 def _written(tmp_path: Path, **changes: object) -> Path:
