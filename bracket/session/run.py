@@ -18,7 +18,7 @@ from bracket.report.summary import Summary
 from bracket.runner.executor import LocalExecutor
 from bracket.runner.tail import last_lines
 from bracket.session import confirm, plan, stages
-from bracket.session.control import Lock, Progress, clear_stop, read_progress, write_progress
+from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
 from bracket.session.settings import SessionSettings, load
@@ -205,8 +205,12 @@ def _prepare(runner: RoundRunner) -> None:
     for launch in context.trainer.prepare(context.choosing_job()):
         handle = runner.executor.submit(launch, runner.slots[0])
         while (ended := handle.poll()) is None:
+            if stop_asked(context.folder):
+                handle.stop()
             runner.report()
             time.sleep(POLL_SECONDS)
+        if stop_asked(context.folder):
+            raise Stopped
         if ended.code != 0:
             raise TrainerError(
                 f"preparing the dataset failed: {last_lines(launch.log, 3).strip()}",
