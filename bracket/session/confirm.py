@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bracket.domain import Judgement, Prompt, TrialResult, mean
+from bracket.domain import Judgement, Outcome, Prompt, TrialResult, mean
 from bracket.errors import TrainerError
 from bracket.files import read_json_lines
 from bracket.judges import judgement_from_json
@@ -86,11 +86,17 @@ def claim_of_checkpoints(duel: Duel, prompts: Sequence[Prompt], alpha: float) ->
 
 
 def pairs_of(results: Sequence[TrialResult]) -> tuple[Pair, ...]:
-    """Fresh training seeds on which both arms were judged, with each arm's mean judged score."""
+    """Fresh training seeds on which both arms can be told, with each arm's mean judged score.
+
+    An arm that melted counts with the worst score, 0: to leave its seed out would reward settings for melting. What
+    ended for reasons that are no fault of its settings (a crash, a stop) leaves its seed out.
+    """
     by_seed: dict[int, dict[str, float]] = {}
     for result in results:
-        if result.score is not None:
-            arm = by_seed.setdefault(result.trial.seed, {})
+        arm = by_seed.setdefault(result.trial.seed, {})
+        if result.outcome is Outcome.DIVERGED:
+            arm[result.trial.origin] = 0.0
+        elif result.score is not None:
             arm[result.trial.origin] = mean([j.score for j in trial_judgements(result)])
     return tuple(Pair(seed, arm["winner"], arm["baseline"]) for seed, arm in sorted(by_seed.items()) if len(arm) == 2)
 
