@@ -53,6 +53,7 @@ def test_changed_settings_are_refused_with_the_difference(runs: Path, tmp_path: 
     data = write_demo_dataset(tmp_path / "data")
     dataset = settings.DatasetSettings(folder=str(data), trigger_word="zorp")
     launch.create(settings.from_preset(settings.find_preset("embedded-demo"), dataset), runs / "mine")
+    (runs / "mine" / "trials").mkdir()
     ended = _bracket("run", "mine", "--configs", "30", "--lr-max", "0.001")
     assert ended.returncode == 1
     assert "search.configs: 12 → 30" in ended.stderr

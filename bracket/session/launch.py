@@ -27,13 +27,16 @@ else:
 def create(settings: SessionSettings, folder: Path) -> Path:
     """Write a new session's settings; a folder that already holds the same session is left as it is.
 
+    While no trial has begun there is nothing to lose, and other settings simply replace the old ones.
+
     Raises:
         SettingsChanged: the folder holds a session that was asked something else; shows the difference.
         StorageError: the folder can't be written.
     """
-    if (folder / FILE).exists():
+    if (folder / "trials").is_dir() or running_process(folder) is not None:
         refuse_changes(load(folder), settings, folder / FILE)
         return folder
+    (folder / "dataset.json").unlink(missing_ok=True)
     save(settings, folder)
     return folder
 

@@ -186,9 +186,15 @@ def test_a_second_process_is_refused(folder: Path) -> None:
 
 
 def test_other_settings_are_refused_with_the_difference(folder: Path, dataset: Path) -> None:
+    (folder / "trials").mkdir()
     with pytest.raises(SettingsChanged) as caught:
         launch.create(scripted.settings_for(dataset, configs=9), folder)
     assert caught.value.diff == ["search.configs: 6 → 9"]
+
+
+def test_settings_may_be_mended_while_no_trial_has_begun(folder: Path, dataset: Path) -> None:
+    mended = scripted.settings_for(dataset, configs=9)
+    assert settings.load(launch.create(mended, folder)) == mended
 
 
 @pytest.mark.parametrize("text", ["", "fingerprint: x\npreset: [", "- a list", "preset: embedded-demo\n"])
