@@ -15,6 +15,7 @@ from tqdm import trange
 
 from bracket.demo.checker import Check, check
 from bracket.demo.shapes import RESOLUTION, all_specs, caption, draw, held_out_specs, random_pictures
+from bracket.files import read_json, write_json
 from bracket.training.embedded.models import (
     TEXT_LAYERS,
     TEXT_LENGTH,
@@ -184,6 +185,10 @@ def ship(trained: Path, out: Path) -> None:
     """Save a trained base in fp16, half the size; it is loaded as fp32 again."""
     pipeline = Flux2KleinPipeline.from_pretrained(trained, dtype=torch.float32)
     pipeline.to(torch.float16).save_pretrained(out)
+    for path in out.rglob("*.json"):
+        config = read_json(path)
+        if config.pop("_name_or_path", None):  # where it was trained is nobody's business
+            write_json(path, config)
 
 
 @torch.no_grad()
