@@ -17,6 +17,9 @@ from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
 from bracket.trainers import make_trainer
 
+FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
+"""Units below which no outcome reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
+
 
 @dataclass(frozen=True)
 class PlannedRound:
@@ -99,14 +102,14 @@ def claim(settings: SessionSettings) -> str:
     finds = f"This finds the best of {s.search.configs} settings"
     if s.search.configs < 2:
         return "This trains one config and has nothing to compare it with. Add configs to search."
-    if s.dataset.verdict_prompts < 5:
-        return f"{finds}, but with fewer than 5 verdict prompts it can prove nothing about them."
+    if s.dataset.verdict_prompts < FEWEST_PROMPTS:
+        return f"{finds}, but with fewer than {FEWEST_PROMPTS} verdict prompts it can prove nothing about them."
     file = (
         f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
     )
-    if s.confirmation.pairs >= 5:
+    if s.confirmation.pairs >= FEWEST_PAIRS:
         return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
-    missing = 5 - s.confirmation.pairs
+    missing = FEWEST_PAIRS - s.confirmation.pairs
     return f"{file} To prove it of the settings, add {missing} paired run{'s' if missing > 1 else ''}."
 
 
@@ -157,10 +160,12 @@ def _device_problems(settings: SessionSettings) -> list[Problem]:
 
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
-    found = split_problems(scan(Path(settings.dataset.folder).expanduser()), preview_split(settings))
-    if settings.confirmation.pairs and len(preview_split(settings).verdict_prompts) < 5:
+    made = preview_split(settings)
+    found = split_problems(scan(Path(settings.dataset.folder).expanduser()), made)
+    if settings.confirmation.pairs and len(made.verdict_prompts) < FEWEST_PROMPTS:
         remedy = "Add a verdict_prompts.txt with one prompt a line."
-        found.append(Problem("warning", "with fewer than 5 verdict prompts nothing can be proved", remedy))
+        message = f"with fewer than {FEWEST_PROMPTS} verdict prompts nothing can be proved"
+        found.append(Problem("warning", message, remedy))
     return found
 
 
