@@ -18,7 +18,7 @@ from bracket.session.timing import Speed, estimate, remembered
 from bracket.trainers import make_trainer
 
 FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
-"""Units below which no outcome reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
+"""Units below which nothing reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
 
 
 @dataclass(frozen=True)
