@@ -3,6 +3,15 @@
     BRACKET_RUNS         folder of sessions (default: `runs` in the project's folder)
     BRACKET_PRESETS      folder of presets (default: `presets` in the project's folder)
     BRACKET_CACHE        folder of what can be made again (default: the system's cache folder for programs)
+    BRACKET_CONFIG       folder of what bracket remembers of this machine (default: the system's folder for settings)
+    BRACKET_TRAINERS     folder that trainers are installed into (default: `trainers` in the system's folder for data)
+
+and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or AI_TOOLKIT:
+
+    BRACKET_NAME         its checkout; comes before what `trainers use` remembered
+    BRACKET_NAME_PYTHON  the Python it runs in (default: that of a venv inside the checkout or beside it)
+    BRACKET_NAME_SOURCE  what `trainers install` clones: the address of a mirror, or a folder
+    BRACKET_NAME_COMMIT  the commit it checks out
 
 The start scripts read two more: BRACKET_PYTHON (the interpreter `.venv` is made with) and BRACKET_TORCH_INDEX (the
 package index torch is taken from).
@@ -13,6 +22,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 
 def project_root() -> Path:
@@ -31,14 +41,30 @@ def presets_folder() -> Path:
 
 def user_cache() -> Path:
     """A folder for what can be made again, by the system's own custom; it need not exist yet."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return _folder("BRACKET_CACHE", base / "bracket")
+    return _folder("BRACKET_CACHE", _custom("LOCALAPPDATA", "AppData/Local", "Caches", "XDG_CACHE_HOME", ".cache"))
+
+
+def config_folder() -> Path:
+    """A folder for what bracket remembers of this machine, by the system's own custom; it need not exist yet."""
+    places = ("APPDATA", "AppData/Roaming", "Application Support", "XDG_CONFIG_HOME", ".config")
+    return _folder("BRACKET_CONFIG", _custom(*places))
+
+
+def trainers_folder() -> Path:
+    """The folder that trainers are installed into unless another is asked for; it need not exist yet."""
+    places = ("LOCALAPPDATA", "AppData/Local", "Application Support", "XDG_DATA_HOME", ".local/share")
+    return _folder("BRACKET_TRAINERS", _custom(*places) / "trainers")
+
+
+def trainer_variable(trainer: str, what: Literal["", "PYTHON", "SOURCE", "COMMIT"] = "") -> str:
+    """What the environment says of a foreign trainer ("sd_scripts", "musubi", ...); "" when nothing."""
+    name = "_".join(filter(None, ["BRACKET", trainer.upper(), what]))
+    return os.environ.get(name, "").strip()
+
+
+def torch_index() -> str:
+    """The package index torch is to be taken from; "" for the one that fits the machine."""
+    return os.environ.get("BRACKET_TORCH_INDEX", "").strip()
 
 
 def python_executable() -> str:
@@ -70,6 +96,15 @@ def child_env(threads: int | None = None, *, own: bool = True) -> dict[str, str]
         present = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([str(project_root()), *([present] if present else [])])
     return env
+
+
+def _custom(windows: str, windows_default: str, mac: str, linux: str, linux_default: str) -> Path:
+    """bracket's folder under the one a system keeps such things in: two variables with defaults, and Library/`mac`."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / mac / "bracket"
+    variable, default = (windows, windows_default) if sys.platform == "win32" else (linux, linux_default)
+    return Path(os.environ.get(variable) or home / default) / "bracket"
 
 
 def _folder(variable: str, default: Path) -> Path:

@@ -17,11 +17,11 @@ from bracket.environment import child_env
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    5: ("app", "cli", "cli_bar", "cli_text", "doctor", "ui", "__main__"),
+    5: ("app", "cli", "cli_bar", "cli_text", "cli_trainers", "doctor", "ui", "__main__"),
     4: ("session",),
     3: ("search", "trainers", "judges", "report"),
     2: ("runner", "dataset", "stats"),
-    1: ("domain", "presets", "errors", "environment", "files", "demo"),
+    1: ("domain", "presets", "errors", "environment", "files", "homes", "weights", "demo"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 APART = {"training": {"training", "dataset", *FLOORS[1]}, "bootstrap": {"bootstrap"}}

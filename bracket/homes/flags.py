@@ -1,0 +1,97 @@
+"""Whether a checkout knows the flags it would be given, read from its source without running it.
+
+A checkout of another version may lack a flag; argparse would say so only after a minute of imports, once per trial.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from bracket.homes.registry import Home
+
+_FLAG = re.compile(rb"""["'](--[A-Za-z][\w-]*)["']""")
+_IMPORT = re.compile(rb"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
+_NEGATED = b"BooleanOptionalAction"
+_LIBRARIES = {
+    "sd_scripts": ("library", "networks"),
+    "musubi": ("src/musubi_tuner",),
+    "ai_toolkit": ("toolkit", "extensions_built_in", "jobs"),
+}
+
+
+def flags_of(home: Home, script: str | Path) -> frozenset[str]:
+    """Every flag that a script, the scripts it builds on, or its trainer's library names.
+
+    It is more than the script's own parser takes (a flag may be another script's), never less: what is not in it the
+    script can't know. About 0.1 s the first time, then 0.01 s for as long as the files stay as they are.
+
+    Args:
+        script: relative to the checkout, or absolute.
+
+    Returns:
+        Names with their dashes; empty when the script is not there.
+    """
+    path = home.folder / script
+    if not path.is_file():
+        return frozenset()
+    libraries = [home.folder / folder for folder in _LIBRARIES[home.trainer]]
+    files = [*_with_siblings(path), *(file for library in libraries for file in _python_files(library))]
+    return frozenset().union(*(_read(str(file), *_stamp(file))[0] for file in files))
+
+
+def missing_flags(home: Home, script: str | Path, argv: Sequence[str]) -> list[str]:
+    """What a command asks for that the checkout does not have: the script itself, or flags of it.
+
+    Args:
+        argv: what the script is given, or the whole command, of which only what follows the script counts.
+    """
+    if not (home.folder / script).is_file():
+        return [str(script)]
+    name = Path(script).name
+    places = [i for i, word in enumerate(argv) if Path(word).name == name]
+    asked = [word.partition("=")[0] for word in argv[places[0] + 1 if places else 0 :] if word.startswith("--")]
+    known = flags_of(home, script)
+    return sorted({flag for flag in asked if len(flag) > 2} - known)
+
+
+def _with_siblings(script: Path) -> list[Path]:
+    """A script and those beside it that it imports, theirs too: sd-scripts' scripts extend one another."""
+    found: dict[Path, None] = {}
+    queue = [script]
+    while queue:
+        path = queue.pop()
+        found[path] = None
+        siblings = (script.with_name(f"{name}.py") for name in _read(str(path), *_stamp(path))[1])
+        queue += [s for s in siblings if s not in found and s.is_file()]
+    return list(found)
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith((".", "__"))]
+        yield from (Path(parent, name) for name in names if name.endswith(".py"))
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except OSError:  # a dangling link
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=8192)
+def _read(file: str, _changed: int, size: int) -> tuple[frozenset[str], frozenset[str]]:
+    """The flags a file names and the modules it imports."""
+    try:
+        text = Path(file).read_bytes() if size else b""
+    except OSError:
+        return frozenset(), frozenset()
+    flags = {match.decode() for match in _FLAG.findall(text)}
+    if _NEGATED in text:
+        flags |= {f"--no-{flag[2:]}" for flag in flags}
+    return frozenset(flags), frozenset(match.decode() for match in _IMPORT.findall(text))
