@@ -42,18 +42,26 @@ class Round(StrEnum):
 class Knob:
     """One hyperparameter that may vary.
 
-    `target` is where the value goes in the trainer's dialect (a dotted key of our trainer's YAML, a flag of another's).
-    `when` limits it to configs in which another knob has one of these values.
+    Attributes:
+        targets: where the value goes in the trainer's dialect: a dotted key of its config, a flag, `--flag:key` for one
+            `key=value` of a flag that takes several, or `dataset.key`.
+        means: for a choice that stands for several settings: what each value sets, by the value as text.
+        when: the knob only counts in configs where each of these knobs (which come before it) has one of these values;
+        otherwise: elsewhere it has this value, or is absent when None.
+        at_most: no more than so many times another knob (that comes before it), by that knob's name.
     """
 
     name: str
     kind: Literal["float", "int", "choice"]
-    target: str
+    targets: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     log: bool = False
     choices: tuple[Value, ...] = ()
+    means: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    otherwise: Value | None = None
+    at_most: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
 
 
@@ -68,12 +76,41 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a dataset with its caption ("" when it has none). Size in pixels after EXIF rotation."""
+    """One image or clip of a dataset with its caption ("" when it has none).
+
+    Size in pixels after EXIF rotation; 0 × 0 for a clip. `source` is its place in the dataset's sources, `controls` are
+    the pictures an edit model is shown with it.
+    """
 
     path: Path
     caption: str
     width: int
     height: int
+    source: int = 0
+    controls: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder of a dataset and how it is trained on.
+
+    Attributes:
+        repeats: how often each of its pictures counts in an epoch.
+        caption_suffix: suffix of the caption files, with its dot.
+        controls: folders of control (edit) pictures, paired by file stem.
+        regularisation: pictures that only keep the model as it was.
+        class_words: caption of pictures that have none.
+        options: settings bracket has no word for, as the trainer's own dataset file named them.
+    """
+
+    folder: Path
+    media: Literal["image", "video"] = "image"
+    repeats: int = 1
+    caption_suffix: str = ".txt"
+    controls: tuple[Path, ...] = ()
+    regularisation: bool = False
+    class_words: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +124,8 @@ class DatasetSplit:
         verdict_prompts: texts kept for the confirmation alone.
         trigger_word: the new concept's name in captions and prompts ("" when there is none).
         class_word: what a judge that doesn't know the trigger word is told instead ("" drops the word).
+        sources: the folders the pictures come from; empty when `folder` is the only one.
+        options: dataset settings that its own file gave, by their house names (resolution, batch_size, enable_bucket…).
     """
 
     folder: Path
@@ -96,11 +135,17 @@ class DatasetSplit:
     verdict_prompts: tuple[str, ...]
     trigger_word: str = ""
     class_word: str = ""
+    sources: tuple[Source, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One config × one training seed × so many optimiser steps. `id` is also its folder's name under `trials/`."""
+    """One config × one training seed × so many optimiser steps. `id` is also its folder's name under `trials/`.
+
+    `schedule` is the length its learning-rate schedule is laid out for, 0 for its own: a shorter trial is then a prefix
+    of the longer one. `continues` is the folder of the trial whose state it goes on from.
+    """
 
     id: str
     round: Round
@@ -110,6 +155,20 @@ class Trial:
     seed: int
     steps: int
     folder: Path
+    schedule: int = 0
+    continues: Path | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where a trial's curves appear: a folder of tfevents files, or AI-Toolkit's `loss_log.db`.
+
+    `tags` gives a trainer's names the house's (loss/train, loss/validation, lr, grad_norm); a name mapped to "" is left
+    out, such as one whose x axis counts epochs.
+    """
+
+    path: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +180,7 @@ class Launch:
         env: what is added to (or overrides) the caller's environment.
         cwd: working folder.
         log: file that takes stdout and stderr.
-        events: folder of tfevents files, one per trial.
+        traces: where the curves appear, one per trial.
         warm_task: for our own trainer: the argv tail a warm worker can run without a new interpreter.
         expected_steps: per trial, for progress.
     """
@@ -131,7 +190,7 @@ class Launch:
     cwd: Path
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    events: tuple[Path, ...] = ()
+    traces: tuple[Trace, ...] = ()
     warm_task: tuple[str, ...] | None = None
     expected_steps: int = 0
 
@@ -207,34 +266,6 @@ class Problem:
     def __str__(self) -> str:
         where = f" ({self.path})" if self.path else ""
         return f"{self.message}{where}. {self.remedy}".strip()
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a trainer needs to know of a session to build its launches.
-
-    Attributes:
-        folder: the session's folder; `folder / "cache"` is shared by all trials.
-        weights: the preset's weights by key, as absolute paths or hub ids.
-        fixed: the preset's fixed settings in the trainer's dialect (dotted key or flag to value).
-        targets: knob name to its place in the trainer's dialect.
-        sample: how pictures are drawn (width, height, steps, guidance and what the trainer's dialect needs more).
-        prompts: what every trial draws after training (and at `sample_every` steps, 0 for never).
-        device: "cuda:0", "cpu", "mps".
-        extra_args: an expert's additions, each one argument.
-    """
-
-    folder: Path
-    dataset: DatasetSplit
-    weights: Mapping[str, str]
-    fixed: Mapping[str, object]
-    targets: Mapping[str, str]
-    sample: Mapping[str, object]
-    prompts: tuple[Prompt, ...]
-    device: str
-    sample_every: int = 0
-    validate_every: int = 0
-    extra_args: tuple[str, ...] = ()
 
 
 def mean(values: Sequence[float]) -> float:

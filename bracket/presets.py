@@ -7,9 +7,11 @@ configs and sample defaults. A new model is a new YAML file, not a new Python fi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bracket.domain import Config, Knob, Problem, Value
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, ten times as fast, where PyYAML was built with it."""
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_NOMINAL = 1.05
+"""A card sold as 24 GB shows a little less."""
 
 
 class _Strict(BaseModel):
@@ -28,7 +37,8 @@ class WeightSpec(_Strict):
 
     key: str
     label: str
-    kind: Literal["file", "folder"] = "folder"
+    kind: Literal["file", "folder", "path", "hub"] = "folder"
+    """`path` is a file or a folder; `hub` may also be the id of a repository on the Hugging Face hub."""
     default: str = ""
     env: str = ""
     size_gb: float = 0.0
@@ -36,18 +46,24 @@ class WeightSpec(_Strict):
     """Where to get it, in words or as a hub id."""
     must_contain: tuple[str, ...] = ()
     """Files a folder must hold."""
+    is_a: tuple[str, ...] = ()
+    """What it may be, as `bracket.weights.identify` calls it; empty for anything."""
+    optional: bool = False
 
 
 class KnobSpec(_Strict):
-    """One searchable knob: where it goes in the trainer's dialect, its default range and kind."""
+    """One searchable knob: where it goes in the trainer's dialect, its default range and kind. See `domain.Knob`."""
 
-    target: str
+    target: str | tuple[str, ...] = ()
     kind: Literal["float", "int", "choice"]
     low: float | None = None
     high: float | None = None
     log: bool = False
     choices: tuple[Value, ...] = ()
+    means: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    otherwise: Value | None = None
+    at_most: Mapping[str, float] = Field(default_factory=dict)
     why: str = ""
 
     @model_validator(mode="after")
@@ -58,10 +74,40 @@ class KnobSpec(_Strict):
             raise ValueError("a number needs `low` ≤ `high`")
         if self.log and self.low is not None and self.low <= 0:
             raise ValueError("a log scale needs `low` > 0")
+        if not self.targets and set(map(str, self.choices)) != set(self.means):
+            raise ValueError("a knob needs a `target`, or `means` for each of its choices")
         return self
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.target,) if isinstance(self.target, str) else self.target
+
     def knob(self, name: str) -> Knob:
-        return Knob(name=name, **self.model_dump())
+        return Knob(name=name, targets=self.targets, **self.model_dump(exclude={"target"}))
+
+
+class Script(_Strict):
+    """One program of a trainer: which of the preset's weights it takes (by flag), and settings of its own."""
+
+    script: str
+    weights: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Scripts(_Strict):
+    """A trainer's programs: caches in their order, and the one that trains."""
+
+    cache: tuple[Script, ...] = ()
+    train: Script
+
+
+class VramProfile(_Strict):
+    """What makes the training fit into so many GB of GPU memory: settings over `fixed`, and the choices that fit."""
+
+    gb: int
+    settings: Mapping[str, Any] = Field(default_factory=dict)
+    choices: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    about: str = ""
 
 
 class JudgeDefault(_Strict):
@@ -100,13 +146,22 @@ class Preset(_Strict):
     model: str
     method: str
     about: str = ""
+    media: Literal["image", "edit", "video"] = "image"
+    """What the dataset holds: pictures, pictures with control pictures, or clips (which may be single pictures)."""
     weights: tuple[WeightSpec, ...] = ()
-    fixed: Mapping[str, object] = Field(default_factory=dict)
+    scripts: Scripts | None = None
+    trains: str = ""
+    """Key of the weight that a full fine-tune replaces."""
+    fixed: Mapping[str, Any] = Field(default_factory=dict)
+    vram: tuple[VramProfile, ...] = ()
     knobs: Mapping[str, KnobSpec]
     baseline: Mapping[str, Value]
     curated: tuple[Mapping[str, Value], ...] = ()
     """Differences from the baseline, in the order they are tried."""
-    sample: Mapping[str, object] = Field(default_factory=dict)
+    sample: Mapping[str, Any] = Field(default_factory=dict)
+    """How pictures are drawn: width, height, steps, guidance, negative, flow_shift, frames…"""
+    prompt_keys: Mapping[str, str] = Field(default_factory=dict)
+    """Where the trainer takes a sample setting under another name than usual (guidance: guidance_scale)."""
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
     guess: Guess = Guess()
@@ -123,6 +178,34 @@ class Preset(_Strict):
         if missing:
             raise ValueError(f"the baseline has no value for: {', '.join(sorted(missing))}")
         return self
+
+    @model_validator(mode="after")
+    def _conditions_look_back(self) -> Preset:
+        known: set[str] = set()
+        for name, knob in self.knobs.items():
+            later = {*knob.when, *knob.at_most} - known
+            if later:
+                raise ValueError(f"{name} depends on {', '.join(sorted(later))}, which must be a knob before it")
+            known.add(name)
+        return self
+
+    @model_validator(mode="after")
+    def _scripts_name_weights(self) -> Preset:
+        scripts = (*self.scripts.cache, self.scripts.train) if self.scripts else ()
+        named = {key for script in scripts for key in script.weights.values()} | ({self.trains} - {""})
+        unknown = named - {w.key for w in self.weights}
+        if unknown:
+            raise ValueError(f"scripts name unknown weights: {', '.join(sorted(unknown))}")
+        return self
+
+    def profile(self, gb: float) -> VramProfile | None:
+        """The profile for a device with `gb` GB of memory: the largest that fits, else the smallest there is."""
+        fitting = [p for p in self.vram if p.gb <= gb * _NOMINAL] or sorted(self.vram, key=lambda p: p.gb)[:1]
+        return max(fitting, key=lambda p: p.gb, default=None)
+
+    def lower_profile(self, profile: VramProfile | None) -> VramProfile | None:
+        """The next profile below, None when there is none."""
+        return max((p for p in self.vram if profile and p.gb < profile.gb), key=lambda p: p.gb, default=None)
 
     def knob_list(self) -> tuple[Knob, ...]:
         return tuple(spec.knob(name) for name, spec in self.knobs.items())
@@ -147,14 +230,20 @@ class Preset(_Strict):
 
 
 def _check_weight(spec: WeightSpec, value: str) -> Problem:
-    remedy = f"Get it from {spec.source}." if spec.source else "Name its folder in Setup."
+    size = f" (about {spec.size_gb:g} GB)" if spec.size_gb else ""
+    remedy = f"Get it from {spec.source}{size}." if spec.source else "Name its place in Setup."
     if not value:
-        return Problem("error", f"{spec.label}: no path given", remedy)
+        level: Literal["error", "info"] = "info" if spec.optional else "error"
+        return Problem(level, f"{spec.label}: {'not used' if spec.optional else 'no path given'}", remedy)
     path = Path(value).expanduser()
     if not path.exists():
+        if spec.kind == "hub" and _HUB_ID.fullmatch(value):
+            return Problem("info", f"{spec.label}: {value} from the Hugging Face hub")
         return Problem("error", f"{spec.label}: not found", remedy, path)
     if spec.kind == "folder" and not path.is_dir():
         return Problem("error", f"{spec.label}: a folder is needed, this is a file", remedy, path)
+    if spec.kind == "file" and not path.is_file():
+        return Problem("error", f"{spec.label}: a file is needed, this is a folder", remedy, path)
     lacking = [name for name in spec.must_contain if not (path / name).exists()]
     if lacking:
         return Problem("error", f"{spec.label}: the folder has no {', '.join(lacking)}", remedy, path)
@@ -168,15 +257,40 @@ def load_preset(path: Path) -> Preset:
         PresetError: the file is missing, is no YAML, or doesn't fit; names the place and what is wrong there.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Preset.model_validate(_read(path, ()))
+    except ValidationError as error:
+        raise PresetError(f"the preset doesn't fit: {plain(error)}", path=path) from error
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """A preset's own keys over those of the file it extends; a key set to null is taken away."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except OSError as error:
         raise PresetError(f"the preset can't be read: {error.strerror}", path=path) from error
     except yaml.YAMLError as error:
         raise PresetError(f"the preset is no YAML: {error}", path=path, remedy="Mend the line it names.") from error
-    try:
-        return Preset.model_validate(raw)
-    except ValidationError as error:
-        raise PresetError(f"the preset doesn't fit: {plain(error)}", path=path) from error
+    if not isinstance(raw, dict):
+        raise PresetError("the preset doesn't fit: it holds no keys", path=path)
+    base = raw.pop("extends", "")
+    if not base:
+        return raw
+    below = path.parent / str(base)
+    if below in seen:
+        raise PresetError("the preset extends itself", path=path)
+    return _over(_read(below, (*seen, path)), raw)
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _over(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def plain(error: ValidationError) -> str:
@@ -186,10 +300,21 @@ def plain(error: ValidationError) -> str:
 
 
 def list_presets(folder: Path | None = None) -> list[Preset]:
-    """Every preset under `presets/`, sorted by title, the embedded demo first."""
-    files = sorted((folder or presets_folder()).glob("*/*.yaml"))
-    found = [load_preset(f) for f in files]
+    """Every preset under `presets/`, sorted by title, the embedded demo first. A name that begins with `_` is only for
+    other presets to extend."""
+    files = sorted(f for f in (folder or presets_folder()).glob("*/*.yaml") if not f.name.startswith("_"))
+    found = [_loaded(f, _stamp(f)) for f in files]
     return sorted(found, key=lambda p: (p.name != DEMO_PRESET, p.title))
+
+
+def _stamp(path: Path) -> tuple[float, ...]:
+    """Changes when a preset or one it may extend does."""
+    return tuple(f.stat().st_mtime for f in (path, *sorted(path.parent.glob("_*.yaml"))))
+
+
+@lru_cache(maxsize=256)
+def _loaded(path: Path, stamp: tuple[float, ...]) -> Preset:
+    return load_preset(path)
 
 
 def find_preset(name: str, folder: Path | None = None) -> Preset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset import scan, split, split_from_json, split_to_json
-from bracket.domain import DatasetSplit, Job, Knob, Prompt
+from bracket.domain import DatasetSplit, Knob, Prompt
 from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, write_json
 from bracket.presets import Preset
@@ -15,7 +15,7 @@ from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import clamp
 from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import SessionSettings, bounded_knobs
-from bracket.trainers import Trainer, make_trainer
+from bracket.trainers import Job, Trainer, make_trainer
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,11 @@ class Context:
         s, p = self.settings, self.preset
         return Job(
             folder=self.folder,
+            preset=p,
             dataset=self.dataset,
             weights=p.resolve_weights(s.weights),
             fixed={**p.fixed, **s.fixed},
-            targets={k.name: k.target for k in self.knobs},
+            knobs=self.knobs,
             sample={**p.sample, **s.sample},
             prompts=tuple(prompts),
             device="cuda:0" if self.device == "cuda" else self.device,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bracket.errors import TrainerError
-from bracket.trainers.base import Trainer
+from bracket.trainers.base import Job, Trainer
 from bracket.trainers.builtin import BuiltinTrainer
 
-__all__ = ["BuiltinTrainer", "Trainer", "make_trainer"]
+__all__ = ["BuiltinTrainer", "Job", "Trainer", "make_trainer"]
 
 _TRAINERS: dict[str, type[Trainer]] = {"builtin": BuiltinTrainer}
 

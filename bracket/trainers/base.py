@@ -5,19 +5,54 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bracket.domain import Job, Launch, Problem, Prompt, Sample, Trial
+from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
 from bracket.files import read_json_lines
+from bracket.presets import Preset
 
 SAMPLE_INDEX = "index.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trainer needs to know of a session to build its launches.
+
+    Attributes:
+        folder: the session's folder; `folder / "cache"` is shared by all trials.
+        weights: the preset's weights by key: absolute paths or hub ids, "" for an optional one that isn't used.
+        fixed: settings all trials share, in the trainer's dialect (dotted key or flag to value, `dataset.key`).
+        knobs: the session's knobs, for what a config's values mean in that dialect.
+        sample: how pictures are drawn (width, height, steps, guidance and what the preset names more).
+        prompts: what every trial draws after training (and at `sample_every` steps, 0 for never).
+        device: "cuda:0", "cpu", "mps".
+        extra_args: an expert's additions to the training command, each one argument.
+    """
+
+    folder: Path
+    preset: Preset
+    dataset: DatasetSplit
+    weights: Mapping[str, str]
+    fixed: Mapping[str, object]
+    knobs: tuple[Knob, ...]
+    sample: Mapping[str, object]
+    prompts: tuple[Prompt, ...]
+    device: str
+    sample_every: int = 0
+    validate_every: int = 0
+    extra_args: tuple[str, ...] = ()
 
 
 class Trainer(Protocol):
     """One trainer. Everything it returns is data; only the runner starts processes."""
 
     name: str
+    continues: bool
+    """Whether a longer trial may truthfully go on from the state a shorter one saved (`Trial.continues`)."""
+    together: bool
+    """Whether one launch can train several trials."""
 
     def check(self, job: Job) -> list[Problem]:
         """What would keep this job from running, before any GPU time is spent."""
@@ -28,15 +63,12 @@ class Trainer(Protocol):
         ...
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
-        """What trains these trials; writes their config files. Continues where an interrupted trial left off."""
+        """What trains these trials; writes their config files. Continues where an interrupted trial left off, if the
+        trainer can, and begins it anew where not."""
         ...
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
         """What draws more pictures from a finished checkpoint (None: the bare base) into `out`."""
-        ...
-
-    def train_argv(self, job: Job, trial: Trial) -> tuple[str, ...]:
-        """The command that trains this trial by hand."""
         ...
 
     def find_checkpoint(self, trial: Trial) -> Path | None:
@@ -46,6 +78,21 @@ class Trainer(Protocol):
     def find_samples(self, trial: Trial) -> list[Sample]:
         """The trial's pictures so far, oldest step first."""
         ...
+
+    def find_drawn(self, out: Path) -> list[Sample]:
+        """The pictures `draw` has made in `out` so far."""
+        ...
+
+
+def settings_of(job: Job, config: Config) -> dict[str, object]:
+    """All settings of a trial in its trainer's dialect: the fixed ones, then what the config's values mean."""
+    chosen = dict(job.fixed)
+    for knob in job.knobs:
+        if knob.name in config:
+            value = config[knob.name]
+            chosen |= dict.fromkeys(knob.targets, value)
+            chosen |= knob.means.get(str(value), {})
+    return chosen
 
 
 def read_samples(folder: Path) -> list[Sample]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from bracket.domain import Job, Launch, Picture, Problem, Prompt, Sample, Trial
+from bracket.domain import Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
 from bracket.files import write_json, write_text
-from bracket.trainers.base import loads, nested, read_samples
+from bracket.trainers.base import Job, loads, nested, read_samples, settings_of
 
 _CHECKPOINTS_PER_TRIAL = 4
 """How often an interrupted trial could save itself: it loses at most a quarter of its steps."""
@@ -22,6 +22,8 @@ class BuiltinTrainer:
     """Our own flow-matching LoRA trainer for the Klein family."""
 
     name = "builtin"
+    continues = True
+    together = True
 
     def check(self, job: Job) -> list[Problem]:
         from importlib.util import find_spec
@@ -42,7 +44,7 @@ class BuiltinTrainer:
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         for trial in trials:
             settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps)
-            write_text(trial.folder / "config.yaml", _yaml({**settings, **_knobs(job, trial)}))
+            write_text(trial.folder / "config.yaml", _yaml({**settings, **settings_of(job, trial.config)}))
             write_json(trial.folder / "trial.json", _plain(trial))
         first, config = trials[0], trials[0].folder / "config.yaml"
         if len(trials) > 1:
@@ -67,15 +69,15 @@ class BuiltinTrainer:
         write_json(path, request)
         return self._run("sample", (str(path),), (), out.with_name(f"{out.name}.log"))
 
-    def train_argv(self, job: Job, trial: Trial) -> tuple[str, ...]:
-        return (python_executable(), "-m", "bracket.training", *self._arguments(job, trial.folder / "config.yaml"))
-
     def find_checkpoint(self, trial: Trial) -> Path | None:
         folder = trial.folder / "checkpoints" / "final"
         return folder if loads(folder / "pytorch_lora_weights.safetensors") else None
 
     def find_samples(self, trial: Trial) -> list[Sample]:
         return read_samples(trial.folder / "samples")
+
+    def find_drawn(self, out: Path) -> list[Sample]:
+        return read_samples(out)
 
     def _arguments(self, job: Job, config: Path) -> tuple[str, ...]:
         return (str(config), "--resume", *job.extra_args)
@@ -108,7 +110,7 @@ class BuiltinTrainer:
             cwd=project_root(),
             log=log,
             env=_changed(child_env(threads=1)),
-            events=tuple(t.folder / "tfevents" for t in trials),
+            traces=tuple(Trace(t.folder / "tfevents") for t in trials),
             warm_task=(program, *arguments),
             expected_steps=max((t.steps for t in trials), default=0),
         )
@@ -122,16 +124,12 @@ def _plain(trial: Trial) -> dict[str, Any]:
     return {k: v for k, v in vars(trial).items() if k != "folder"} | {"config": dict(trial.config)}
 
 
-def _knobs(job: Job, trial: Trial) -> dict[str, Any]:
-    return {job.targets[name]: value for name, value in trial.config.items()}
-
-
 def _together(job: Job, trial: Trial) -> dict[str, Any]:
     """One trial of several in a launch: what differs from the rest."""
     return {
         "output_dir": str(trial.folder),
         "seed": trial.seed,
-        "set": {**_knobs(job, trial), "train.steps": trial.steps},
+        "set": {**settings_of(job, trial.config), "train.steps": trial.steps},
     }
 
 
