@@ -174,9 +174,9 @@ def _loss_plot(summary: Summary, name: Round, rows: Sequence[Ranked]) -> Plot | 
 
 
 def _read(ranked: Ranked, result: TrialResult) -> _Curve | None:
-    from bracket.runner.events import EventReader
+    from bracket.runner.traces import open_trace, read_trace
 
-    tags = EventReader(result.trial.folder / "tfevents").read_all()
+    tags = open_trace(read_trace(result.trial.folder)).read_all()
     train, validation = (tags.get(tag) for tag in ("loss/train", "loss/validation"))
     return _Curve(result, ranked, train, validation) if train or validation else None
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bracket.domain import Launch
-from bracket.runner.events import EventReader
 from bracket.runner.tail import last_lines
+from bracket.runner.traces import open_trace
 
 _LOSS_TAGS = ("loss/train", "loss/current", "loss", "train_loss", "loss/average")
 # tqdm: `steps:  71%|███████  | 10/14 [00:10<00:04,  1.01s/it, avr_loss=1.07]`
@@ -48,7 +48,7 @@ class Watch:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.started = time.time()
-        self.readers = [EventReader(folder) for folder in launch.events]
+        self.readers = [open_trace(trace) for trace in launch.traces]
         self._newest: list[tuple[str, int, float] | None] = [None] * len(self.readers)
         self._size = 0
         self._sign_of_life = time.monotonic()

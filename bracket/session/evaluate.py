@@ -10,9 +10,9 @@ from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError, StorageError
 from bracket.files import append_json, read_json
 from bracket.judges import Judge, judgement_to_json
-from bracket.runner.events import EventReader
 from bracket.runner.outcome import classify
 from bracket.runner.tail import last_lines
+from bracket.runner.traces import open_trace, read_trace
 from bracket.session.job import Context
 from bracket.session.timing import Measure
 from bracket.trainers.base import newest
@@ -53,7 +53,7 @@ def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = Fal
         silent_for=silent,
         signal=signal,
     )
-    curves = EventReader(trial.folder / "tfevents").read_all()
+    curves = open_trace(read_trace(trial.folder)).read_all()
     losses = curves.get(VALIDATION_TAG)
     speeds = curves.get(SPEED_TAG)
     result = TrialResult(

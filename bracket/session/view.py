@@ -10,10 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from bracket.domain import Config, Outcome, Round, Sample, Score, Trial, TrialResult
+from bracket.domain import Config, Outcome, Round, Sample, Score, Trace, Trial, TrialResult
 from bracket.report.words import config_label
-from bracket.runner.events import Curve, EventReader, merge
+from bracket.runner.events import Curve, merge
 from bracket.runner.tail import last_lines
+from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
 from bracket.session.control import Progress, read_progress, running_process, stop_asked
 from bracket.session.settings import FILE as SETTINGS_FILE
@@ -129,7 +130,7 @@ def validation_points(folder: Path, cursor: int = 0) -> tuple[int, list[int], li
     return loss_points(folder, cursor, VALIDATION_TAG)
 
 
-_curves: dict[Path, tuple[EventReader, dict[str, Curve]]] = {}
+_curves: dict[Path, tuple[Trace, TraceReader, dict[str, Curve]]] = {}
 """Readers of trials that were looked at, so that a poll costs only what is new."""
 _ledgers: dict[Path, tuple[float, list[TrialResult | Trial]]] = {}
 _lock = threading.Lock()
@@ -137,9 +138,10 @@ _lock = threading.Lock()
 
 def _curve(folder: Path, tag: str) -> Curve:
     with _lock:
-        if folder not in _curves:
-            _curves[folder] = (EventReader(folder / "tfevents"), {})
-        reader, curves = _curves[folder]
+        trace = read_trace(folder)
+        if folder not in _curves or _curves[folder][0] != trace:  # it is named when the trial is launched
+            _curves[folder] = (trace, open_trace(trace), {})
+        _, reader, curves = _curves[folder]
         for name, new in reader.read_new().items():
             curves[name] = merge(curves[name], new) if name in curves else new
         return curves.get(tag, (np.empty(0, np.int64), np.empty(0, np.float64)))

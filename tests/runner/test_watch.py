@@ -9,14 +9,14 @@ import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from bracket.domain import Launch
+from bracket.domain import Launch, Trace
 from bracket.runner.watch import Watch
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    events = tmp_path / "a", tmp_path / "b"
-    return Launch((), ("true",), tmp_path, tmp_path / "launch.log", events=events, expected_steps=100)
+    traces = Trace(tmp_path / "a"), Trace(tmp_path / "b")
+    return Launch((), ("true",), tmp_path, tmp_path / "launch.log", traces=traces, expected_steps=100)
 
 
 def write(folder: Path, tag: str, points: dict[int, float], began: float, pace: float = 1.0) -> None:
@@ -32,9 +32,9 @@ def write(folder: Path, tag: str, points: dict[int, float], began: float, pace: 
 def test_progress_is_that_of_the_trial_behind(launch: Launch) -> None:
     watch = Watch(launch)
     assert watch.progress().phase == "starting"
-    write(launch.events[0], "loss/train", {step: 0.5 for step in range(1, 21)}, watch.started, pace=4)
+    write(launch.traces[0].path, "loss/train", {step: 0.5 for step in range(1, 21)}, watch.started, pace=4)
     assert watch.progress().step == 0
-    write(launch.events[1], "loss/current", {step: 0.25 for step in range(1, 11)}, watch.started, pace=2)
+    write(launch.traces[1].path, "loss/train", {step: 0.25 for step in range(1, 11)}, watch.started, pace=2)
     progress = watch.progress()
     assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 100, 0.375, "training")
     assert progress.speed == pytest.approx(2.0)
@@ -43,8 +43,8 @@ def test_progress_is_that_of_the_trial_behind(launch: Launch) -> None:
 
 def test_an_earlier_runs_pace_does_not_count(launch: Launch) -> None:
     watch = Watch(launch)
-    for folder in launch.events:
-        write(folder, "loss/train", {1: 0.5, 2: 0.5}, watch.started - 1000)
+    for trace in launch.traces:
+        write(trace.path, "loss/train", {1: 0.5, 2: 0.5}, watch.started - 1000)
     progress = watch.progress()
     assert progress.step == 2
     assert progress.speed is None
@@ -71,5 +71,5 @@ def test_silence_ends_with_any_growth(launch: Launch) -> None:
     assert watch.silent_seconds() < 0.1
     time.sleep(0.15)
     assert watch.silent_seconds() >= 0.15
-    write(launch.events[1], "anything", {1: 1.0}, watch.started)
+    write(launch.traces[1].path, "anything", {1: 1.0}, watch.started)
     assert watch.silent_seconds() < 0.1

@@ -1,0 +1,213 @@
+"""Curves under the house's names: from tfevents files, and from a database as AI-Toolkit writes it."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from bracket.domain import Trace
+from bracket.errors import StorageError
+from bracket.runner.events import Curve
+from bracket.runner.traces import EventTrace, SqliteLog, open_trace, read_trace, write_trace
+
+TAGS = {"loss/current": "loss/train", "lr/unet": "lr", "lr/group0": "", "loss/epoch": ""}
+KEYS = {"loss/loss": "loss/train", "val/loss": "loss/validation", "learning_rate": "lr"}
+
+
+def events(folder: Path, *points: tuple[str, int, float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "events.out.tfevents.1700000000.host.1.0", "ab") as stream:
+        writer = RecordWriter(stream)
+        for tag, step, value in points:
+            event = Event(step=step, wall_time=1.7e9 + step / 2)
+            event.summary.value.add(tag=tag, simple_value=value)
+            writer.write(event.SerializeToString())
+
+
+def pairs(curve: Curve) -> list[tuple[int, float]]:
+    return list(zip(curve[0].tolist(), curve[1].tolist(), strict=True))
+
+
+class Log:
+    """A loss log made as AI-Toolkit 0.12 makes it: same tables, WAL, upserts, and pruning when it resumes."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = sqlite3.connect(path, isolation_level=None)
+        self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA foreign_keys=ON")
+
+    def tables(self) -> Log:
+        self.database.executescript("""
+            CREATE TABLE IF NOT EXISTS steps (step INTEGER PRIMARY KEY, wall_time REAL NOT NULL);
+            CREATE TABLE IF NOT EXISTS metric_keys (
+                key TEXT PRIMARY KEY, first_seen_step INTEGER, last_seen_step INTEGER);
+            CREATE TABLE IF NOT EXISTS metrics (
+                step INTEGER NOT NULL, key TEXT NOT NULL, value_real REAL, value_text TEXT, PRIMARY KEY (step, key),
+                FOREIGN KEY (step) REFERENCES steps(step) ON DELETE CASCADE);
+            CREATE INDEX IF NOT EXISTS idx_metrics_key_step ON metrics (key, step);
+        """)
+        return self
+
+    def write(self, step: int, at: float, **values: float | str | None) -> None:
+        self.database.execute("BEGIN")
+        self.database.execute(
+            "INSERT INTO steps VALUES (?, ?) ON CONFLICT(step) DO UPDATE SET wall_time=excluded.wall_time", (step, at)
+        )
+        for key, value in values.items():
+            text = value if isinstance(value, str) else None
+            self.database.execute(
+                "INSERT INTO metrics VALUES (?, ?, ?, ?) ON CONFLICT(step, key) DO UPDATE SET "
+                "value_real=excluded.value_real, value_text=excluded.value_text",
+                (step, key.replace("__", "/"), None if text else value, text),
+            )
+        self.database.execute("COMMIT")
+
+    def prune(self, step: int) -> None:
+        self.database.execute("DELETE FROM steps WHERE step > ?", (step,))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """In a folder with blanks, question marks and letters that an address would have to escape."""
+    folder = tmp_path / "my run #1? müsli"
+    folder.mkdir()
+    return folder / "loss_log.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[Log]:
+    made = Log(path)
+    yield made
+    made.database.close()
+
+
+def test_a_trainers_tags_get_the_houses_names(tmp_path: Path) -> None:
+    reader = open_trace(Trace(tmp_path, TAGS))
+    assert reader.read_new() == {} and reader.size == 0
+    events(tmp_path, ("loss/current", 1, 0.5), ("lr/unet", 1, 0.25), ("lr/group0", 1, 0.25), ("loss/average", 1, 0.5))
+    events(tmp_path, ("loss/current", 2, 0.25), ("loss/epoch", 1, 0.375), ("loss/validation", 0, 0.75))
+    curves = reader.read_new()
+    assert {name: pairs(curve) for name, curve in curves.items()} == {
+        "loss/train": [(1, 0.5), (2, 0.25)],
+        "lr": [(1, 0.25)],
+        "loss/average": [(1, 0.5)],
+        "loss/validation": [(0, 0.75)],
+    }
+    assert reader.read_new() == {} and reader.size > 0
+    assert {name: pairs(curve) for name, curve in reader.read_all().items()} == {n: pairs(c) for n, c in curves.items()}
+    assert reader.speed("loss/train") == pytest.approx(2.0)
+    assert reader.speed("loss/validation") is None
+
+
+def test_the_last_micro_batch_of_a_step_counts(tmp_path: Path) -> None:
+    reader = EventTrace(Trace(tmp_path, TAGS))
+    values = {0: [0.5], 1: [0.25, 0.75], 2: [0.125, 1.0]}  # two micro-batches a step: the first sits at step 0
+    events(tmp_path, *(("loss/current", step, value) for step, found in values.items() for value in found))
+    assert pairs(reader.read_new()["loss/train"]) == [(1, 0.75), (2, 1.0)]
+    events(tmp_path, ("loss/current", 3, 0.5), ("loss/current", 3, 0.25))
+    assert pairs(reader.read_new()["loss/train"]) == [(3, 0.25)]
+    assert pairs(reader.read_all()["loss/train"]) == [(1, 0.75), (2, 1.0), (3, 0.25)]
+
+
+def test_a_trace_is_kept_with_its_trial_and_moves_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    assert read_trace(folder) == Trace(folder / "tfevents")
+    write_trace(folder, Trace(folder / "out" / "loss_log.db", KEYS))
+    moved = folder.rename(tmp_path / "moved")
+    assert read_trace(moved) == Trace(moved / "out" / "loss_log.db", KEYS)
+    write_trace(moved, Trace(tmp_path / "elsewhere", {"loss": "loss/train"}))
+    assert read_trace(moved) == Trace(tmp_path / "elsewhere", {"loss": "loss/train"})
+    for text in ("{", "[]", '{"path": 1}', '{"path": "a", "tags": 2}'):
+        (moved / "trace.json").write_text(text)
+        with pytest.raises(StorageError, match="damaged"):
+            read_trace(moved)
+
+
+def test_a_loss_log_from_before_it_exists(path: Path) -> None:
+    reader = open_trace(Trace(path, KEYS))
+    assert isinstance(reader, SqliteLog)
+    assert reader.read_new() == {}
+    path.write_bytes(b"")
+    assert reader.read_new() == {}
+    log = Log(path)
+    assert reader.read_new() == {}
+    log.tables().write(1, 100.0, loss__loss=0.5, learning_rate=0.125, val__loss=0.75)
+    assert {name: pairs(curve) for name, curve in reader.read_new().items()} == {
+        "loss/train": [(1, 0.5)],
+        "lr": [(1, 0.125)],
+        "loss/validation": [(1, 0.75)],
+    }
+    log.write(2, 104.0, loss__loss=0.25)
+    assert pairs(reader.read_new()["loss/train"]) == [(2, 0.25)]
+    assert reader.read_new() == {} and reader.size == 4
+    assert reader.speed("loss/train") == 0.25 and reader.speed("loss/train", 101.0) is None
+    log.database.close()
+    assert pairs(reader.read_all()["loss/train"]) == [(1, 0.5), (2, 0.25)]
+    assert [file.name for file in path.parent.iterdir()] == [path.name], "reading leaves nothing behind"
+
+
+def test_a_nan_is_a_point_and_a_text_is_none(path: Path, log: Log) -> None:
+    log.tables().write(1, 100.0, loss__loss=float("nan"), learning_rate="tensor([1, 2])")
+    curves = SqliteLog(Trace(path, KEYS)).read_new()
+    assert list(curves) == ["loss/train"]
+    assert math.isnan(curves["loss/train"][1][0])
+
+
+def test_a_locked_database_waits(path: Path, log: Log) -> None:
+    log.tables().write(1, 100.0, loss__loss=0.5)
+    log.database.execute("PRAGMA journal_mode=DELETE")
+    reader = SqliteLog(Trace(path, KEYS))
+    log.database.execute("PRAGMA locking_mode=EXCLUSIVE")
+    log.write(2, 101.0, loss__loss=0.25)
+    log.database.execute("BEGIN EXCLUSIVE")
+    log.database.execute("UPDATE steps SET wall_time = 102 WHERE step = 2")
+    assert reader.read_new() == {} and reader.problems == []
+    log.database.execute("COMMIT")
+    log.database.execute("PRAGMA locking_mode=NORMAL")
+    log.database.execute("SELECT count(*) FROM steps").fetchall()
+    assert pairs(reader.read_new()["loss/train"]) == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_resume_prunes_and_trains_its_first_step_again(path: Path, log: Log) -> None:
+    log.tables()
+    for step in range(1, 6):
+        log.write(step, 100.0 + step, loss__loss=step / 8)
+    reader = SqliteLog(Trace(path, KEYS))
+    assert len(reader.read_new()["loss/train"][0]) == 5
+    log.prune(3)
+    for step in range(3, 9):  # more rows than were pruned: row numbers are used again
+        log.write(step, 200.0 + step, loss__loss=step / 16)
+    whole = [(1, 0.125), (2, 0.25), *((step, step / 16) for step in range(3, 9))]
+    assert pairs(reader.read_new()["loss/train"]) == whole
+    assert reader.read_new() == {}
+    assert pairs(reader.read_all()["loss/train"]) == whole
+    assert reader.speed("loss/train", 200.0) == 1.0
+
+
+def test_what_is_no_database_is_said_once(path: Path) -> None:
+    path.write_bytes(b"this is a text file that was called a database" * 50)
+    reader = SqliteLog(Trace(path, KEYS))
+    assert reader.read_new() == {} == reader.read_new()
+    (problem,) = reader.problems
+    assert "loss log" in problem.message and problem.path == path
+
+
+def test_a_read_costs_as_much_as_is_new(path: Path, log: Log) -> None:
+    log.tables()
+    rows = [(step, 100.0 + step) for step in range(20_000)]
+    log.database.execute("BEGIN")
+    log.database.executemany("INSERT INTO steps VALUES (?, ?)", rows)
+    log.database.executemany("INSERT INTO metrics VALUES (?, 'loss/loss', ?, NULL)", rows)
+    log.database.execute("COMMIT")
+    reader = SqliteLog(Trace(path, KEYS))
+    assert len(reader.read_new()["loss/train"][0]) == 19_999
+    log.write(20_000, 1e6, loss__loss=0.5)
+    assert pairs(reader.read_new()["loss/train"]) == [(20_000, 0.5)]
+    assert reader.size == 20_001
