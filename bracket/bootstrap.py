@@ -1,7 +1,8 @@
 """Makes `.venv` and starts what was asked: what start_gui.sh and start_gui.bat run, with whatever Python they found.
 
 Standard library only, and no import of the rest of bracket: nothing is installed yet when this runs. A second start
-finds the stamp of the first one, installs nothing and needs no network.
+finds the stamp of the first one, installs nothing and needs no network. Which torch fits a machine is asked here by the
+installer of trainers too.
 """
 
 from __future__ import annotations
@@ -212,11 +213,9 @@ def install_torch(python: Path, kind: str, index: str) -> None:
     """The build that fits, from torch's own index; plainly from pip's where that index can't be reached."""
     name = {"cpu": "CPU", "mac": "Mac"}.get(kind, f"NVIDIA GPU, CUDA {kind[2:4]}.{kind[4:]}")
     say(f"Installing torch {TORCH} ({name}).")
+    index = index or torch_index(kind)
     if not index and kind != "mac":
-        index = f"{TORCH_INDEXES}/{kind}"
-        if not reachable(f"{index}/torch/"):
-            say(f"{index} can't be reached; taking torch from pip's own index.")
-            index = ""
+        say(f"{TORCH_INDEXES}/{kind} can't be reached; taking torch from pip's own index.")
     pip(python, ["install", f"torch=={TORCH}", *(["--index-url", index] if index else [])])
     if kind.startswith("cu"):
         probe = "import torch; raise SystemExit(not torch.cuda.is_available())"
@@ -225,6 +224,12 @@ def install_torch(python: Path, kind: str, index: str) -> None:
                 "torch is installed but can't use the GPU, so training would run on the CPU. Update the NVIDIA driver, "
                 "or set BRACKET_TORCH_INDEX to an index that fits it and remove .venv."
             )
+
+
+def torch_index(kind: str) -> str:
+    """Where the build for `kind` comes from; "" for pip's own index, which is all there is on a Mac or without torch's."""
+    index = "" if kind == "mac" else f"{TORCH_INDEXES}/{kind}"
+    return index if index and reachable(f"{index}/torch/") else ""
 
 
 def reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:

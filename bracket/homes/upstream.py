@@ -23,6 +23,7 @@ class Upstream:
         marks: files and folders (with a final slash) that only a checkout of this trainer has all of.
         pythons: the first minor version of Python 3 it runs in, and the first it does not.
         core: distributions without which no training starts.
+        extra: what bracket's presets need on top of what the trainer itself asks for.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Upstream:
     marks: tuple[str, ...]
     pythons: tuple[int, int]
     core: tuple[str, ...]
+    extra: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -73,6 +75,8 @@ UPSTREAMS = {
             ("src/musubi_tuner/",),
             (10, 13),
             (*_CORE, "av", "einops", "tensorboard", "toml", "voluptuous"),
+            # Without tensorboard its --logging_dir fails.
+            ("tensorboard", "prodigyopt"),
         ),
         Upstream(
             "ai_toolkit",
@@ -82,7 +86,7 @@ UPSTREAMS = {
             "27a03a91f23eb1b757d5ec2e80ee3e129cfcc350",
             ("run.py", "toolkit/"),
             (10, 13),
-            (*_CORE, "lycoris-lora", "optimum-quanto", "oyaml", "peft", "tensorboard"),
+            (*_CORE, "lycoris-lora", "optimum-quanto", "oyaml", "peft", "tensorboard", "torchaudio"),
         ),
     )
 }
