@@ -12,14 +12,14 @@ LIMIT = 256 * 1024
 LONGEST_LINE = 64 * 1024
 
 # Colours and cursor moves, window titles, two-character sequences; the last alternative is one that is still arriving.
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_]|[\[\]][^@-~\x07]*$|$)")
+ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_]|[\[\]][^@-~\x07]*$|$)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def clean(text: str) -> str:
     """One line as a terminal would have left it: of a progress bar's states only the last; no escapes, no controls."""
-    states = [state for state in text.split("\r") if _ANSI.sub("", state).strip()]
-    return _CONTROL.sub("", _ANSI.sub("", states[-1])) if states else ""
+    states = [state for state in text.split("\r") if ANSI.sub("", state).strip()]
+    return _CONTROL.sub("", ANSI.sub("", states[-1])) if states else ""
 
 
 class LogTail:

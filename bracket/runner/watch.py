@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from statistics import fmean
 
 from bracket.domain import Launch
-from bracket.runner.tail import last_lines
+from bracket.runner.bars import TRAINING, LogBars
 from bracket.runner.traces import open_trace
 
-_LOSS_TAGS = ("loss/train", "loss/current", "loss", "train_loss", "loss/average")
-# tqdm: `steps:  71%|███████  | 10/14 [00:10<00:04,  1.01s/it, avr_loss=1.07]`
-_BAR = re.compile(r"(?:([\w .\-]+): +)?\d+%\|[^|]*\| *(\d+)/(\d+) \[[^\]]*?(?:loss=([-\w.+]+))?\]")
+_LOSS_TAG = "loss/train"
+_BETWEEN_STEPS = frozenset({"sampling", "validating", "saving"})
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,8 @@ class Progress:
         loss: newest training loss (mean over trials); None when none was written.
         seconds: since the launch.
         speed: steps per second of late; None when unknown.
-        phase: "starting", "training", or what the trainer's progress bar calls it.
+        phase: "starting", "training", or what the trainer does before and between its steps ("caching latents",
+            "loading the model", "sampling", "validating"…).
     """
 
     step: int
@@ -43,31 +42,33 @@ class Progress:
 
 
 class Watch:
-    """Follows one launch from its start, at the cost of its new event bytes and one look at its log."""
+    """Follows one launch from its start, at the cost of what is new in its curves and its log."""
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.started = time.time()
         self.readers = [open_trace(trace) for trace in launch.traces]
-        self._newest: list[tuple[str, int, float] | None] = [None] * len(self.readers)
+        self._log = LogBars(launch.log)
+        self._newest: list[tuple[int, float] | None] = [None] * len(self.readers)
         self._size = 0
         self._sign_of_life = time.monotonic()
 
     def progress(self) -> Progress:
-        """The launch's progress now, from its event files, else from a progress bar in its log."""
+        """The launch's progress now: from its curves, else from the progress bar in its log."""
         self._read_events()
+        self._log.read_new()
         seconds = time.time() - self.started
+        bar, phase = self._log.bar, self._log.phase
+        total = self.launch.expected_steps or (bar.total if bar else 0)
         newest = [point for point in self._newest if point]
-        if newest:
-            step = min(step for _, step, _ in newest) if len(newest) == len(self.readers) else 0
-            speeds = [
-                speed
-                for reader, point in zip(self.readers, self._newest, strict=True)
-                if point and (speed := reader.speed(point[0], self.started))
-            ]
-            loss = fmean(loss for _, _, loss in newest)
-            return Progress(step, self.launch.expected_steps, loss, seconds, min(speeds, default=None), "training")
-        return self._from_log(seconds)
+        if not newest:
+            step, loss, speed = (bar.step, bar.loss, bar.speed) if bar else (0, None, None)
+            return Progress(step, bar.total if bar else total, loss, seconds, speed, phase or "starting")
+        step = min(step for step, _ in newest) if len(newest) == len(self.readers) else 0
+        speeds = [speed for reader in self.readers if (speed := reader.speed(_LOSS_TAG, self.started))]
+        mean = fmean(loss for _, loss in newest)
+        doing = phase if phase in _BETWEEN_STEPS else TRAINING
+        return Progress(step, total, mean, seconds, min(speeds, default=None), doing)
 
     def silent_seconds(self) -> float:
         """Seconds since the log or an event file was last seen to grow, or since the start; call it every few seconds.
@@ -83,23 +84,6 @@ class Watch:
 
     def _read_events(self) -> None:
         for number, reader in enumerate(self.readers):
-            curves = reader.read_new()
-            tag = next((tag for tag in _LOSS_TAGS if tag in curves), None)
-            if tag is not None:
-                steps, losses = curves[tag]
-                self._newest[number] = tag, int(steps[-1]), float(losses[-1])
-
-    def _from_log(self, seconds: float) -> Progress:
-        bars = _BAR.findall(last_lines(self.launch.log, 3, limit=8192))
-        if not bars:
-            return Progress(0, self.launch.expected_steps, None, seconds, None, "starting")
-        label, step, total, loss = bars[-1]
-        speed = int(step) / seconds if int(step) and seconds else None
-        return Progress(int(step), int(total), _number(loss), seconds, speed, label.strip() or "training")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+            curve = reader.read_new().get(_LOSS_TAG)
+            if curve:
+                self._newest[number] = int(curve[0][-1]), float(curve[1][-1])

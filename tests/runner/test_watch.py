@@ -54,13 +54,29 @@ def test_an_earlier_runs_pace_does_not_count(launch: Launch) -> None:
 def test_progress_from_a_bar_in_the_log(launch: Launch) -> None:
     watch = Watch(launch)
     bars = "steps:   0%|          | 0/14 [00:00<?, ?it/s]\r"
-    bars += "steps:  71%|███████▏  | 10/14 [00:10<00:04,  1.01s/it, avr_loss=1.07]INFO saving"
+    bars += "steps:  71%|███████▏  | 10/14 [00:10<00:04,  1.25s/it, avr_loss=1.07]INFO saving"
     launch.log.write_text("loading\n" + bars)
     progress = watch.progress()
-    assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 14, 1.07, "steps")
-    launch.log.write_text("Sampling: 100%|██████████| 2/2 [00:00<00:00, 22.93it/s]\n")
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 14, 1.07, "training")
+    assert progress.speed == 0.8 and progress.seconds_left == 5.0
+    with launch.log.open("a") as log:
+        log.write("\n\rSampling:  50%|█████     | 1/2 [00:00<00:00, 22.93it/s]\x1b[A")
     progress = watch.progress()
-    assert (progress.step, progress.total, progress.loss, progress.phase) == (2, 2, None, "Sampling")
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (10, 14, 1.07, "sampling")
+
+
+def test_an_earlier_runs_log_does_not_count(launch: Launch) -> None:
+    launch.log.write_text("steps:  71%|███████▏  | 10/14 [00:10<00:04,  1.25s/it, avr_loss=1.07]\n")
+    assert Watch(launch).progress().step == 0
+
+
+def test_curves_say_how_far_and_the_log_what_it_does(launch: Launch) -> None:
+    watch = Watch(launch)
+    for trace in launch.traces:
+        write(trace.path, "loss/train", {1: 0.5, 2: 0.25}, watch.started)
+    launch.log.write_text("validation steps:  50%|█████     | 4/8 [00:00<00:00, 22.93it/s, val_avg_loss=0.1]\r")
+    progress = watch.progress()
+    assert (progress.step, progress.total, progress.loss, progress.phase) == (2, 100, 0.25, "validating")
 
 
 def test_silence_ends_with_any_growth(launch: Launch) -> None:
