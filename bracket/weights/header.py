@@ -1,0 +1,131 @@
+"""The header of a safetensors file: names and shapes of its tensors, without reading a single weight."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bracket.errors import StorageError
+from bracket.files import storage_errors
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shapes of tensors by name."""
+
+MAX_HEADER = 100_000_000
+"""The format's own limit for a header, in bytes."""
+
+_AGAIN = "Download it again."
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})$")
+_IMPOSTORS = (
+    (b"version https://git-lfs", "This is a Git LFS pointer, not the weights", "Fetch it with `git lfs pull`."),
+    (b"<!doctype", "This is a web page, not weights", "Download the file itself; its page may ask you to log in."),
+    (b"<html", "This is a web page, not weights", "Download the file itself; its page may ask you to log in."),
+    (b"<?xml", "This is an error message of a server, not weights", _AGAIN),
+    (b"{", "This is a text file, not weights", _AGAIN),
+    (b"entry not found", "This is an error message of a server, not weights", "Check its address."),
+    (b"invalid username", "This is an error message of a server, not weights", "Log in, then download it again."),
+    (
+        b"access to model",
+        "This is an error message of a server, not weights",
+        "Ask for access, then download it again.",
+    ),
+    (b"pk\x03\x04", "This is a PyTorch checkpoint with another name, not safetensors", "Convert it to safetensors."),
+    (b"\x80\x02", "This is a PyTorch checkpoint with another name, not safetensors", "Convert it to safetensors."),
+    (b"gguf", "This is a GGUF file with another name, not safetensors", "Get the safetensors file of the model."),
+)
+"""How files that only claim to be safetensors begin, in lower case."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself."""
+
+    tensors: Shapes
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_header(path: Path) -> Header:
+    """The header of one safetensors file: 8 bytes of length (little-endian), then JSON.
+
+    Milliseconds for a file of any size. See the format's description in the safetensors project.
+
+    Raises:
+        StorageError: the file can't be read, is something else, or is cut short; says which.
+    """
+    with storage_errors(path), path.open("rb") as file:
+        size = path.stat().st_size
+        start = file.read(64)
+        if not start:
+            raise StorageError("This file is empty", path=path, remedy=_AGAIN)
+        _refuse_impostor(start, path)
+        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+        if not 2 <= length <= MAX_HEADER:
+            raise StorageError("This is no safetensors file", path=path, remedy=_AGAIN)
+        if 8 + length > size:
+            raise _cut_short(size, 8 + length, path)
+        file.seek(8)
+        data = file.read(length)
+    try:
+        tensors, metadata, end = _parse(json.loads(data))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise StorageError("This is no safetensors file", path=path, remedy=_AGAIN) from error
+    if size < 8 + length + end:
+        raise _cut_short(size, 8 + length + end, path)
+    if size > 8 + length + end:
+        raise StorageError("This file is damaged: it is longer than its header says", path=path, remedy=_AGAIN)
+    return Header(tensors, metadata)
+
+
+def read_set(path: Path) -> Header:
+    """The header of a file, or of all the files of a set when it is one of them (`x-00001-of-00003.safetensors`).
+
+    Raises:
+        StorageError: as read_header; also when a file of the set is missing.
+    """
+    shard = _SHARD.match(path.stem)
+    if not shard:
+        return read_header(path)
+    stem, count = shard[1], int(shard[3])
+    tensors: dict[str, tuple[int, ...]] = {}
+    metadata: dict[str, str] = {}
+    for number in range(1, count + 1):
+        part = path.with_name(f"{stem}-{number:05d}-of-{count:05d}{path.suffix}")
+        if not part.exists():
+            message = f"File {number} of {count} of this set is missing"
+            raise StorageError(message, path=part, remedy="Download the missing file.")
+        header = read_header(part)
+        tensors |= header.tensors
+        metadata |= header.metadata
+    return Header(tensors, metadata)
+
+
+def set_name(path: Path) -> str:
+    """The name that all files of a set share."""
+    shard = _SHARD.match(path.stem)
+    return shard[1] if shard else path.stem
+
+
+def _refuse_impostor(start: bytes, path: Path) -> None:
+    if start[8:9] == b"{":  # as in every safetensors file; its length may begin like any of these
+        return
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginning, message, remedy in _IMPOSTORS:
+        if text.startswith(beginning):
+            raise StorageError(message, path=path, remedy=remedy)
+
+
+def _cut_short(size: int, whole: int, path: Path) -> StorageError:
+    message = f"This file is cut short: {size:,} of {whole:,} bytes are there"
+    return StorageError(message, path=path, remedy=_AGAIN)
+
+
+def _parse(raw: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str], int]:
+    """(shapes, metadata, where the last tensor ends)."""
+    metadata = {str(k): str(v) for k, v in raw.pop("__metadata__", {}).items()}
+    shapes = {str(name): tuple(int(n) for n in entry["shape"]) for name, entry in raw.items()}
+    return shapes, metadata, max((int(entry["data_offsets"][1]) for entry in raw.values()), default=0)
