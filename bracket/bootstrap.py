@@ -227,7 +227,7 @@ def install_torch(python: Path, kind: str, index: str) -> None:
 
 
 def torch_index(kind: str) -> str:
-    """Where the build for `kind` comes from; "" for pip's own index, which is all there is on a Mac or without torch's."""
+    """Where the build for `kind` comes from; "" for pip's own index, on a Mac and where torch's is out of reach."""
     index = "" if kind == "mac" else f"{TORCH_INDEXES}/{kind}"
     return index if index and reachable(f"{index}/torch/") else ""
 

@@ -82,7 +82,7 @@ def _packages(home: Home, python: Interpreter) -> list[Problem]:
         said = f"its torch {build.version} was built without CUDA, so the GPU would stand idle"
         found.append(Problem("error", said, "Install the build for your GPU: see pytorch.org.", home.python))
     if listed:
-        remedy = f"Settings that need more fail. {_pip(home, listed)}"
+        remedy = f"Settings that use {'it' if len(listed) == 1 else 'them'} fail. {_pip(home, listed)}"
         found.append(Problem("warning", f"{_are(listed)} not installed, though it asks for that", remedy, home.python))
     return found
 

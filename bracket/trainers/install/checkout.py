@@ -1,0 +1,118 @@
+"""A trainer's code: cloned at a commit, or moved to another one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from bracket.errors import TrainerError
+from bracket.files import storage_errors
+from bracket.homes.look import commit_of
+from bracket.homes.problems import INSTALL_RECORD
+from bracket.homes.registry import check_checkout
+from bracket.homes.upstream import Upstream
+from bracket.trainers.install.commands import Commands, git
+
+_SILENCE = 120.0
+"""Seconds without a word from git, which reports its progress, before a server counts as out of reach."""
+_SLOW = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
+_COMMIT = re.compile(r"[A-Za-z0-9][\w./+-]*")
+_OURS = "refs/bracket"
+
+
+def clone(commands: Commands, upstream: Upstream, source: str, commit: str, folder: Path) -> Iterator[str]:
+    """Clones beside `folder` and moves it there once it is whole.
+
+    Raises:
+        TrainerError: git failed, or what was cloned is not that trainer.
+    """
+    part = commands.work / "clone"
+    shutil.rmtree(part, ignore_errors=True)
+    command = [git(), "clone", "--progress", "--no-checkout", "--", source, str(part)]
+    yield from commands.run(command, commands.work, f"cloning {source}", env=_SLOW, silence=_SILENCE)
+    yield from check_out(commands, part, commit)
+    try:
+        check_checkout(upstream, part)
+    except TrainerError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        remedy = "Check the source and the commit."
+        raise TrainerError(error.message, path=source, remedy=remedy) from error
+    with storage_errors(folder):
+        # Neither our record nor the venv is a change of theirs.
+        exclude = part / ".git" / "info" / "exclude"
+        exclude.parent.mkdir(parents=True, exist_ok=True)
+        with exclude.open("a", encoding="utf-8") as file:
+            file.write(f"/{INSTALL_RECORD}\n/venv/\n")
+        (part / INSTALL_RECORD).write_text("{}\n", encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.is_dir():
+            folder.rmdir()  # an empty one; Windows moves nothing onto it
+        os.replace(part, folder)
+
+
+def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator[str]:
+    """Moves a checkout to another commit, fetching it if need be. Branches stay where they are.
+
+    Raises:
+        TrainerError: there are changes that would be lost, or git failed.
+    """
+    changed = changes(folder)
+    if changed:
+        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise TrainerError(
+            f"this checkout has changes of yours: {names}",
+            path=folder,
+            remedy="Commit, stash or undo them, then run the same again.",
+        )
+    there = [git(), "-C", str(folder), "cat-file", "-e", f"{commit}^{{commit}}"]
+    if subprocess.run(there, capture_output=True, check=False).returncode:
+        refs = [f"+refs/heads/*:{_OURS}/*", "+refs/tags/*:refs/tags/*"]
+        fetch = [git(), "fetch", "--progress", "--", source, *refs]
+        yield from commands.run(fetch, folder, f"fetching from {source}", env=_SLOW, silence=_SILENCE)
+    yield from check_out(commands, folder, commit)
+
+
+def check_out(commands: Commands, folder: Path, commit: str) -> Iterator[str]:
+    command = [git(), "-c", "advice.detachedHead=false", "checkout", "--progress", "--detach", commit, "--"]
+    yield from commands.run(command, folder, f"checking out {commit[:40]}", env=_SLOW)
+
+
+def stands_at(folder: Path, commit: str) -> bool:
+    """Whether a checkout stands at a commit given whole or by its first digits (a tag never counts as reached)."""
+    at = commit_of(folder)
+    return at is not None and len(commit) >= 7 and at.startswith(commit.lower())
+
+
+def checked_commit(commit: str) -> str:
+    """Raises TrainerError for what can't name a commit, so that it never becomes an option of git's."""
+    if not _COMMIT.fullmatch(commit):
+        raise TrainerError(f"{commit!r} can't be a commit", remedy="Give its hexadecimal number, or a tag.")
+    return commit
+
+
+def checked_source(source: str) -> str:
+    """An address, or a folder made absolute. Raises TrainerError for what could become an option of git's."""
+    place = Path(source).expanduser()
+    if place.exists():
+        return str(place.absolute())
+    if source.startswith("-") or not ("://" in source or ":" in source):
+        raise TrainerError("there is no such repository", path=source, remedy="Give an address or a folder.")
+    return source
+
+
+def changes(folder: Path) -> list[str]:
+    """Tracked files that differ from the commit a checkout stands at.
+
+    Raises:
+        TrainerError: git can't tell.
+    """
+    command = [git(), "-C", str(folder), "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]
+    run = subprocess.run(command, capture_output=True, check=False)
+    if run.returncode:
+        reason = run.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise TrainerError(f"git can't read this checkout: {reason.removeprefix('fatal: ')}", path=folder)
+    return [entry[3:] for entry in run.stdout.decode("utf-8", "replace").split("\0") if entry]
