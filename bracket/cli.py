@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bracket import cli_trainers
 from bracket.errors import BracketError
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the best settings for a diffusion fine-tune, with evidence.",
 )
+app.add_typer(cli_trainers.app, name="trainers")
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
 
@@ -161,11 +163,14 @@ def presets() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Look at Python, packages, devices, disk and the presets' weights; say what is missing and how to mend it."""
+def doctor(
+    trainer: Annotated[list[str] | None, typer.Option(help="A trainer that must be there. Repeatable.")] = None,
+) -> None:
+    """Look at Python, packages, devices, disk, trainers and weights; say what is missing and how to mend it."""
     from bracket.doctor import examine
+    from bracket.homes import trainer_named
 
-    findings = examine()
+    findings = examine([trainer_named(name).name for name in trainer or []])
     typer.echo("\n".join(str(f) for f in findings))
     if any(f.level == "error" for f in findings):
         raise typer.Exit(1)

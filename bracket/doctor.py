@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+from collections.abc import Collection
+from dataclasses import replace
 from importlib.metadata import version
 
 from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
 from bracket.errors import BracketError
+from bracket.homes import TRAINERS, state_of
 from bracket.presets import DEMO_PRESET, list_presets
 from bracket.runner.devices import devices
 
@@ -35,9 +38,14 @@ _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 _NEEDED_BYTES = 2_000_000_000
 
 
-def examine() -> list[Problem]:
-    """Everything worth saying about this machine, good and bad."""
-    found = [_python(), *_packages(), *_devices(), *check_disk(runs_folder(), _NEEDED_BYTES), *_presets()]
+def examine(needed: Collection[str] = ()) -> list[Problem]:
+    """Everything worth saying about this machine, good and bad.
+
+    Args:
+        needed: trainers that must be there; to lack another is only worth a word.
+    """
+    found = [_python(), *_packages(), *_devices(), *check_disk(runs_folder(), _NEEDED_BYTES)]
+    found += [*_trainers(needed), *_presets()]
     if not any(p.level == "error" for p in found):
         found.append(Problem("info", "Ready: `demo` runs the whole job on the embedded base"))
     return found
@@ -59,6 +67,17 @@ def _packages() -> list[Problem]:
 
 def _devices() -> list[Problem]:
     return [Problem("info", f"Device {d.id}: {d.name}, {d.memory / 2**30:.0f} GiB") for d in devices()]
+
+
+def _trainers(needed: Collection[str]) -> list[Problem]:
+    found = []
+    for state in map(state_of, TRAINERS):
+        missed = state.home is None and state.upstream.name in needed
+        problems = [replace(p, level="error") for p in state.problems] if missed else state.problems
+        if state.ready:
+            found.append(Problem("info", f"{state.upstream.title}: {', '.join(state.facts)}"))
+        found += problems
+    return found
 
 
 def _presets() -> list[Problem]:

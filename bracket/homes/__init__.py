@@ -9,12 +9,14 @@ from __future__ import annotations
 from bracket.homes.flags import flags_of, missing_flags
 from bracket.homes.problems import home_problems
 from bracket.homes.registry import Home, find_home, forget, known_home, use
+from bracket.homes.state import State, state_of
 from bracket.homes.upstream import TRAINERS, UPSTREAMS, Upstream, identify, trainer_named
 
 __all__ = [
     "TRAINERS",
     "UPSTREAMS",
     "Home",
+    "State",
     "Upstream",
     "find_home",
     "flags_of",
@@ -23,6 +25,7 @@ __all__ = [
     "identify",
     "known_home",
     "missing_flags",
+    "state_of",
     "trainer_named",
     "use",
 ]

@@ -83,7 +83,7 @@ def _packages(home: Home, python: Interpreter) -> list[Problem]:
         found.append(Problem("error", said, "Install the build for your GPU: see pytorch.org.", home.python))
     if listed:
         remedy = f"Settings that use {'it' if len(listed) == 1 else 'them'} fail. {_pip(home, listed)}"
-        found.append(Problem("warning", f"{_are(listed)} not installed, though it asks for that", remedy, home.python))
+        found.append(Problem("warning", f"{_are(listed)} not installed", remedy, home.python))
     return found
 
 
