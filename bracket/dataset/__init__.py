@@ -1,26 +1,39 @@
-"""A folder of pictures and captions: read, checked, split into training and held-out parts, sorted into buckets."""
+"""Pictures and captions: read, checked, split into training and held-out parts, told to each trainer in its words."""
 
 from bracket.dataset.bucketing import bucket_of, bucket_sizes, buckets
 from bracket.dataset.checks import check_dataset, check_disk, trigger_problems
+from bracket.dataset.description import Description, read_description
+from bracket.dataset.dialects import ai_toolkit_datasets, musubi_toml, sd_scripts_toml, untold, without
+from bracket.dataset.links import link_pictures
+from bracket.dataset.media import SUFFIXES
 from bracket.dataset.prompts import PromptLine, parse_prompts, read_prompts
-from bracket.dataset.scanning import SUFFIXES, Scan, scan
-from bracket.dataset.splitting import split, split_from_json, split_problems, split_to_json
+from bracket.dataset.scanning import Scan, scan
+from bracket.dataset.splitting import sources_of, split, split_from_json, split_problems, split_to_json
 
 __all__ = [
     "SUFFIXES",
+    "Description",
     "PromptLine",
     "Scan",
+    "ai_toolkit_datasets",
     "bucket_of",
     "bucket_sizes",
     "buckets",
     "check_dataset",
     "check_disk",
+    "link_pictures",
+    "musubi_toml",
     "parse_prompts",
+    "read_description",
     "read_prompts",
     "scan",
+    "sd_scripts_toml",
+    "sources_of",
     "split",
     "split_from_json",
     "split_problems",
     "split_to_json",
     "trigger_problems",
+    "untold",
+    "without",
 ]

@@ -46,6 +46,6 @@ def bucket_of(width: int, height: int, resolution: int, enabled: bool = True) ->
 
 
 def buckets(pictures: Iterable[Picture], resolution: int) -> Mapping[tuple[int, int], int]:
-    """How many pictures fall into each (width, height), the fullest first; empty buckets are left out."""
-    counts = Counter(bucket_of(p.width, p.height, resolution) for p in pictures)
+    """How many pictures fall into each (width, height), the fullest first; empty buckets and clips are left out."""
+    counts = Counter(bucket_of(p.width, p.height, resolution) for p in pictures if p.width and p.height)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

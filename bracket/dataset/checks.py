@@ -26,6 +26,7 @@ def check_dataset(
     """Everything wrong with a dataset's pictures, captions and prompt files, errors first.
 
     Args:
+        folder: the dataset: a folder, or a `.toml` dataset file of sd-scripts or musubi-tuner.
         trigger_word: the word that captions should hold; "" when there is none.
         resolution: side in pixels of the square that pictures are trained at; 0 leaves their sizes alone.
         deep: decode every picture whole.
@@ -84,7 +85,7 @@ def _size(count: int) -> str:
 
 
 def _small_pictures(pictures: Iterable[Picture], resolution: int) -> list[Problem]:
-    small = [p for p in pictures if p.width * p.height * ENLARGED**2 < resolution**2]
+    small = [p for p in pictures if p.width and p.width * p.height * ENLARGED**2 < resolution**2]
     if not small:
         return []
     message = f"{len(small)} pictures are so small that training enlarges them more than {ENLARGED:g} times"

@@ -35,19 +35,19 @@ class PromptLine:
     flags: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_text(path: Path) -> str:
-    """A text file as UTF-8, or as UTF-16 where its first bytes say so.
+def read_text(path: Path, longest: int = LONGEST_TEXT) -> str:
+    """A text file of at most `longest` bytes as UTF-8, or as UTF-16 where its first bytes say so.
 
     Raises:
         DatasetError: the file can't be read, is larger than any text of a dataset, or is in another encoding.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(LONGEST_TEXT + 1)
+            data = file.read(longest + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DatasetError(f"This text can't be read: {reason}", path=path, remedy="Check the file.") from error
-    if len(data) > LONGEST_TEXT:
+    if len(data) > longest:
         raise DatasetError("This file is too large for a text of a dataset", path=path, remedy="Is it the right file?")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:

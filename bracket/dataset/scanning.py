@@ -1,4 +1,4 @@
-"""Finding pictures and their captions in a folder, quickly and without ever stopping at a bad file.
+"""Finding pictures and their captions in a dataset, quickly and without ever stopping at a bad file.
 
 Only headers are read, unless a deep scan is asked for, and what was read of a file is remembered until its size or
 time changes: a second scan costs a directory listing.
@@ -6,44 +6,31 @@ time changes: a second scan costs a directory listing.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
-
-from bracket.dataset.prompts import one_line, read_text
-from bracket.domain import Picture, Problem
+from bracket.dataset.description import Description, read_description
+from bracket.dataset.headers import File, Header, Progress, duplicates_of, headers_of
+from bracket.dataset.media import SUFFIXES, VIDEO_SUFFIXES, Held, Item, caption_beside, files_of, items_of, listing
+from bracket.domain import Picture, Problem, Source
 from bracket.errors import DatasetError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif", ".tiff"})
-OTHER_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".mp4", ".mov", ".webm", ".mkv", ".avi"})
-"""Pictures and clips a person may expect to be used, and that are not."""
+OTHER_SUFFIXES = VIDEO_SUFFIXES | {".gif", ".heic", ".heif", ".jxl", ".jp2", ".psd"}
+"""Pictures and clips a person may expect to be used, and that are not read from a folder of pictures."""
 CAPTION_SUFFIXES = (".txt", ".caption")
 VALIDATION = "validation"
-"""A subfolder of this name holds the pictures for the validation loss."""
-
-MOST_PIXELS = 89_478_485
-"""Above this Pillow suspects a decompression bomb."""
-MOST_BYTES = 1 << 30
-SMALLEST_SIDE = 16
-"""Pixels: one patch of the model."""
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is not what it says (UnidentifiedImageError is an OSError)."""
-_Progress = Callable[[int, int], None]
+"""In a dataset that is a folder, a subfolder of this name holds the pictures for the validation loss."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a folder holds: readable pictures (sorted by name), those of its `validation` folder, and what is wrong.
+    """What a dataset holds: readable pictures (by source and name), those of its `validation` folder, what is wrong.
 
-    `duplicates` are groups of pictures whose files are the same to the byte.
+    `folder` is the dataset itself, or where its file lies. Regularisation pictures are checked but not among
+    `pictures`. `duplicates` are groups of pictures whose files are the same to the byte.
     """
 
     folder: Path
@@ -51,6 +38,8 @@ class Scan:
     problems: tuple[Problem, ...]
     validation: tuple[Picture, ...] = ()
     duplicates: tuple[tuple[Path, ...], ...] = ()
+    sources: tuple[Source, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def captioned(self) -> int:
@@ -63,234 +52,171 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class _Header:
-    """Size after EXIF rotation, remarks worth counting, and why the file can't be used ("" when it can)."""
+class _Part:
+    """A source with what it holds, and where its captions are looked for."""
 
-    width: int = 0
-    height: int = 0
-    remarks: tuple[str, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    stamp: tuple[int, int]
-    """Time of change in nanoseconds and size in bytes."""
+    number: int
+    source: Source
+    held: Held
+    suffixes: tuple[str, ...]
 
 
-def scan(folder: Path | str, *, deep: bool = False, progress: _Progress | None = None) -> Scan:
-    """Reads a folder of pictures, each with its caption in `<stem>.txt` (or `.caption`) beside it.
+def scan(folder: Path | str, *, deep: bool = False, progress: Progress | None = None) -> Scan:
+    """Reads a folder of pictures, each with its caption in `<stem>.txt` (or `.caption`) beside it, or a dataset file.
 
     Args:
+        folder: the folder, or a `.toml` dataset file of sd-scripts or musubi-tuner.
         deep: decode every picture whole, which also finds those cut off after their header.
         progress: called with (pictures done, pictures in all).
 
     Raises:
-        DatasetError: the folder is missing or can't be listed. Anything wrong with a file is a problem of the scan.
+        DatasetError: the folder or file is missing or can't be read, or the file says what it may not. Anything wrong
+            with a picture is a problem of the scan.
     """
-    folder = Path(folder).expanduser().absolute()
-    entries = _listing(folder)
-    files = _pictures(entries)
-    held = _pictures(_listing(folder / VALIDATION)) if (folder / VALIDATION).is_dir() else []
-    headers = _headers([*files, *held], deep, progress)
+    path = Path(folder).expanduser().absolute()
+    described = read_description(path)
+    plain = path.is_dir()
+    parts = [
+        _Part(n, s, items_of(s), CAPTION_SUFFIXES if plain else (s.caption_suffix,))
+        for n, s in enumerate(described.sources)
+    ]
+    held_out = []
+    if plain and (path / VALIDATION).is_dir():
+        source = Source(path / VALIDATION)
+        held_out = [_Part(0, source, items_of(source), CAPTION_SUFFIXES)]
+    files = {i.path: _file(i.path) for part in (*parts, *held_out) for i in part.held.items}
+    stills = {i.path: files[i.path] for p in (*parts, *held_out) if p.source.media == "image" for i in p.held.items}
+    headers = headers_of(list(stills.values()), deep, progress)
     problems: list[Problem] = []
-    pictures = _usable(files, headers, problems)
-    validation = _usable(held, headers, problems)
-    if not pictures:
-        kinds = ", ".join(sorted(s[1:] for s in SUFFIXES))
-        problems.insert(0, Problem("error", "There is no usable picture here", f"These are read: {kinds}.", folder))
-    duplicates = _duplicates([f for f in (*files, *held) if not headers[f].error])
-    problems += _folder_problems(folder, entries, files)
+    found = {part.number: _usable(part, stills, headers, problems) for part in parts}
+    validation = tuple(p for part in held_out for p in _usable(part, stills, headers, problems))
+    pictures = tuple(p for n, s in enumerate(described.sources) if not s.regularisation for p in found[n])
+    problems[:0] = _nothing_found(path, pictures, parts, found)
+    duplicates = duplicates_of([files[p] for p in dict.fromkeys(p.path for p in (*pictures, *validation))])
+    root = path if plain else path.parent
+    if plain:
+        problems += _folder_problems(path, {path / VALIDATION}, SUFFIXES)
+    else:
+        problems += _file_problems(path, described)
     problems += _remark_problems(headers)
     for group in duplicates:
-        also = ", ".join(os.path.relpath(p, folder) for p in group[1:])
+        also = ", ".join(os.path.relpath(p, root) for p in group[1:])
         remedy = "Remove one; a duplicate counts twice and is never held out."
         problems.append(Problem("warning", f"This picture is the same file as {also}", remedy, group[0]))
-    return Scan(folder, pictures, tuple(problems), validation, duplicates)
+    return Scan(root, pictures, tuple(problems), validation, duplicates, described.sources, described.options)
 
 
-def _listing(folder: Path) -> list[os.DirEntry[str]]:
+def _file(path: Path) -> File:
     try:
-        with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    except FileNotFoundError as error:
-        remedy = "Check the path, or choose another folder."
-        raise DatasetError("The dataset folder does not exist", path=folder, remedy=remedy) from error
-    except NotADirectoryError as error:
-        remedy = "Choose the folder that holds the pictures."
-        raise DatasetError("This is a file, not a folder", path=folder, remedy=remedy) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = "Check its permissions."
-        raise DatasetError(f"The dataset folder can't be read: {reason}", path=folder, remedy=remedy) from error
+        stat = path.stat()
+    except OSError:
+        return File(path, (0, 0))  # gone since it was listed; reading its header says so
+    return File(path, (stat.st_mtime_ns, stat.st_size))
 
 
-def _pictures(entries: Iterable[os.DirEntry[str]]) -> list[_File]:
-    found = []
-    for entry in entries:
-        if Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
-            stat = entry.stat()
-            found.append(_File(Path(entry.path), (stat.st_mtime_ns, stat.st_size)))
-    return found
+def _nothing_found(
+    path: Path, pictures: Sequence[Picture], parts: Sequence[_Part], found: Mapping[int, Sequence[Picture]]
+) -> list[Problem]:
+    kinds = ", ".join(sorted(s[1:] for s in SUFFIXES))
+    if not pictures:
+        return [Problem("error", "There is no usable picture here", f"These are read: {kinds}.", path)]
+    problems = []
+    for part in parts:
+        if not found[part.number]:
+            if part.source.media == "video":
+                kinds = ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))
+            message = f"There is no usable {'clip' if part.source.media == 'video' else 'picture'} in this source"
+            problems.append(Problem("error", message, f"These are read: {kinds}.", part.source.folder))
+    return problems
 
 
-def _headers(files: Sequence[_File], deep: bool, progress: _Progress | None) -> dict[_File, _Header]:
-    def read(file: _File) -> _Header:
-        header = _read_header(file.path, file.stamp)
-        if deep and not header.error and (error := _decode_error(file.path, file.stamp)):
-            return _Header(error=error)
-        return header
-
-    headers = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged by MOST_PIXELS instead
-        for done, (file, header) in enumerate(zip(files, pool.map(read, files), strict=True), 1):
-            headers[file] = header
-            if progress:
-                progress(done, len(files))
-    return headers
-
-
-@lru_cache(maxsize=100_000)
-def _read_header(path: Path, stamp: tuple[int, int]) -> _Header:
-    if stamp[1] > MOST_BYTES:
-        return _Header(error=f"it is larger than {MOST_BYTES >> 30} GiB")
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                return _Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
-            orientation = _orientation(image)
-            remarks = _remarks(image, orientation)
-    except Image.DecompressionBombError:
-        return _Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels")
-    except DECODING_ERRORS as error:
-        return _Header(error=_reason(error))
-    if min(width, height) < SMALLEST_SIDE:
-        return _Header(error=f"it is only {width}×{height} pixels; {SMALLEST_SIDE} a side is the least")
-    if orientation in (5, 6, 7, 8):
-        width, height = height, width
-    return _Header(width, height, remarks)
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # asking Pillow would decode the whole picture, in search of a chunk behind the pixels
-    return int(image.getexif().get(0x0112, 1))
-
-
-def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
-    found = []
-    if "A" in image.getbands() or "transparency" in image.info:
-        found.append("transparent; trained on white")
-    if image.mode in ("CMYK", "YCbCr", "LAB"):
-        found.append(f"{image.mode}; converted to RGB")
-    if image.mode.startswith(("I", "F")):
-        found.append("of 16 or more bits; reduced to 8")
-    if orientation != 1:
-        found.append("turned as their EXIF data say")
-    if getattr(image, "is_animated", False):
-        found.append("animated; only their first frame is used")
-    return tuple(found)
-
-
-@lru_cache(maxsize=100_000)
-def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except DECODING_ERRORS as error:
-        return _reason(error)
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not a picture"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"it does not decode ({error})"
-
-
-def _usable(files: Sequence[_File], headers: dict[_File, _Header], problems: list[Problem]) -> tuple[Picture, ...]:
+def _usable(
+    part: _Part, stills: Mapping[Path, File], headers: Mapping[File, Header], problems: list[Problem]
+) -> tuple[Picture, ...]:
+    """The pictures of a source; what is wrong with them goes to `problems`."""
     pictures = []
     captions: dict[Path, Path] = {}
-    for file in files:
-        header = headers[file]
+    problems += part.held.problems
+    for item in part.held.items:
+        header = headers[stills[item.path]] if part.source.media == "image" else Header()
         if header.error:
             remedy = "Replace it or take it out."
-            problems.append(Problem("error", f"This picture can't be used: {header.error}", remedy, file.path))
+            problems.append(Problem("error", f"This picture can't be used: {header.error}", remedy, item.path))
             continue
-        caption, source, problem = _caption(file.path)
+        caption, file, problem = _caption(item, part)
         if problem:
             problems.append(problem)
-        if source and source in captions:
-            message = f"This picture shares its caption {source.name} with {captions[source].name}"
-            problems.append(Problem("warning", message, "Rename one of them.", file.path))
-        elif source:
-            captions[source] = file.path
-        pictures.append(Picture(file.path, caption, header.width, header.height))
+        if file and file in captions:
+            message = f"This picture shares its caption {file.name} with {captions[file].name}"
+            problems.append(Problem("warning", message, "Rename one of them.", item.path))
+        elif file:
+            captions[file] = item.path
+        pictures.append(Picture(item.path, caption, header.width, header.height, part.number, item.controls))
     return tuple(pictures)
 
 
-def _caption(picture: Path) -> tuple[str, Path | None, Problem | None]:
+def _caption(item: Item, part: _Part) -> tuple[str, Path | None, Problem | None]:
     """Caption in one line, the file it came from, and what is wrong with it."""
-    for suffix in CAPTION_SUFFIXES:
-        path = picture.with_suffix(suffix)
-        if not path.is_file():
-            continue
-        try:
-            caption = one_line(read_text(path))
-        except DatasetError as error:
-            return "", path, Problem("error", error.message, error.remedy, path)
-        empty = Problem("warning", "This caption is empty", "Write what the picture shows.", path)
-        return caption, path, None if caption else empty
-    remedy = f"Write what it shows into {picture.stem}.txt beside it."
-    return "", None, Problem("warning", "This picture has no caption", remedy, picture)
+    if item.caption is None:
+        caption, file, problem = caption_beside(item.path, part.suffixes)
+    else:
+        caption, file, problem = item.caption, None, None
+        if not caption:
+            problem = Problem("warning", "This caption is empty", "Write what the picture shows.", item.path)
+    if not caption and part.source.class_words and (problem is None or problem.level == "warning"):
+        return part.source.class_words, file, None
+    if part.source.media == "video" and problem:
+        problem = replace(problem, message=problem.message.replace("picture", "clip"))
+    return caption, file, problem
 
 
-def _duplicates(files: Iterable[_File]) -> tuple[tuple[Path, ...], ...]:
-    """Groups of equal files; only those of equal size are read."""
-    sizes = Counter(f.stamp[1] for f in files)
-    groups: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        if sizes[file.stamp[1]] > 1 and (digest := _digest(file.path, file.stamp)):
-            groups[digest].append(file.path)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
-@lru_cache(maxsize=100_000)
-def _digest(path: Path, stamp: tuple[int, int]) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""  # gone since it was listed
-
-
-def _folder_problems(folder: Path, entries: Sequence[os.DirEntry[str]], files: Sequence[_File]) -> list[Problem]:
+def _file_problems(path: Path, described: Description) -> list[Problem]:
+    """What a dataset file says that is done in another way here, and what lies unread in its folders."""
     found = []
-    others = Counter(s for e in entries if (s := Path(e.name).suffix.lower()) in OTHER_SUFFIXES)
+    said = [described.options, *(s.options for s in described.sources)]
+    if any(o.get("validation_split") for o in said):
+        message = "validation_split is not used while bracket holds pictures out itself"
+        found.append(Problem("info", message, path=path))
+    if any(o.get("enable_wildcard") for o in said):
+        message = "Captions of several lines are read as one line, so enable_wildcard no longer chooses among them"
+        found.append(Problem("warning", message, "Use {a|b} within a line.", path))
+    used = {f for s in described.sources for f in (s.folder, *s.controls)}
+    for folder in dict.fromkeys(s.folder for s in described.sources if s.media == "image" and _is_folder(s)):
+        both = any(s.media == "video" for s in described.sources if s.folder == folder)
+        found += _folder_problems(folder, used, SUFFIXES | VIDEO_SUFFIXES if both else SUFFIXES)
+    return found
+
+
+def _is_folder(source: Source) -> bool:
+    return not {"image_jsonl_file", "video_jsonl_file", "metadata_file"} & source.options.keys()
+
+
+def _folder_problems(folder: Path, used: Iterable[Path], read: frozenset[str]) -> list[Problem]:
+    found = []
+    entries = listing(folder)
+    others = Counter(s for e in entries if (s := Path(e.name).suffix.lower()) in OTHER_SUFFIXES - read)
     if others:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(others.items()))
         found.append(Problem("warning", f"Files of kinds that are not read: {kinds}", "Convert them to PNG.", folder))
+    any_here = bool(files_of(entries))
     for entry in entries:
-        if entry.name != VALIDATION and entry.is_dir() and (inside := _count_inside(Path(entry.path))):
+        if Path(entry.path) not in used and entry.is_dir() and (inside := _count_inside(Path(entry.path))):
             remedy = "Move them up, or choose that folder."
-            message = f"{inside} pictures in this subfolder are not used" if files else f"{inside} pictures lie in here"
+            message = (
+                f"{inside} pictures in this subfolder are not used" if any_here else f"{inside} pictures lie in here"
+            )
             found.append(Problem("warning", message, remedy, Path(entry.path)))
     return found
 
 
 def _count_inside(folder: Path) -> int:
     try:
-        return len(_pictures(_listing(folder)))
+        return len(files_of(listing(folder)))
     except DatasetError:
         return 0
 
 
-def _remark_problems(headers: dict[_File, _Header]) -> list[Problem]:
+def _remark_problems(headers: dict[File, Header]) -> list[Problem]:
     counts = Counter(remark for h in headers.values() for remark in h.remarks)
     first = {remark: f.path for f, h in reversed(headers.items()) for remark in h.remarks}
     return [Problem("info", f"Pictures that are {r}: {n}", path=first[r]) for r, n in counts.items()]

@@ -7,14 +7,15 @@ is trained or validated on, nor one of the search's prompts.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bracket.dataset.prompts import TRIGGER, read_prompts
 from bracket.dataset.scanning import Scan
-from bracket.domain import DatasetSplit, Picture, Problem
+from bracket.domain import DatasetSplit, Picture, Problem, Source
 from bracket.errors import DatasetError
 
 PROMPTS = "prompts.txt"
@@ -36,6 +37,7 @@ def split(
     verdict: int = 20,
     trigger_word: str = "",
     class_word: str = "",
+    per_folder: int = 0,
 ) -> DatasetSplit:
     """Parts the pictures of a scan; the three counts are the most that is taken, small datasets give less.
 
@@ -45,17 +47,22 @@ def split(
       trained nor validated on.
 
     The order in which pictures are held out comes from a hash of seed and file name, so a picture more or less changes
-    little. Pictures that exist twice are never held out: their twin would be trained on.
+    little. Pictures that exist twice are never held out: their twin would be trained on. One that several sources hold
+    (in several resolutions, say) counts once, and is held out of all of them.
+
+    Args:
+        per_folder: the most pictures trained on of every source, the first in that order; 0 takes all. What is held out
+            and the prompts are the same for any value.
 
     Raises:
         DatasetError: a prompt file can't be read or understood.
     """
-    order = sorted(scan.pictures, key=lambda p: _rank(seed, p, scan.folder))
+    order = sorted({p.path: p for p in reversed(scan.pictures)}.values(), key=lambda p: _rank(seed, p, scan))
     eligible = _eligible(order, scan)
     written = _prompts_of(scan.folder / PROMPTS, trigger_word)
     written_verdict = _prompts_of(scan.folder / VERDICT_PROMPTS, trigger_word)
 
-    count = len(scan.pictures)
+    count = len(order)
     held: tuple[Picture, ...] = ()
     if not scan.validation:
         held = tuple(eligible[: _share(count, VALIDATION_SHARE, validation)])
@@ -63,25 +70,33 @@ def split(
     if written_verdict is None:
         free = _unlike(eligible[len(held) :], scan, held, written or ())
         kept_for_verdict = free[: _share(count, VERDICT_SHARE, verdict)]
-    away = {*held, *kept_for_verdict}
-    train = tuple(p for p in scan.pictures if p not in away)
+    away = {p.path for p in (*held, *kept_for_verdict)}
+    train = tuple(p for p in scan.pictures if p.path not in away)
     validating = scan.validation[:validation] or held
 
     search = written if written is not None else _captions(validating)
     if written is None and len(search) < FEWEST_PROMPTS:
-        search = _distinct([*search, *_captions(p for p in order if p not in away)])[: max(len(search), FEWEST_PROMPTS)]
+        trained = _captions(p for p in order if p.path not in away)
+        search = _distinct([*search, *trained])[: max(len(search), FEWEST_PROMPTS)]
     search = search[:prompts]
     known = {_key(t) for t in (*search, *_captions(train), *_captions(validating))}
     fresh = written_verdict if written_verdict is not None else _captions(kept_for_verdict)
     return DatasetSplit(
         folder=scan.folder,
-        train=train,
+        train=_first_of_each(train, seed, scan, per_folder) if per_folder else train,
         validation=validating,
         prompts=search,
         verdict_prompts=tuple(t for t in fresh if _key(t) not in known)[:verdict],
         trigger_word=trigger_word,
         class_word=class_word,
+        sources=scan.sources,
+        options=scan.options,
     )
+
+
+def sources_of(split: DatasetSplit) -> tuple[Source, ...]:
+    """Its sources; the folder itself where it names none."""
+    return split.sources or (Source(split.folder),)
 
 
 def split_problems(scan: Scan, made: DatasetSplit) -> list[Problem]:
@@ -117,6 +132,8 @@ def split_to_json(split: DatasetSplit) -> dict[str, Any]:
         "verdict_prompts": list(split.verdict_prompts),
         "train": [_picture_to_json(p, split.folder) for p in split.train],
         "validation": [_picture_to_json(p, split.folder) for p in split.validation],
+        "sources": [_source_to_json(s) for s in split.sources],
+        "options": dict(split.options),
     }
 
 
@@ -132,6 +149,8 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
             verdict_prompts=tuple(str(p) for p in data["verdict_prompts"]),
             trigger_word=str(data["trigger_word"]),
             class_word=str(data["class_word"]),
+            sources=tuple(_source_from_json(s) for s in data.get("sources", ())),
+            options=dict(data.get("options", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -140,15 +159,46 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
 
 def _picture_to_json(picture: Picture, folder: Path) -> dict[str, Any]:
     path = picture.path.relative_to(folder) if picture.path.is_relative_to(folder) else picture.path
-    return {"path": path.as_posix(), "caption": picture.caption, "width": picture.width, "height": picture.height}
+    said = {"path": path.as_posix(), "caption": picture.caption, "width": picture.width, "height": picture.height}
+    more = {"source": picture.source, "controls": [c.as_posix() for c in picture.controls]}
+    return said | {k: v for k, v in more.items() if v}
 
 
 def _picture_from_json(data: Mapping[str, Any], folder: Path) -> Picture:
-    return Picture(folder / data["path"], str(data["caption"]), int(data["width"]), int(data["height"]))
+    return Picture(
+        path=folder / data["path"],
+        caption=str(data["caption"]),
+        width=int(data["width"]),
+        height=int(data["height"]),
+        source=int(data.get("source", 0)),
+        controls=tuple(Path(c) for c in data.get("controls", ())),
+    )
 
 
-def _rank(seed: int, picture: Picture, folder: Path) -> bytes:
-    return hashlib.sha256(f"{seed}\0{picture.path.relative_to(folder).as_posix()}".encode()).digest()
+def _source_to_json(source: Source) -> dict[str, Any]:
+    plain = {"folder": source.folder.as_posix(), "controls": [c.as_posix() for c in source.controls]}
+    return asdict(source) | plain | {"options": dict(source.options)}
+
+
+def _source_from_json(data: Mapping[str, Any]) -> Source:
+    controls = tuple(Path(c) for c in data["controls"])
+    return Source(**{**data, "folder": Path(data["folder"]), "controls": controls})
+
+
+def _rank(seed: int, picture: Picture, scan: Scan) -> bytes:
+    """A draw by lot that depends on the seed and on where in the dataset the picture lies, not on the machine."""
+    homes = [scan.folder, *(s.folder for s in scan.sources)]
+    home = next((h for h in homes if picture.path.is_relative_to(h)), picture.path.parent)
+    return hashlib.sha256(f"{seed}\0{picture.path.relative_to(home).as_posix()}".encode()).digest()
+
+
+def _first_of_each(pictures: Sequence[Picture], seed: int, scan: Scan, count: int) -> tuple[Picture, ...]:
+    """At most `count` pictures of every source, in the order they came in."""
+    lots: dict[int, list[bytes]] = defaultdict(list)
+    for picture in pictures:
+        lots[picture.source].append(_rank(seed, picture, scan))
+    last = {number: sorted(ranks)[:count][-1] for number, ranks in lots.items()}
+    return tuple(p for p in pictures if _rank(seed, p, scan) <= last[p.source])
 
 
 def _share(count: int, share: float, most: int) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bracket.dataset.bucketing import bucket_of
-from bracket.dataset.scanning import SUFFIXES
+from bracket.dataset.media import SUFFIXES
 from bracket.errors import DatasetError
 from bracket.training.schema import CaptionedFile, DataSection
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bracket.dataset import scan, scanning
+from bracket.dataset import headers, scan
 from bracket.domain import Problem
 from bracket.errors import DatasetError
 
@@ -123,7 +123,7 @@ def test_huge_pictures_are_refused_by_their_header(tmp_path: Path, side: int) ->
 def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture(tmp_path / "good.png")
     with picture(tmp_path / "large.bmp").open("ab") as file:
-        file.truncate(scanning.MOST_BYTES + 1)  # sparse: takes no room
+        file.truncate(headers.MOST_BYTES + 1)  # sparse: takes no room
     assert "larger than 1 GiB" in told(scan(tmp_path).errors)["large.bmp"]
 
 

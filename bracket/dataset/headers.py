@@ -1,0 +1,145 @@
+"""What the files of pictures are, from their headers and bytes, remembered until a file's size or time changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+MOST_PIXELS = 89_478_485
+"""Above this Pillow suspects a decompression bomb."""
+MOST_BYTES = 1 << 30
+SMALLEST_SIDE = 16
+"""Pixels: one patch of the model."""
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is not what it says (UnidentifiedImageError is an OSError)."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Size after EXIF rotation, remarks worth counting, and why the file can't be used ("" when it can)."""
+
+    width: int = 0
+    height: int = 0
+    remarks: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    path: Path
+    stamp: tuple[int, int]
+    """Time of change in nanoseconds and size in bytes."""
+
+
+def headers_of(files: Sequence[File], deep: bool, progress: Progress | None) -> dict[File, Header]:
+    """The header of every file.
+
+    Args:
+        deep: decode every picture whole, which also finds those cut off after their header.
+        progress: called with (pictures done, pictures in all).
+    """
+
+    def read(file: File) -> Header:
+        header = _read_header(file.path, file.stamp)
+        if deep and not header.error and (error := _decode_error(file.path, file.stamp)):
+            return Header(error=error)
+        return header
+
+    headers = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged by MOST_PIXELS instead
+        for done, (file, header) in enumerate(zip(files, pool.map(read, files), strict=True), 1):
+            headers[file] = header
+            if progress:
+                progress(done, len(files))
+    return headers
+
+
+@lru_cache(maxsize=100_000)
+def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
+    if stamp[1] > MOST_BYTES:
+        return Header(error=f"it is larger than {MOST_BYTES >> 30} GiB")
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                return Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
+            orientation = _orientation(image)
+            remarks = _remarks(image, orientation)
+    except Image.DecompressionBombError:
+        return Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels")
+    except DECODING_ERRORS as error:
+        return Header(error=_reason(error))
+    if min(width, height) < SMALLEST_SIDE:
+        return Header(error=f"it is only {width}×{height} pixels; {SMALLEST_SIDE} a side is the least")
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(width, height, remarks)
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking Pillow would decode the whole picture, in search of a chunk behind the pixels
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
+    found = []
+    if "A" in image.getbands() or "transparency" in image.info:
+        found.append("transparent; trained on white")
+    if image.mode in ("CMYK", "YCbCr", "LAB"):
+        found.append(f"{image.mode}; converted to RGB")
+    if image.mode.startswith(("I", "F")):
+        found.append("of 16 or more bits; reduced to 8")
+    if orientation != 1:
+        found.append("turned as their EXIF data say")
+    if getattr(image, "is_animated", False):
+        found.append("animated; only their first frame is used")
+    return tuple(found)
+
+
+@lru_cache(maxsize=100_000)
+def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except DECODING_ERRORS as error:
+        return _reason(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not a picture"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"it does not decode ({error})"
+
+
+def duplicates_of(files: Iterable[File]) -> tuple[tuple[Path, ...], ...]:
+    """Groups of equal files; only those of equal size are read."""
+    sizes = Counter(f.stamp[1] for f in files)
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        if sizes[file.stamp[1]] > 1 and (digest := _digest(file.path, file.stamp)):
+            groups[digest].append(file.path)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, stamp: tuple[int, int]) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""  # gone since it was listed

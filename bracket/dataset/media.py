@@ -1,0 +1,211 @@
+"""What a source of a dataset holds: its pictures or clips with the captions and controls that belong to them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bracket.dataset.prompts import one_line, read_text
+from bracket.domain import Problem, Source
+from bracket.errors import DatasetError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".mov", ".webm", ".avi", ".mkv", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg",
+})  # fmt: skip
+LARGEST_LIST = 1 << 28
+"""Bytes; a larger list of captions is taken for another file."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture or clip, with its caption where a list gave one (None: look beside it)."""
+
+    path: Path
+    caption: str | None = None
+    controls: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Held:
+    """What was found of a source and what is wrong with it."""
+
+    items: tuple[Item, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def listing(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name, hidden files left out. Raises DatasetError where it can't be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except FileNotFoundError as error:
+        remedy = "Check the path, or choose another folder."
+        raise DatasetError("The dataset folder does not exist", path=folder, remedy=remedy) from error
+    except NotADirectoryError as error:
+        remedy = "Choose the folder that holds the pictures."
+        raise DatasetError("This is a file, not a folder", path=folder, remedy=remedy) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "Check its permissions."
+        raise DatasetError(f"The dataset folder can't be read: {reason}", path=folder, remedy=remedy) from error
+
+
+def files_of(entries: Iterable[os.DirEntry[str]], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
+    """The files with one of these suffixes, upper or lower case."""
+    return [Path(e.path) for e in entries if Path(e.name).suffix.lower() in suffixes and e.is_file()]
+
+
+def items_of(source: Source) -> Held:
+    """Everything a source trains on, in order. Raises DatasetError where its folder or list can't be read."""
+    for key in ("image_jsonl_file", "video_jsonl_file"):
+        if key in source.options:
+            return _of_jsonl(Path(str(source.options[key])), source)
+    if "metadata_file" in source.options:
+        return _of_metadata(Path(str(source.options["metadata_file"])), source)
+    suffixes = VIDEO_SUFFIXES if source.media == "video" else SUFFIXES
+    paths = files_of(listing(source.folder), suffixes)
+    if not source.controls:
+        return Held(tuple(map(Item, paths)))
+    pairs = _paired(paths, source)
+    alone = tuple(_no_control(p) for p in paths if p not in pairs)
+    return Held(tuple(Item(p, None, pairs[p]) for p in paths if p in pairs), alone)
+
+
+def _no_control(path: Path) -> Problem:
+    remedy = "Put one with the same name into the control folder."
+    return Problem("warning", "This has no control picture and is left out", remedy, path)
+
+
+def _paired(paths: Sequence[Path], source: Source) -> dict[Path, tuple[Path, ...]]:
+    """The controls of those that have some in every control folder."""
+    pairs = [_clip_controls(paths, f) if source.media == "video" else _controls(paths, f) for f in source.controls]
+    return {p: tuple(c for found in pairs for c in found[p]) for p in paths if all(p in found for found in pairs)}
+
+
+def _controls(paths: Sequence[Path], folder: Path) -> dict[Path, tuple[Path, ...]]:
+    """By musubi-tuner's rule: the picture's stem, then stem_0, stem_1 …; longer names choose first."""
+    free = files_of(listing(folder))
+    pairs = {}
+    for path in sorted(paths, key=lambda p: (-len(p.name), p.name)):
+        ranks = {c: rank for c in free if (rank := _rank(path.stem, c.stem)) is not None}
+        if ranks:
+            pairs[path] = tuple(sorted(ranks, key=lambda c: ranks[c]))
+            free = [c for c in free if c not in ranks]
+    return pairs
+
+
+def _rank(stem: str, control: str) -> int | None:
+    if control == stem:
+        return 0
+    number = control.removeprefix(stem + "_")
+    return int(number) + 1 if number != control and number.isascii() and number.isdigit() else None
+
+
+def _clip_controls(paths: Sequence[Path], folder: Path) -> dict[Path, tuple[Path, ...]]:
+    """By musubi-tuner's rule: the same name, else a folder of frames called like the stem, else another ending."""
+    entries = listing(folder)
+    by_name = {e.name: Path(e.path) for e in entries}
+    by_stem = {p.stem: p for p in reversed(files_of(entries, VIDEO_SUFFIXES))}
+    pairs: dict[Path, tuple[Path, ...]] = {}
+    for path in paths:
+        frames = by_name.get(path.stem)
+        found = by_name.get(path.name) or (frames if frames and frames.is_dir() else None) or by_stem.get(path.stem)
+        if found:
+            pairs[path] = (found,)
+    return pairs
+
+
+def _of_jsonl(path: Path, source: Source) -> Held:
+    items, problems = [], []
+    name = "video_path" if source.media == "video" else "image_path"
+    for number, line in _lines(path):
+        where = line.get(name, line.get(f"{name}_0"))
+        caption = line.get("caption")
+        controls = [line[k] for k in sorted((k for k in line if _is_control(k)), key=_control_number)]
+        if not isinstance(where, str) or not isinstance(caption, str) or not all(isinstance(c, str) for c in controls):
+            raise DatasetError(
+                f"Line {number} of this list is wrong", path=path, remedy=f'Write {{"{name}": …, "caption": …}}.'
+            )
+        item = Item(beside(where, path.parent), one_line(caption), tuple(beside(c, path.parent) for c in controls))
+        lacking = [p for p in (item.path, *item.controls) if not p.exists()]
+        if lacking:
+            message = f"Line {number} of {path.name} names a file that is not there"
+            problems.append(Problem("error", message, "Correct the list.", lacking[0]))
+        else:
+            items.append(item)
+    if any(item.controls for item in items):
+        problems += [_no_control(item.path) for item in items if not item.controls]
+        items = [item for item in items if item.controls]
+    return Held(tuple(items), tuple(problems))
+
+
+def _is_control(key: str) -> bool:
+    return key == "control_path" or key.removeprefix("control_path_").isdigit()
+
+
+def _control_number(key: str) -> int:
+    return -1 if key == "control_path" else int(key.removeprefix("control_path_"))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, text in enumerate(_whole(path).splitlines(), 1):
+        if text.strip():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = None
+            if not isinstance(line, dict):
+                raise DatasetError(f"Line {number} of this list is no JSON object", path=path, remedy="Correct it.")
+            yield number, line
+
+
+def _of_metadata(path: Path, source: Source) -> Held:
+    """sd-scripts' fine-tuning style: {path or stem: {"caption", "tags"}}."""
+    try:
+        entries = json.loads(_whole(path))
+    except ValueError as error:
+        raise DatasetError(f"This metadata file is damaged: {error}", path=path, remedy="Write it again.") from error
+    if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
+        raise DatasetError("This metadata file is not one of sd-scripts", path=path, remedy="Write it again.")
+    stems = {p.stem: p for p in files_of(listing(source.folder))}
+    items, problems = [], []
+    for key, entry in entries.items():
+        picture = stems.get(key, beside(key, source.folder))
+        said = [str(entry[k]).strip() for k in ("caption", "tags") if entry.get(k)]
+        if picture.is_file():
+            items.append(Item(picture, one_line(", ".join(said))))
+        else:
+            problems.append(Problem("error", f"{path.name} names a file that is not there", "Correct it.", picture))
+    return Held(tuple(items), tuple(problems))
+
+
+def _whole(path: Path) -> str:
+    return read_text(path, LARGEST_LIST)
+
+
+def beside(text: str, folder: Path) -> Path:
+    """The path a dataset file means: relative to the file's folder where that exists, else to the current folder."""
+    path = Path(text).expanduser()
+    near = folder / path
+    return near if path.is_absolute() or near.exists() else path.absolute()
+
+
+def caption_beside(picture: Path, suffixes: Sequence[str]) -> tuple[str, Path | None, Problem | None]:
+    """Caption in one line, the file it came from, and what is wrong with it; the first suffix that exists counts."""
+    for suffix in suffixes:
+        path = picture.with_suffix(suffix)
+        if not path.is_file():
+            continue
+        try:
+            caption = one_line(read_text(path))
+        except DatasetError as error:
+            return "", path, Problem("error", error.message, error.remedy, path)
+        empty = Problem("warning", "This caption is empty", "Write what the picture shows.", path)
+        return caption, path, None if caption else empty
+    remedy = f"Write what it shows into {picture.stem}{suffixes[0]} beside it."
+    return "", None, Problem("warning", "This picture has no caption", remedy, picture)
