@@ -15,8 +15,8 @@ from typing import Protocol, Self
 from bracket.domain import Launch
 from bracket.errors import BracketError
 from bracket.runner import devices
+from bracket.runner.cause import cause
 from bracket.runner.devices import Device
-from bracket.runner.outcome import cause
 from bracket.runner.processes import Exit, Process, check, start
 from bracket.runner.tail import last_lines
 from bracket.runner.warm import WarmTask, WarmWorker

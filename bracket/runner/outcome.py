@@ -6,15 +6,24 @@ import math
 import re
 from signal import Signals
 
+import numpy as np
+
 from bracket.domain import Outcome
+from bracket.runner.cause import cause, with_lines
+from bracket.runner.events import Curve
+from bracket.runner.signs import Signs
 
 DIVERGED_CODE, OUT_OF_MEMORY_CODE, STOPPED_CODE = 3, 4, 130
 """Exit codes of our own trainer (see docs/contracts.md); other trainers don't use them."""
 
+_MELTED = 10.0
+_MOST_SKIPPED = 0.05
+"""More than this share of steps left out, and a trial is not what it says it is."""
+_NO_SIGNS = Signs()
 _OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|(?:CUDA|HIP|MPS backend|XPU)[^\n]{0,40} out of memory|hipErrorOutOfMemory"
     r"|CUBLAS_STATUS_ALLOC_FAILED|DefaultCPUAllocator: (?:can't allocate|not enough) memory"
-    r"|^(?:numpy\S*)?MemoryError\b",
+    r"|OOM during training step \d+ times|^(?:numpy\S*)?MemoryError\b",
     re.IGNORECASE | re.MULTILINE,
 )
 # A validation loss may be undefined where nothing is wrong.
@@ -22,12 +31,8 @@ _LOSS = re.compile(
     r"(?<![\w/])(?!val|eval)[\w/]*loss['\"]?\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?))\b",
     re.IGNORECASE,
 )
-_TRACEBACK = "Traceback (most recent call last):"
-# What launchers say of the trainer they started: true, but never the reason.
-_LAUNCHER = re.compile(r"(?:subprocess\.)?CalledProcessError\b|(?:torch\.\S+)?ChildFailedError\b|KeyboardInterrupt\b")
-_RANK = re.compile(r"^\[rank\d+\]:\s?")
-_BAR = re.compile(r"\s*(?:\w+:\s+)?\d+%\|.*$")
-_ERROR_LINE = re.compile(r"^\s*(?:[\w.\-]+: error: |(?:\S+ \S+ )?(?:ERROR|CRITICAL|FATAL)\b)", re.IGNORECASE)
+_STOP_BANNER = re.compile(r"^(?:Exception: |Error running job: )?Job stopped\s*$", re.MULTILINE)
+"""AI-Toolkit's word on a stop, with exit code 0 or 1."""
 _DIED = re.compile(r"died with <Signals\.(\w+)")
 
 
@@ -40,9 +45,13 @@ def classify(
     silent_for: float = 0.0,
     *,
     signal: int | None = None,
-    last_loss: float | None = None,
+    losses: Curve | None = None,
+    finite: bool | None = None,
+    signs: Signs = _NO_SIGNS,
+    steps: int = 0,
 ) -> tuple[Outcome, str]:
-    """How a trial ended and, unless it is OK, the cause: one line, then the log lines that show it.
+    """How a trial ended and the cause: one line, then the log lines that show it. "" if it is OK and nothing was left
+    out.
 
     Args:
         exit_code: None when a signal ended it, or nothing is known of its end.
@@ -52,62 +61,86 @@ def classify(
         stopped: a person or bracket asked for the stop.
         silent_for: seconds without a sign of life for which bracket stopped it; 0 when it did not.
         signal: the signal that ended it.
-        last_loss: the newest training loss of the event files, if any.
+        losses: its training loss by step, for a trainer that doesn't notice itself that it diverged.
+        finite: whether its final weights are finite numbers; None when that isn't known.
+        signs: what the whole log says.
+        steps: how many steps it was to train.
     """
-    diverged = exit_code == DIVERGED_CODE or _is_lost(last_loss) or _is_lost(_logged_loss(log_tail))
-    if exit_code == 0 and checkpoint_ok and not diverged:
+    if exit_code in (0, 1) and _STOP_BANNER.search(log_tail):
+        exit_code = STOPPED_CODE
+    divergence = _divergence(exit_code, log_tail, losses, finite, signs, steps)
+    skipped = f"{signs.skipped} of {steps} steps were left out because memory ran out" if signs.skipped else ""
+    if exit_code == 0 and checkpoint_ok and not divergence:
+        if signs.skipped > _MOST_SKIPPED * steps:
+            return Outcome.OUT_OF_MEMORY, skipped
         if samples_ok:
-            return Outcome.OK, ""
+            return Outcome.OK, skipped
         if not stopped:
-            return Outcome.NO_SAMPLES, _with("it trained, but not all samples were drawn", cause(log_tail))
+            return Outcome.NO_SAMPLES, with_lines("it trained, but not all samples were drawn", cause(log_tail))
     if silent_for > 0:
-        return Outcome.HUNG, _with(f"no sign of life for {silent_for:.0f} s, so it was stopped", _last(log_tail))
+        return Outcome.HUNG, with_lines(f"no sign of life for {silent_for:.0f} s, so it was stopped", _last(log_tail))
     if stopped:
         return Outcome.STOPPED, "it was stopped"
-    return _failure(exit_code, signal, log_tail, diverged)
+    return _failure(exit_code, signal, log_tail, divergence)
 
 
-def _failure(exit_code: int | None, signal: int | None, log_tail: str, diverged: bool) -> tuple[Outcome, str]:
+def _failure(exit_code: int | None, signal: int | None, log_tail: str, divergence: str) -> tuple[Outcome, str]:
     why = cause(log_tail)
     if signal is None and exit_code is not None and 128 < exit_code < 160 and exit_code != STOPPED_CODE:
         signal = exit_code - 128  # as shells and launchers pass on a signal
     if exit_code == OUT_OF_MEMORY_CODE or (_OUT_OF_MEMORY.search(log_tail) and exit_code != DIVERGED_CODE):
         return Outcome.OUT_OF_MEMORY, why or "out of memory"
-    if diverged:
-        return Outcome.DIVERGED, _with("the loss is no longer a finite number", _loss_line(log_tail))
+    if divergence:
+        return Outcome.DIVERGED, divergence
     if exit_code == STOPPED_CODE or signal == Signals.SIGINT:
         return Outcome.STOPPED, "it was interrupted from outside"
     if exit_code == 0:
-        return Outcome.CRASHED, _with("it ended with exit code 0 but left no checkpoint that loads", why)
+        end = "it ended with exit code 0 but left no checkpoint that loads"
+        return Outcome.CRASHED, f"{why}\n  {end}" if why else end
     killed = _DIED.search(log_tail)
     if signal is not None or (killed and not why):
         name = _signal_name(signal) if signal is not None else killed[1] if killed else ""
         hint = "; the system does that when memory (RAM) runs out" if name == "SIGKILL" else ""
-        return Outcome.CRASHED, _with(f"it was killed from outside by {name}{hint}", why or _last(log_tail))
+        return Outcome.CRASHED, with_lines(f"it was killed from outside by {name}{hint}", why or _last(log_tail))
     if exit_code is None:
-        return Outcome.CRASHED, _with("it ended without leaving an exit status, as after a power cut", why)
-    return Outcome.CRASHED, why or _with(f"it ended with exit code {exit_code}", _last(log_tail))
+        return Outcome.CRASHED, with_lines("it ended without leaving an exit status, as after a power cut", why)
+    return Outcome.CRASHED, why or with_lines(f"it ended with exit code {exit_code}", _last(log_tail))
 
 
-def cause(log: str, around: int = 4) -> str:
-    """The line that says what went wrong, then up to `around` lines that stand before or belong to it; "" for none.
+def _divergence(
+    exit_code: int | None, log_tail: str, losses: Curve | None, finite: bool | None, signs: Signs, steps: int
+) -> str:
+    """In which way the training melted, "" when it did not; other trainers than ours end such runs with code 0."""
+    logged = _logged_loss(log_tail)
+    if losses is not None and len(losses[0]):
+        lost = ~np.isfinite(losses[1])
+        if lost[-1]:
+            first = int(losses[0][len(lost) - int(np.argmin(lost[::-1])) if not lost.all() else 0])
+            return f"the loss is not a finite number from step {first} on"
+        logged = losses[1][-1]  # kohya's average in the bar stays NaN even where the loss itself recovers
+    if exit_code == DIVERGED_CODE or (logged is not None and not math.isfinite(logged)):
+        return with_lines("the loss is no longer a finite number", _loss_line(log_tail))
+    if signs.nan:
+        return f"the loss was NaN in {signs.nan} of {steps} steps"
+    if finite is False:
+        return "the weights it saved are not finite numbers"
+    rise = _rise(losses)
+    return f"the loss rose from {rise[0]:.3g} at its start to {rise[1]:.3g} at its end" if rise else ""
 
-    That is the last exception that isn't a launcher's remark on the trainer's exit, else the last line that calls
-    itself an error, else, for a program that ends with one sentence, nothing: the caller shows the last lines.
+
+def _rise(losses: Curve | None) -> tuple[float, float] | None:
+    """The loss at the start and at the end of a run that melted without a NaN.
+
+    At each end the median of a twentieth of the points, at least five, of at least twenty in all. Melted means ten
+    times its start and above 1, which is about what the answer 0 scores against noise of variance 1: between settings,
+    time steps and pictures a loss varies a few-fold, and a start far below 1 may grow without harm.
     """
-    lines = [_RANK.sub("", line).rstrip() for line in log.splitlines()]
-    for start in reversed([number for number, line in enumerate(lines) if _TRACEBACK in line]):
-        end = next((n for n in range(start + 1, len(lines)) if lines[n] and not lines[n][0].isspace()), None)
-        if end is None or _LAUNCHER.match(lines[end]) or _TRACEBACK in lines[end]:
-            continue
-        frames = [line for line in lines[start + 1 : end] if line.strip().strip("^~")]
-        more = _belonging(lines[end + 1 : end + 1 + around])
-        context = [*frames[len(frames) - max(0, around - len(more)) :], *more]
-        return _with(_BAR.sub("", lines[end]), "\n".join(context))
-    for number in reversed(range(len(lines))):
-        if _ERROR_LINE.match(lines[number]):
-            return _with(lines[number].strip(), "\n".join(_belonging(lines[number + 1 : number + 1 + around])))
-    return ""
+    values = losses[1][np.isfinite(losses[1])] if losses is not None else np.empty(0)
+    if len(values) < 20:
+        return None
+    ends = max(5, len(values) // 20)
+    start, end = float(np.median(values[:ends])), float(np.median(values[-ends:]))
+    return (start, end) if end > max(_MELTED * start, 1.0) else None
 
 
 def hang_limit(speed: float | None) -> float:
@@ -126,24 +159,10 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _belonging(lines: list[str]) -> list[str]:
-    """The lines at the start that continue a message: indented, and not the first of another log entry."""
-    more: list[str] = []
-    for line in lines:
-        if not line[:1].isspace() or _BAR.fullmatch(line) or re.match(r"\s+(?:INFO|WARNING|DEBUG)\b", line):
-            break
-        more.append(line)
-    return more
-
-
 def _logged_loss(log: str) -> float | None:
     """The last loss a log mentions, as a line or in a progress bar."""
     found = _LOSS.findall(log)
     return float(found[-1]) if found else None
-
-
-def _is_lost(loss: float | None) -> bool:
-    return loss is not None and not math.isfinite(loss)
 
 
 def _loss_line(log: str) -> str:
@@ -152,8 +171,3 @@ def _loss_line(log: str) -> str:
 
 def _last(log: str, count: int = 3) -> str:
     return "\n".join([line.rstrip() for line in log.splitlines() if line.strip()][-count:])
-
-
-def _with(sentence: str, lines: str) -> str:
-    """A sentence, and below it, indented, the log lines that show it."""
-    return "\n".join([sentence, *("  " + line.removeprefix("  ") for line in lines.splitlines() if line.strip())])

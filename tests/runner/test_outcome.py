@@ -1,116 +1,38 @@
-"""Causes found in what real trainers wrote (excerpts of recorded sd-scripts and musubi-tuner runs), and the classes."""
+"""How a run ended, told from its exit, its log and its curves."""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from bracket.domain import Outcome
-from bracket.runner.outcome import cause, classify, hang_limit
+from bracket.runner.events import Curve
+from bracket.runner.outcome import classify, hang_limit
+from bracket.runner.signs import Signs, read_signs
+from tests.runner.excerpts import ACCELERATE, GOOD_BAR, NAN_BAR, NO_DATA, OUT_OF_MEMORY, WARMUP
 
-ACCELERATE = """\
+RESULT = """\
+Error running job: OOM during training step 3 times in a row, aborting training
+
+========================================
+Result:
+ - 0 completed jobs
+ - 1 failure
+========================================
 Traceback (most recent call last):
-  File "/home/user/sd/.venv/bin/accelerate", line 8, in <module>
-    sys.exit(main())
-             ^^^^^^
-  File "/home/user/sd/.venv/lib/python3.11/site-packages/accelerate/commands/launch.py", line 795, in simple_launcher
-    raise subprocess.CalledProcessError(returncode=process.returncode, cmd=cmd)
-subprocess.CalledProcessError: Command '['/home/user/sd/.venv/bin/python3.11', 'sdxl_train_network.py', '--sdpa']' \
-returned non-zero exit status 1.
+  File "/home/user/ai-toolkit/run.py", line 134, in main
+    job.run()
+RuntimeError: OOM during training step 3 times in a row, aborting training
 """
-WARMUP = """\
-                    INFO     use AdamW optimizer | {}         train_util.py:5096
-Traceback (most recent call last):
-  File "/home/user/sd-scripts/sdxl_train_network.py", line 234, in <module>
-    trainer.train(args)
-  File "/home/user/sd-scripts/library/train_util.py", line 5330, in get_scheduler_fix
-    return wrap_check_needless_num_warmup_steps(schedule_func(optimizer, **lr_scheduler_kwargs))
-           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  File "/home/user/sd-scripts/library/train_util.py", line 5296, in wrap_check_needless_num_warmup_steps
-    raise ValueError(f"{name} does not require `num_warmup_steps`. Set None or 0.")
-ValueError: SchedulerType.CONSTANT does not require `num_warmup_steps`. Set None or 0.
-"""
-BAD_FLAG = """\
-                             [--cache_text_encoder_outputs]
-                             [--disable_mmap_load_safetensors]
-sdxl_train_network.py: error: unrecognized arguments: --no_such_flag 1
-"""
-NO_DATA = """\
-                    INFO     mean ar error (without repeats): train_util.py:1074
-                             0
-                    ERROR    No data found. Please verify   train_network.py:576
-                             arguments (train_data_dir must
-                             be the parent of folders with
-                             images) /
-"""
-OUT_OF_MEMORY = """\
-steps:   0%|          | 0/200 [00:00<?, ?it/s]Traceback (most recent call last):
-  File "/home/user/musubi-tuner/zimage_train_network.py", line 4, in <module>
-    main()
-  File "/home/user/musubi/.venv/lib/python3.11/site-packages/torch/nn/modules/linear.py", line 125, in forward
-    return F.linear(input, self.weight, self.bias)
-torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 23.53 GiB of \
-which 1.12 GiB is free.
-steps:   0%|          | 0/200 [00:07<?, ?it/s]
-"""
-NAN_BAR = "steps: 100%|██████████| 14/14 [00:12<00:00,  1.14it/s, avr_loss=nan]"
-GOOD_BAR = "steps: 100%|██████████| 14/14 [00:06<00:00,  2.13it/s, avr_loss=1.2]"
+"""AI-Toolkit's words (from its source) when memory ran out too often."""
+BANNER = "========================================\nJob stopped\n========================================\n"
 
 
-def test_the_trainers_exception_not_the_launchers() -> None:
-    headline, *context = cause(WARMUP + ACCELERATE).splitlines()
-    assert headline == "ValueError: SchedulerType.CONSTANT does not require `num_warmup_steps`. Set None or 0."
-    assert context[-1].strip() == 'raise ValueError(f"{name} does not require `num_warmup_steps`. Set None or 0.")'
-    assert "^" not in "".join(context)
-    assert len(context) == 4
-
-
-def test_a_refused_flag() -> None:
-    assert cause(BAD_FLAG + ACCELERATE) == "sdxl_train_network.py: error: unrecognized arguments: --no_such_flag 1"
-
-
-def test_an_error_that_is_only_logged() -> None:
-    assert cause(NO_DATA).splitlines() == [
-        "ERROR    No data found. Please verify   train_network.py:576",
-        "                             arguments (train_data_dir must",
-        "                             be the parent of folders with",
-        "                             images) /",
-    ]
-
-
-def test_the_last_of_chained_exceptions() -> None:
-    log = """\
-Traceback (most recent call last):
-  File "a.py", line 1, in <module>
-    weights["lora"]
-KeyError: 'lora'
-
-During handling of the above exception, another exception occurred:
-
-Traceback (most recent call last):
-  File "a.py", line 3, in <module>
-    raise RuntimeError("no LoRA in this file")
-RuntimeError: no LoRA in this file
-"""
-    assert cause(log).startswith("RuntimeError: no LoRA in this file\n")
-
-
-def test_lines_that_belong_to_the_message_are_kept() -> None:
-    log = """\
-[rank0]: Traceback (most recent call last):
-[rank0]:   File "a.py", line 3, in <module>
-[rank0]:     model.load_state_dict(state)
-[rank0]: RuntimeError: Error(s) in loading state_dict for Transformer:
-[rank0]: \tMissing key(s) in state_dict: "x_embedder.weight".
-steps:   0%|          | 0/14 [00:00<?, ?it/s]
-"""
-    headline, *context = cause(log).splitlines()
-    assert headline == "RuntimeError: Error(s) in loading state_dict for Transformer:"
-    assert context[-1].strip() == 'Missing key(s) in state_dict: "x_embedder.weight".'
-
-
-def test_no_reason_is_no_reason() -> None:
-    assert cause("loading\n" + GOOD_BAR) == ""
-    assert cause(ACCELERATE) == ""
+def curve(values: list[float]) -> Curve:
+    return np.arange(1, len(values) + 1), np.array(values)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +72,9 @@ def test_no_reason_is_no_reason() -> None:
         ),
         (137, None, GOOD_BAR, False, False, Outcome.CRASHED, "SIGKILL"),
         (None, None, GOOD_BAR, True, True, Outcome.CRASHED, "without leaving an exit status"),
+        (1, None, RESULT, False, False, Outcome.OUT_OF_MEMORY, "3 times in a row"),
+        (0, None, BANNER, False, False, Outcome.STOPPED, "interrupted"),
+        (1, None, "Error running job: Job stopped\nException: Job stopped\n", False, False, Outcome.STOPPED, ""),
     ],
 )
 def test_classes(
@@ -185,5 +110,73 @@ def test_the_last_loss_decides() -> None:
     assert classify(0, "loss: nan\nloss: 0.25", True, True)[0] is Outcome.OK
     assert classify(0, "loss: 0.5, val_loss: nan", True, True)[0] is Outcome.OK
     assert classify(0, "{'loss': -inf}", True, True)[0] is Outcome.DIVERGED
-    assert classify(0, "", True, True, last_loss=float("inf"))[0] is Outcome.DIVERGED
-    assert classify(0, "", True, True, last_loss=0.1)[0] is Outcome.OK
+    assert classify(0, "", True, True, losses=curve([0.5, float("inf")]))[0] is Outcome.DIVERGED
+    assert classify(0, "", True, True, losses=curve([0.5, 0.1]))[0] is Outcome.OK
+    assert classify(0, NAN_BAR, True, True, losses=curve([0.5, math.nan, 0.1]))[0] is Outcome.OK, "it recovered"
+
+
+def test_a_nan_in_the_curve_says_from_which_step() -> None:
+    losses = np.array([2, 4, 6, 8]), np.array([1.1, math.nan, math.nan, math.nan])
+    assert classify(0, GOOD_BAR, True, True, losses=losses) == (
+        Outcome.DIVERGED,
+        "the loss is not a finite number from step 4 on",
+    )
+    assert "step 1 on" in classify(0, GOOD_BAR, True, True, losses=curve([math.nan] * 3))[1]
+    assert "step 3 on" in classify(0, GOOD_BAR, True, True, losses=curve([math.nan, 1.0, math.nan]))[1]
+
+
+def test_weights_that_are_no_numbers_are_divergence() -> None:
+    assert classify(0, GOOD_BAR, True, True, finite=False)[0] is Outcome.DIVERGED
+    assert classify(0, GOOD_BAR, True, True, finite=True)[0] is Outcome.OK
+    assert classify(0, GOOD_BAR, True, True, finite=None)[0] is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "outcome"),
+    [
+        (0.1, 1.2, Outcome.DIVERGED),
+        (1.0, 11.0, Outcome.DIVERGED),
+        (1.0, 9.0, Outcome.OK),
+        (0.01, 0.9, Outcome.OK),  # far below 1 a loss may grow without harm
+        (1.0, 0.5, Outcome.OK),
+    ],
+)
+def test_a_loss_far_above_its_start_is_divergence(start: float, end: float, outcome: Outcome) -> None:
+    losses = curve([start] * 10 + [end] * 10)
+    found, why = classify(0, GOOD_BAR, True, True, losses=losses)
+    assert found is outcome
+    assert why == (f"the loss rose from {start:.3g} at its start to {end:.3g} at its end" if why else "")
+    assert classify(0, GOOD_BAR, True, True, losses=curve([start] * 5 + [end] * 5))[0] is Outcome.OK, "too short to say"
+    assert classify(0, GOOD_BAR, True, True, losses=curve([start] * 19 + [end]))[0] is Outcome.OK, "one spike"
+
+
+def test_steps_that_were_left_out_are_counted(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert read_signs(log) == Signs()
+    banner = (
+        "\n################\n# OOM during training step, skipping batch 1/3 #\n################\n\r x:  1%|#  | 1/100 "
+    )
+    log.write_text(
+        banner * 3 + "loss is nan\r\nPrior loss is nan\nitemized_loss is nan\n" + "OOM during training step,"
+    )
+    assert read_signs(log) == Signs(skipped=3, nan=2)
+    assert classify(0, "", True, True, signs=Signs(skipped=3), steps=60) == (
+        Outcome.OK,
+        "3 of 60 steps were left out because memory ran out",
+    )
+    assert classify(0, "", True, True, signs=Signs(skipped=4), steps=60) == (
+        Outcome.OUT_OF_MEMORY,
+        "4 of 60 steps were left out because memory ran out",
+    )
+    assert classify(0, "", True, True, signs=Signs(nan=2), steps=60) == (
+        Outcome.DIVERGED,
+        "the loss was NaN in 2 of 60 steps",
+    )
+
+
+def test_a_log_longer_than_a_block_is_read_whole(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(("x" * 999 + "\n") * 1048 + "y" * 1000 + "loss is nan\n" + "z" * 100)
+    assert read_signs(log) == Signs(nan=0), "not a word of its own"
+    log.write_text(("x" * 999 + "\n") * 1048 + " " * 570 + "loss is nan\n" + "z" * 100)
+    assert read_signs(log) == Signs(nan=1)
