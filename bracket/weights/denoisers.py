@@ -185,12 +185,12 @@ DENOISERS = (
     # --- Wan
     Family("wan-vace", "Wan VACE", every(_WAN, has("vace_patch_embedding.weight"))),
     Family("wan-animate", "Wan Animate", every(_WAN, has("face_encoder.conv1_local.weight"))),
-    Family("wan2.1-fun-control", "Wan 2.1 Fun Control", every(_WAN, _WAN_IMAGE, size(1, 48, _WAN_IN))),
     Family(
         "wan",
         "Wan",
         _WAN,
         (
+            Variant("wan2.1-fun-control", "Wan 2.1 Fun Control", every(_WAN_IMAGE, size(1, 48, _WAN_IN))),
             Variant("wan2.1-1.3b", "Wan 2.1 1.3B", every(size(0, 1536, _WAN_IN), size(1, 16, _WAN_IN))),
             Variant("wan2.2-5b", "Wan 2.2 5B", every(size(0, 3072, _WAN_IN), size(1, 48, _WAN_IN))),
             Variant("wan-14b-t2v", "Wan 14B text-to-video", every(size(0, 5120, _WAN_IN), size(1, 16, _WAN_IN))),

@@ -138,8 +138,8 @@ AUTOENCODERS = (
             ),
         ),
         (
-            Variant("vae-sd", "the 4-channel VAE of SD and SDXL", size(1, 4, _LATENT)),
-            Variant("vae-flux", "the 16-channel VAE of FLUX.1, SD 3 and Z-Image", size(1, 16, _LATENT)),
+            Variant("vae-sd", "the VAE of SD and SDXL (4 channels)", size(1, 4, _LATENT)),
+            Variant("vae-flux", "the VAE of FLUX.1 and SD 3 (16 channels)", size(1, 16, _LATENT)),
         ),
     ),
     Family(
