@@ -239,7 +239,8 @@ class TrialResult:
     """A trial that ended, with what it left behind.
 
     `score` is None unless the outcome is OK and its samples were judged. `axes` are the judge's means over samples.
-    `cause` is the reason of a failure with the log lines that show it.
+    `cause` is the reason of a failure with the log lines that show it, `notes` what a reader of the result must know
+    beside (how it was continued, that it ran out of memory first).
     """
 
     trial: Trial
@@ -252,6 +253,7 @@ class TrialResult:
     judgements: tuple[Judgement, ...] = ()
     axes: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

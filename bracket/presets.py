@@ -20,7 +20,6 @@ from bracket.domain import Config, Knob, Problem, Value
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
 
-
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, ten times as fast, where PyYAML was built with it."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -9,7 +9,7 @@ import yaml
 
 from bracket.errors import PresetError
 from bracket.presets import find_preset, list_presets, load_preset
-from bracket.search.space import clamp
+from bracket.search.space import effective
 
 RATE = {"target": "optimizer.learning_rate", "kind": "float", "low": 1e-5, "high": 1e-2, "log": True}
 SMALL = {
@@ -33,7 +33,7 @@ def _written(tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize("preset", list_presets(), ids=lambda p: p.name)
 def test_shipped_configs_lie_in_their_own_ranges(preset) -> None:  # type: ignore[no-untyped-def]
     for config in (preset.baseline, *preset.curated_configs()):
-        assert clamp(config, preset.knob_list()) == dict(config)
+        assert effective(config, preset.knob_list()) == dict(config)
 
 
 def test_the_demo_comes_first_and_its_weights_are_there() -> None:

@@ -1,13 +1,16 @@
-"""The space of configs: knobs as Optuna distributions, and clamping of hand-written configs into it."""
+"""The space of configs: knobs as Optuna distributions, their conditions, and clamping of configs into it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bracket.domain import Config, Knob, Value
 
 if TYPE_CHECKING:
+    from numpy.random import Generator
     from optuna.distributions import BaseDistribution
 
 
@@ -27,9 +30,53 @@ def distributions(knobs: Sequence[Knob]) -> dict[str, BaseDistribution]:
     return {k.name: distribution(k) for k in knobs}
 
 
-def clamp(config: Config, knobs: Sequence[Knob]) -> dict[str, Value]:
-    """The config with every value moved into its knob's range; a choice that is not allowed becomes the nearest one."""
-    return {k.name: _clamp_one(config[k.name], k) for k in knobs}
+def is_active(knob: Knob, config: Config) -> bool:
+    """Whether a knob counts in a config: its conditions on the knobs before it hold."""
+    return all(config.get(name) in values for name, values in knob.when.items())
+
+
+def active(knobs: Sequence[Knob], config: Config) -> list[Knob]:
+    """The knobs that count in a config: the others have no value of their own there."""
+    return [k for k in knobs if is_active(k, config)]
+
+
+def effective(config: Config, knobs: Sequence[Knob]) -> dict[str, Value]:
+    """The config as it is trained: every value in its knob's range (a choice that is not allowed becomes the nearest
+    one), knobs whose conditions fail at their fixed value or left out, and no knob above its multiple of another."""
+    made: dict[str, Value] = {}
+    for knob in knobs:
+        if is_active(knob, made):
+            made[knob.name] = _clamp_one(config[knob.name], _limited(knob, made))
+        elif knob.otherwise is not None:
+            made[knob.name] = knob.otherwise
+    return made
+
+
+def random_config(knobs: Sequence[Knob], rng: Generator) -> dict[str, Value]:
+    """A config drawn from the space: uniform, or log-uniform where a knob says so."""
+    drawn: dict[str, Value] = {}
+    for knob in knobs:
+        if knob.kind == "choice":
+            drawn[knob.name] = knob.choices[int(rng.integers(len(knob.choices)))]
+            continue
+        assert knob.low is not None and knob.high is not None
+        low, high = (math.log(knob.low), math.log(knob.high)) if knob.log else (knob.low, knob.high)
+        value = float(rng.uniform(low, high))
+        drawn[knob.name] = math.exp(value) if knob.log else value
+    return effective(drawn, knobs)
+
+
+def _limited(knob: Knob, config: Config) -> Knob:
+    """The knob with what it may be at most, given the knobs before it; its smallest value is always allowed."""
+    limits = [float(config[name]) * times for name, times in knob.at_most.items() if name in config]
+    if not limits:
+        return knob
+    limit = min(limits)
+    if knob.kind == "choice":
+        numbers = [c for c in knob.choices if isinstance(c, int | float)]
+        return replace(knob, choices=tuple(c for c in numbers if c <= limit) or (min(numbers),))
+    assert knob.low is not None and knob.high is not None
+    return replace(knob, high=max(knob.low, min(knob.high, limit)))
 
 
 def _clamp_one(value: Value, knob: Knob) -> Value:

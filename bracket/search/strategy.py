@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bracket.domain import Config, Knob
-from bracket.search.space import clamp, without_duplicates
+from bracket.search.space import effective, without_duplicates
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -56,8 +56,8 @@ class OptunaStrategy:
     seed: int
 
     def openings(self) -> list[Opening]:
-        pairs = [("baseline", clamp(self.baseline, self.knobs))]
-        pairs += [("curated", clamp(c, self.knobs)) for c in self.curated]
+        pairs = [("baseline", effective(self.baseline, self.knobs))]
+        pairs += [("curated", effective(c, self.knobs)) for c in self.curated]
         return [Opening(origin, config) for origin, config in without_duplicates(pairs)][: self.configs]
 
     def sampler(self, number: int) -> BaseSampler:

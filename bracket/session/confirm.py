@@ -18,9 +18,9 @@ from bracket.runner.executor import Handle
 from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import JUDGEMENTS, keep_judgements
+from bracket.session.job import Context
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
 from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
-from bracket.trainers.base import read_samples
 
 
 def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> Duel:
@@ -39,7 +39,7 @@ def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -
 def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence[Prompt]) -> None:
     """Draw `prompts` into each folder from its checkpoint (None: the bare base), side by side where workers allow."""
     context = runner.context
-    left = {out: c for out, c in wanted.items() if len(read_samples(out)) < len(prompts)}
+    left = {out: c for out, c in wanted.items() if len(context.trainer.find_drawn(out)) < len(prompts)}
     queue = list(left.items())
     running: list[tuple[Path, Handle, Device]] = []
     try:
@@ -52,7 +52,7 @@ def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence
                 running.append((out, runner.executor.submit(launch, device), device))
             for item in [i for i in running if i[1].poll() is not None]:
                 running.remove(item)
-                _hold_to(item[0], len(prompts))
+                _hold_to(context, item[0], len(prompts))
             runner.report()
             time.sleep(POLL_SECONDS)
     finally:
@@ -60,14 +60,14 @@ def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence
             handle.stop()
 
 
-def _hold_to(out: Path, wanted: int) -> None:
-    if len(read_samples(out)) < wanted:
+def _hold_to(context: Context, out: Path, wanted: int) -> None:
+    if len(context.trainer.find_drawn(out)) < wanted:
         tail = last_lines(out.with_name(f"{out.name}.log"), 5)
         raise TrainerError(f"drawing the verdict's pictures failed: {tail}", path=out, remedy="Resume to try again.")
 
 
 def _judge(runner: RoundRunner, folder: Path) -> tuple[Judgement, ...]:
-    judgements = runner.judge.score(read_samples(folder))
+    judgements = runner.judge.score(runner.context.trainer.find_drawn(folder))
     keep_judgements(folder, judgements)
     return tuple(judgements)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +10,17 @@ from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError, StorageError
 from bracket.files import append_json, read_json
 from bracket.judges import Judge, judgement_to_json
+from bracket.runner.events import Curve
 from bracket.runner.outcome import classify
+from bracket.runner.signs import read_signs
 from bracket.runner.tail import last_lines
-from bracket.runner.traces import open_trace, read_trace
+from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.session.job import Context
 from bracket.session.timing import Measure
-from bracket.trainers.base import newest
+from bracket.trainers.artefacts import is_finite_checkpoint
+from bracket.trainers.base import TRIAL, newest
 
+TRAIN_TAG = "loss/train"
 VALIDATION_TAG = "loss/validation"
 SPEED_TAG = "speed/steps_per_second"
 LOG_LINES = 200
@@ -44,18 +48,24 @@ def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = Fal
     duel = trial.round is Round.CONFIRMATION
     wanted = len(context.verdict_prompts()) if duel else len(context.dataset.prompts)
     code, signal = exit_status(trial.folder)
+    log = trial.folder / "logs" / "trainer.log"
+    trace = read_trace(trial.folder)
+    reader = open_trace(trace)
+    curves = reader.read_all()
     outcome, cause = classify(
         code,
-        last_lines(trial.folder / "logs" / "trainer.log", LOG_LINES),
+        last_lines(log, LOG_LINES),
         checkpoint_ok=checkpoint is not None,
         samples_ok=len(samples) >= wanted,
         stopped=stopped,
         silent_for=silent,
         signal=signal,
+        losses=curves.get(TRAIN_TAG) if trace.tags else None,  # our own trainer says itself that it diverged
+        finite=is_finite_checkpoint(checkpoint) if checkpoint else None,
+        signs=read_signs(log),
+        steps=trial.steps,
     )
-    curves = open_trace(read_trace(trial.folder)).read_all()
     losses = curves.get(VALIDATION_TAG)
-    speeds = curves.get(SPEED_TAG)
     result = TrialResult(
         trial=trial,
         outcome=outcome,
@@ -64,9 +74,36 @@ def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = Fal
         train_seconds=seconds,
         samples=tuple(samples),
         checkpoint=checkpoint,
+        notes=notes_of(context, trial),
     )
-    step = 1.0 / float(speeds[1][-1]) if speeds and len(speeds[1]) and speeds[1][-1] > 0 else 0.0
-    return Ended(result, Measure(trial.steps, seconds, step))
+    return Ended(result, Measure(trial.steps - steps_before(trial), seconds, _step_seconds(reader, curves)))
+
+
+def _step_seconds(reader: TraceReader, curves: Mapping[str, Curve]) -> float:
+    """Seconds a step took of late: as the trainer logs it, else by the times its losses were written; 0 if unknown."""
+    speeds = curves.get(SPEED_TAG)
+    if speeds and len(speeds[1]):
+        speed = float(speeds[1][-1])
+    else:
+        reader.read_new()
+        speed = reader.speed(TRAIN_TAG) or 0.0
+    return 1.0 / speed if speed > 0 else 0.0
+
+
+def steps_before(trial: Trial) -> int:
+    """Steps a trial did not have to train because it goes on from another."""
+    return int(read_json(trial.continues / TRIAL)["steps"]) if trial.continues else 0
+
+
+def notes_of(context: Context, trial: Trial) -> tuple[str, ...]:
+    """What a reader of the result must know beside."""
+    notes = []
+    if trial.continues:
+        notes.append(f"trained on from {trial.continues.name}, step {steps_before(trial)}")
+    lowered = context.trial_profile(trial)
+    if lowered and lowered is not context.profile:
+        notes.append(f"ran out of memory and was trained with the {lowered.gb} GB profile")
+    return tuple(notes)
 
 
 def exit_status(folder: Path) -> tuple[int | None, int | None]:

@@ -7,15 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset import scan, split, split_from_json, split_to_json
-from bracket.domain import DatasetSplit, Knob, Prompt
+from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
 from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, write_json
-from bracket.presets import Preset
+from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
-from bracket.search.space import clamp
+from bracket.search.space import effective
 from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.trainers import Job, Trainer, make_trainer
+
+PROFILE = "vram.json"
+"""In a session's folder: the memory its profile was chosen for."""
+LOWERED = "vram.json"
+"""In a trial's folder: the lower profile it went down to."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,12 @@ class Context:
     trainer: Trainer
     device: str
     """The kind of device trials run on (cuda, mps, cpu); which of several GPUs is the runner's business."""
+    profile: VramProfile | None = None
+    """What makes the training fit into the device's memory."""
 
     @property
     def baseline(self) -> dict[str, float | int | str | bool]:
-        return clamp({**self.preset.baseline, **self.settings.baseline}, self.knobs)
+        return effective({**self.preset.baseline, **self.settings.baseline}, self.knobs)
 
     def choosing_job(self) -> Job:
         """The job of search and finals: the prompts that choose."""
@@ -47,6 +54,29 @@ class Context:
         s = self.settings
         return verdict_prompts(self.dataset.verdict_prompts, s.seed, s.confirmation.sample_seeds)
 
+    def trial_job(self, trial: Trial) -> Job:
+        """The job a trial belongs to, with the memory profile it is down to."""
+        job = self.verdict_job() if trial.round is Round.CONFIRMATION else self.choosing_job()
+        profile = self.trial_profile(trial)
+        return job if profile is self.profile else replace(job, fixed=self._fixed(profile))
+
+    def trial_profile(self, trial: Trial) -> VramProfile | None:
+        """The session's memory profile, or the lower one a trial went down to when it ran out of memory."""
+        path = trial.folder / LOWERED
+        if not path.exists():
+            return self.profile
+        gb = int(read_json(path)["gb"])
+        return next((p for p in self.preset.vram if p.gb == gb), self.profile)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether finalists train on from their search trial."""
+        finals = self.settings.finals
+        return finals.go_on and self.trainer.continues and finals.steps > self.settings.search.steps
+
+    def _fixed(self, profile: VramProfile | None) -> dict[str, object]:
+        return {**self.preset.fixed, **(profile.settings if profile else {}), **self.settings.fixed}
+
     def _job(self, prompts: Sequence[Prompt]) -> Job:
         s, p = self.settings, self.preset
         return Job(
@@ -54,7 +84,7 @@ class Context:
             preset=p,
             dataset=self.dataset,
             weights=p.resolve_weights(s.weights),
-            fixed={**p.fixed, **s.fixed},
+            fixed=self._fixed(self.profile),
             knobs=self.knobs,
             sample={**p.sample, **s.sample},
             prompts=tuple(prompts),
@@ -65,22 +95,40 @@ class Context:
         )
 
 
-def make_context(folder: Path, settings: SessionSettings, device: str) -> Context:
-    """Everything a session's stages need, from its settings.
+def make_context(folder: Path, settings: SessionSettings, device: Device) -> Context:
+    """Everything a session's stages need, from its settings. The memory profile is chosen once and kept, so that a
+    resume on another card trains as the session began.
 
     Raises:
         PresetError, SettingsError, DatasetError, TrainerError: with what to do.
     """
+    path = folder / PROFILE
+    gb = int(read_json(path)["gb"]) if path.exists() else memory_of(settings, device)
+    context = context_of(folder, settings, device.kind, session_split(folder, settings), gb)
+    if context.profile and not path.exists():
+        write_json(path, {"gb": gb})
+    return context
+
+
+def context_of(folder: Path, settings: SessionSettings, kind: str, dataset: DatasetSplit, gb: float) -> Context:
+    """The context of settings on a device with `gb` GB of memory (0: not on a GPU), with nothing written."""
     preset = settings.load_preset()
+    profile = preset.profile(gb) if gb else None
     return Context(
         folder=folder,
         settings=settings,
         preset=preset,
-        knobs=bounded_knobs(preset, settings),
-        dataset=session_split(folder, settings),
+        knobs=bounded_knobs(preset, settings, profile),
+        dataset=dataset,
         trainer=make_trainer(preset.trainer),
-        device=device,
+        device=kind,
+        profile=profile,
     )
+
+
+def memory_of(settings: SessionSettings, device: Device) -> int:
+    """GB of memory the preset's profile is chosen for; 0 where there is no GPU and none was asked for."""
+    return settings.vram or (round(device.memory / 1e9) if device.kind == "cuda" else 0)
 
 
 def slots_of(settings: SessionSettings) -> list[Device]:

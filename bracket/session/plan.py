@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
-from bracket.domain import Problem, Round, Trial
+from bracket.domain import Problem
 from bracket.errors import BracketError
 from bracket.judges import check_judge
 from bracket.presets import Preset
-from bracket.session.job import Context, preview_split, slots_of
-from bracket.session.seeds import training_seeds
+from bracket.runner.devices import Device
+from bracket.session.job import memory_of, preview_split, slots_of
+from bracket.session.preview import Command, commands
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
-from bracket.trainers import make_trainer
+from bracket.trainers import bare_job, make_trainer
 
 FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
 """Units below which nothing reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
@@ -35,7 +36,7 @@ class PlannedRound:
 class Plan:
     """What a session will do. `seconds` is an estimate; `measured` says how many trials it rests on (0: a guess).
 
-    `claim` is the sentence what this budget can show; `command` trains the first trial by hand.
+    `claim` is the sentence what this budget can show; `commands` are those of every phase, as they will run.
     """
 
     rounds: tuple[PlannedRound, ...]
@@ -45,7 +46,7 @@ class Plan:
     pictures: int
     claim: str
     problems: tuple[Problem, ...]
-    command: tuple[str, ...]
+    commands: tuple[Command, ...] = ()
 
     @property
     def errors(self) -> list[Problem]:
@@ -72,7 +73,7 @@ def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
     try:
         preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
-        return Plan((), 0.0, 0, 0, 0, "", tuple(problems), ())
+        return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device = slots[0].kind
     speed = estimate(remembered(preset.name, device), guess_of(preset))
     rounds = planned_rounds(settings, speed, len(slots))
@@ -86,9 +87,20 @@ def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
         disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
         pictures=pictures,
         claim=claim(settings),
+        commands=_commands(settings, slots[0], problems),
         problems=tuple(problems),
-        command=() if any(p.level == "error" for p in problems) else first_command(settings, device),
     )
+
+
+def _commands(settings: SessionSettings, device: Device, problems: list[Problem]) -> tuple[Command, ...]:
+    """The commands of every phase; what keeps them from being built joins the problems."""
+    if any(p.level == "error" for p in problems):
+        return ()
+    try:
+        return commands(settings, device)
+    except BracketError as error:
+        problems.append(_problem_of(error))
+        return ()
 
 
 def guess_of(preset: Preset) -> Speed:
@@ -127,26 +139,13 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: check_judge(settings.judge))
+    found += _checked(lambda: _trainer_problems(settings))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info"}.values())
 
 
 def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
     return check_disk(folder, plan.disk_bytes)
-
-
-def first_command(settings: SessionSettings, device: str) -> tuple[str, ...]:
-    """The command of the first trial (the baseline), as it will run in the session's folder."""
-    folder = Path("SESSION")
-    preset = settings.load_preset()
-    trainer = make_trainer(preset.trainer)
-    context = Context(
-        folder, settings, preset, bounded_knobs(preset, settings), preview_split(settings), trainer, device
-    )
-    seed = training_seeds(settings.seed, Round.SEARCH, 1)[0]
-    place = folder / "trials" / "search-000"
-    trial = Trial("search-000", Round.SEARCH, "baseline", context.baseline, seed, settings.search.steps, place)
-    return trainer.train_argv(context.choosing_job(), trial)
 
 
 def _bound_problems(settings: SessionSettings) -> list[Problem]:
@@ -157,6 +156,22 @@ def _bound_problems(settings: SessionSettings) -> list[Problem]:
 def _device_problems(settings: SessionSettings) -> list[Problem]:
     slots_of(settings)
     return []
+
+
+def _trainer_problems(settings: SessionSettings) -> list[Problem]:
+    preset, device = settings.load_preset(), slots_of(settings)[0]
+    found = [p for p in make_trainer(preset.trainer).check(bare_job(preset)) if p.level != "info"]
+    if preset.scripts is None and preset.trainer == "builtin":
+        return found
+    if device.kind != "cuda" and not settings.device:
+        what = f"{preset.title} needs an NVIDIA GPU, and none is seen here"
+        remedy = "Check the driver (nvidia-smi), or name the device in the settings to try it anyway."
+        found.append(Problem("error", what, remedy))
+    elif device.kind == "cuda" and preset.vram and memory_of(settings, device) < min(p.gb for p in preset.vram) * 0.9:
+        least = min(p.gb for p in preset.vram)
+        what = f"{preset.title} needs a GPU with {least} GB; {device.name} has {device.memory / 1e9:.0f} GB"
+        found.append(Problem("warning", what, "It will likely run out of memory. Choose a smaller model."))
+    return found
 
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
@@ -174,5 +189,8 @@ def _checked(check: Callable[[], Iterable[Problem]]) -> list[Problem]:
     try:
         return list(check())
     except BracketError as error:
-        path = Path(error.path) if error.path else None
-        return [Problem("error", error.message, error.remedy, path)]
+        return [_problem_of(error)]
+
+
+def _problem_of(error: BracketError) -> Problem:
+    return Problem("error", error.message, error.remedy, Path(error.path) if error.path else None)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
+from bracket.files import write_json
 from bracket.judges import Judge
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, for_device
@@ -19,7 +20,7 @@ from bracket.runner.outcome import hang_limit
 from bracket.runner.processes import write_command_sh
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import Ended, ended, is_finished, judged
-from bracket.session.job import Context
+from bracket.session.job import LOWERED, Context
 from bracket.session.score import combine
 from bracket.session.store import Store
 from bracket.session.timing import Measure
@@ -122,8 +123,7 @@ class RoundRunner:
         return free
 
     def _start(self, trial: Trial, device: Device) -> None:
-        job = self.context.verdict_job() if trial.round is Round.CONFIRMATION else self.context.choosing_job()
-        launch = self.context.trainer.launch(job, [trial])
+        launch = self.context.trainer.launch(self.context.trial_job(trial), [trial])
         write_command_sh(trial.folder / "command.sh", for_device(launch, device))
         log.info("%s starts: %s, seed %d, %d steps", trial.id, dict(trial.config), trial.seed, trial.steps)
         self.running.append(Running(trial, self.executor.submit(launch, device), device, time.monotonic()))
@@ -144,8 +144,20 @@ class RoundRunner:
             done = ended(self.context, item.trial, seconds=seconds, silent=silent)
             cause = f" ({done.result.cause})" if done.result.cause else ""
             log.info("%s ended: %s%s", item.trial.id, done.result.outcome, cause)
-            found.append(done)
+            if done.result.outcome is Outcome.OUT_OF_MEMORY and self._lower(item.trial):
+                self._start(item.trial, item.device)
+            else:
+                found.append(done)
         return found
+
+    def _lower(self, trial: Trial) -> bool:
+        """Take a trial that ran out of memory to the next lower memory profile; False when there is none."""
+        lower = self.context.preset.lower_profile(self.context.trial_profile(trial))
+        if lower is None:
+            return False
+        log.info("%s is tried again with the %d GB profile", trial.id, lower.gb)
+        write_json(trial.folder / LOWERED, {"gb": lower.gb})
+        return True
 
     def _tell(self, round_: Round, waiting: list[TrialResult]) -> bool:
         """Score and tell what can be scored; whether anything was told."""

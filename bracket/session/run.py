@@ -108,7 +108,7 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     slots = slots_of(settings)
     device = slots[0].kind
     _preflight(folder, settings)
-    context = make_context(folder, settings, device)
+    context = make_context(folder, settings, slots[0])
     _heed(context.trainer.check(context.choosing_job()))
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
@@ -137,7 +137,7 @@ def write_session_report(folder: Path) -> Path:
         BracketError: the session can't be read.
     """
     settings = load(folder)
-    context = make_context(folder, settings, slots_of(settings)[0].kind)
+    context = make_context(folder, settings, slots_of(settings)[0])
     store = Store(folder)
     judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
     try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bracket.domain import Knob, Value
 from bracket.errors import SettingsChanged, SettingsError
 from bracket.files import write_text
-from bracket.presets import Preset, find_preset, plain
+from bracket.presets import Preset, VramProfile, find_preset, plain
 
 FILE = "session.yaml"
 
@@ -56,6 +56,9 @@ class FinalsSettings(_Strict):
     finalists: int = Field(3, ge=1)
     steps: int = Field(600, ge=1)
     seeds: int = Field(2, ge=1)
+    go_on: bool = True
+    """Finalists train on from their search trial, with its seed as one of theirs, where the trainer can do that
+    truthfully; otherwise every finals trial begins anew."""
 
 
 class ConfirmationSettings(_Strict):
@@ -124,6 +127,9 @@ class SessionSettings(_Strict):
     sample_every: int = Field(0, ge=0)
     validate_every: int = Field(0, ge=0)
     extra_args: tuple[str, ...] = ()
+    """An expert's additions to the training command, each one argument."""
+    vram: int = Field(0, ge=0)
+    """GB of GPU memory that the preset's profile is chosen for; 0 for what the device has."""
     seed: int = Field(0, ge=0)
     device: str = ""
     """"cpu", "cuda:0"…; empty for whatever the machine has."""
@@ -225,8 +231,8 @@ def difference(old: Any, new: Any, place: str = "") -> list[str]:
     return [] if old == new else [f"{place}: {old!r} → {new!r}"]
 
 
-def bounded_knobs(preset: Preset, settings: SessionSettings) -> tuple[Knob, ...]:
-    """The preset's knobs with the session's bounds applied.
+def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfile | None = None) -> tuple[Knob, ...]:
+    """The preset's knobs with the session's bounds applied, and what the memory profile leaves of their choices.
 
     Raises:
         SettingsError: a bound names no knob, or leaves nothing of its range.
@@ -235,7 +241,9 @@ def bounded_knobs(preset: Preset, settings: SessionSettings) -> tuple[Knob, ...]
     if unknown:
         known = ", ".join(preset.knobs)
         raise SettingsError(f"bounds name unknown knobs: {', '.join(sorted(unknown))}", remedy=f"Known: {known}.")
-    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in preset.knob_list())
+    limits = profile.choices if profile else {}
+    fitting = [_narrow(k, Bound(choices=limits[k.name]) if k.name in limits else None) for k in preset.knob_list()]
+    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in fitting)
 
 
 def _narrow(knob: Knob, bound: Bound | None) -> Knob:

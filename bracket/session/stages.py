@@ -9,16 +9,22 @@ from bracket.report.summary import Ranked
 from bracket.report.words import config_label
 from bracket.search.space import varying
 from bracket.search.strategy import Strategy, make_strategy
+from bracket.session.job import Context
 from bracket.session.rounds import NextTrial, RoundRunner
 from bracket.session.seeds import training_seeds
+from bracket.session.store import Wanted
 
 
 def search(runner: RoundRunner) -> None:
-    """Baseline, curated configs, then what the strategy proposes, until the asked number of configs was tried."""
+    """Baseline, curated configs, then what the strategy proposes, until the asked number of configs was tried.
+
+    Where finalists will train on, schedules are laid out for the finals' length from the start: a search trial is then
+    the beginning of the very run that the finals finish.
+    """
     context, settings = runner.context, runner.context.settings
     strategy = session_strategy(runner)
     (seed,) = training_seeds(settings.seed, Round.SEARCH, 1)
-    steps = settings.search.steps
+    steps, schedule = settings.search.steps, settings.finals.steps if context.goes_on else 0
     again = runner.adopt(Round.SEARCH)
     openings = strategy.openings()
 
@@ -30,9 +36,9 @@ def search(runner: RoundRunner) -> None:
             return None
         if number < len(openings):
             o = openings[number]
-            return runner.store.begin(Round.SEARCH, o.config, context.knobs, origin=o.origin, seed=seed, steps=steps)
+            return runner.store.begin(Wanted(Round.SEARCH, o.origin, o.config, seed, steps, schedule), context.knobs)
         return runner.store.propose(
-            strategy.sampler(number), context.knobs, origin=strategy.name, seed=seed, steps=steps
+            strategy.sampler(number), context.knobs, origin=strategy.name, seed=seed, steps=steps, schedule=schedule
         )
 
     runner.run(Round.SEARCH, next_trial)
@@ -55,12 +61,29 @@ def session_strategy(runner: RoundRunner) -> Strategy:
 def finals(runner: RoundRunner) -> None:
     """The best configs of the search and the baseline again: longer, and with more training seeds."""
     context, s = runner.context, runner.context.settings.finals
-    ranking = rank(runner.store.results(Round.SEARCH))
-    best = [r for r in ranking if r.total is not None and r.origin != "baseline"][: s.finalists]
+    searched = runner.store.results(Round.SEARCH)
+    best = [r for r in rank(searched) if r.total is not None and r.origin != "baseline"][: s.finalists]
     configs = [("baseline", context.baseline), *(("finalist", r.config) for r in best)]
-    seeds = training_seeds(context.settings.seed, Round.FINALS, s.seeds)
-    wanted = [(origin, config, seed, s.steps) for seed in seeds for origin, config in configs] if best else []
-    runner.run(Round.FINALS, _listed(runner, Round.FINALS, wanted))
+    earlier = {_key(r.trial.config): r.trial for r in searched if r.outcome is Outcome.OK and r.checkpoint}
+    wanted = [
+        _finals_trial(context, origin, config, seed, earlier.get(_key(config)))
+        for seed in finals_seeds(context)
+        for origin, config in configs
+    ]
+    runner.run(Round.FINALS, _listed(runner, Round.FINALS, wanted if best else []))
+
+
+def finals_seeds(context: Context) -> list[int]:
+    """The finals' training seeds: fresh ones, but for the search's where finalists train on from it."""
+    s = context.settings
+    fresh = training_seeds(s.seed, Round.FINALS, s.finals.seeds)
+    return [*training_seeds(s.seed, Round.SEARCH, 1), *fresh[:-1]] if context.goes_on else fresh
+
+
+def _finals_trial(context: Context, origin: str, config: Config, seed: int, earlier: Trial | None) -> Wanted:
+    steps = context.settings.finals.steps
+    goes_on = context.goes_on and earlier is not None and earlier.seed == seed
+    return Wanted(Round.FINALS, origin, config, seed, steps, continues=earlier.id if goes_on and earlier else "")
 
 
 def fresh_pairs(runner: RoundRunner, winner: Config) -> None:
@@ -68,23 +91,22 @@ def fresh_pairs(runner: RoundRunner, winner: Config) -> None:
     context, s = runner.context, runner.context.settings
     seeds = training_seeds(s.seed, Round.CONFIRMATION, s.confirmation.pairs)
     arms = [("baseline", context.baseline), ("winner", winner)]
-    wanted = [(origin, config, seed, s.finals.steps) for seed in seeds for origin, config in arms]
+    wanted = [
+        Wanted(Round.CONFIRMATION, origin, config, seed, s.finals.steps) for seed in seeds for origin, config in arms
+    ]
     runner.run(Round.CONFIRMATION, _listed(runner, Round.CONFIRMATION, wanted))
 
 
-def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[tuple[str, Config, int, int]]) -> NextTrial:
+def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:
     """Trials of a list that is known beforehand; what was begun before a kill is not begun again."""
     again = runner.adopt(round_)
     begun = {(t.origin, t.seed, _key(t.config)) for t in runner.store.begun(round_)}
-    left = [w for w in wanted if (w[0], w[2], _key(w[1])) not in begun]
+    left = [w for w in wanted if (w.origin, w.seed, _key(w.config)) not in begun]
 
     def next_trial() -> Trial | None:
         if again:
             return again.pop(0)
-        if not left:
-            return None
-        origin, config, seed, steps = left.pop(0)
-        return runner.store.begin(round_, config, runner.context.knobs, origin=origin, seed=seed, steps=steps)
+        return runner.store.begin(left.pop(0), runner.context.knobs) if left else None
 
     return next_trial
 

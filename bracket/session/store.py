@@ -7,13 +7,14 @@ A trial is begun in one transaction where its config is known beforehand. A tria
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResult, Value
 from bracket.errors import StorageError
-from bracket.search.space import distributions
+from bracket.search.space import active, distributions, effective, is_active
 
 if TYPE_CHECKING:
     import optuna
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 FILE = "study.db"
 _TRIAL, _RESULT = "trial", "result"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a trial is to be, before it has a number. `continues` is the id of the trial whose state it goes on from."""
+
+    round: Round
+    origin: str
+    config: Config
+    seed: int
+    steps: int
+    schedule: int = 0
+    continues: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """As plain data; what was not asked for is left out."""
+        data = {**vars(self), "round": self.round.value, "config": dict(self.config)}
+        return {k: v for k, v in data.items() if v or k not in ("schedule", "continues")}
 
 
 class Store:
@@ -41,33 +60,39 @@ class Store:
         self._storage = _open(url or f"sqlite:///{folder / FILE}", self._path or folder)
         self._studies: dict[Round, optuna.Study] = {}
 
-    def begin(
-        self, round_: Round, config: Config, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int
-    ) -> Trial:
+    def begin(self, wanted: Wanted, knobs: Sequence[Knob]) -> Trial:
         """Begin a trial whose config is known."""
         from optuna.trial import TrialState, create_trial
 
-        study = self._study(round_)
+        study = self._study(wanted.round)
         number = len(study.get_trials(deepcopy=False))
-        trial = self._trial(round_, number, config, origin, seed, steps)
+        trial = self._trial(wanted, number)
+        counting = active(knobs, wanted.config)
         study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
-                params=dict(config),
-                distributions=distributions(knobs),
-                user_attrs={_TRIAL: _described(trial)},
+                params={k.name: wanted.config[k.name] for k in counting},
+                distributions=distributions(counting),
+                user_attrs={_TRIAL: wanted.described()},
             )
         )
         return trial
 
-    def propose(self, sampler: BaseSampler, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int) -> Trial:
-        """Begin a trial of the search round whose config the sampler chooses."""
+    def propose(
+        self, sampler: BaseSampler, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int, schedule: int = 0
+    ) -> Trial:
+        """Begin a trial of the search round whose config the sampler chooses, one knob after the other: a knob whose
+        conditions fail is not asked for."""
         study = self._study(Round.SEARCH)
         study.sampler = sampler
-        asked = study.ask(distributions(knobs))
-        trial = self._trial(Round.SEARCH, asked.number, asked.params, origin, seed, steps)
-        asked.set_user_attr(_TRIAL, _described(trial))
-        return trial
+        asked = study.ask()
+        proposed: dict[str, Value] = {}
+        for knob in knobs:
+            if is_active(knob, proposed):
+                proposed[knob.name] = _suggest(asked, knob)
+        wanted = Wanted(Round.SEARCH, origin, effective(proposed, knobs), seed, steps, schedule)
+        asked.set_user_attr(_TRIAL, wanted.described())
+        return self._trial(wanted, asked.number)
 
     def finish(self, result: TrialResult) -> None:
         """Tell how a trial ended. Telling the same trial twice changes nothing."""
@@ -128,15 +153,24 @@ class Store:
             )
         return self._studies[round_]
 
-    def _trial(
-        self, round_: Round, number: int, config: Mapping[str, Value], origin: str, seed: int, steps: int
-    ) -> Trial:
-        name = f"{round_.value}-{number:03d}"
-        return Trial(name, round_, origin, dict(config), seed, steps, self._folder / "trials" / name)
+    def _trial(self, wanted: Wanted, number: int) -> Trial:
+        w = wanted
+        name = f"{w.round.value}-{number:03d}"
+        return Trial(
+            id=name,
+            round=w.round,
+            origin=w.origin,
+            config=dict(w.config),
+            seed=w.seed,
+            steps=w.steps,
+            folder=self._folder / "trials" / name,
+            schedule=w.schedule,
+            continues=self._folder / "trials" / w.continues if w.continues else None,
+        )
 
     def _trial_of(self, frozen: FrozenTrial) -> Trial:
         d = frozen.user_attrs[_TRIAL]
-        return self._trial(Round(d["round"]), frozen.number, d["config"], d["origin"], d["seed"], d["steps"])
+        return self._trial(Wanted(**{**d, "round": Round(d["round"])}), frozen.number)
 
     def _result(self, frozen: FrozenTrial) -> TrialResult:
         d = frozen.user_attrs[_RESULT]
@@ -149,6 +183,7 @@ class Store:
             validation_loss=d["validation_loss"],
             train_seconds=d["train_seconds"],
             axes=d["axes"],
+            notes=tuple(d.get("notes", ())),
             checkpoint=trial.folder / d["checkpoint"] if d["checkpoint"] else None,
         )
 
@@ -167,14 +202,13 @@ def _open(url: str, path: Path) -> Any:
         raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
 
 
-def _described(trial: Trial) -> dict[str, Any]:
-    return {
-        "round": trial.round.value,
-        "config": dict(trial.config),
-        "origin": trial.origin,
-        "seed": trial.seed,
-        "steps": trial.steps,
-    }
+def _suggest(asked: optuna.Trial, knob: Knob) -> Value:
+    if knob.kind == "choice":
+        return cast(Value, asked.suggest_categorical(knob.name, knob.choices))
+    assert knob.low is not None and knob.high is not None  # held by the preset's own check
+    if knob.kind == "int":
+        return asked.suggest_int(knob.name, int(knob.low), int(knob.high), log=knob.log)
+    return asked.suggest_float(knob.name, float(knob.low), float(knob.high), log=knob.log)
 
 
 def _told(result: TrialResult) -> dict[str, Any]:
@@ -186,5 +220,6 @@ def _told(result: TrialResult) -> dict[str, Any]:
         "validation_loss": result.validation_loss,
         "train_seconds": result.train_seconds,
         "axes": dict(result.axes),
+        "notes": list(result.notes),
         "checkpoint": place.relative_to(result.trial.folder).as_posix() if place else None,
     }

@@ -8,18 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
-from bracket.files import read_json_lines
+from bracket.files import read_json_lines, write_json
 from bracket.judges import judgement_from_json
 from bracket.report.certificate import training_seeds
 from bracket.report.summary import Duel, Pair, Ranked, Summary
+from bracket.runner.processes import write_command_sh
 from bracket.session.confirm import claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.job import Context
 from bracket.session.stages import duellists, rank
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
-from bracket.trainers.base import newest, read_samples
+from bracket.trainers.base import newest
 
+ARGV = "argv.json"
+"""In `winner/`: the words of the command that trains the winner in full."""
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "optuna", "gradio")
 
 
@@ -50,7 +53,7 @@ def summarise(
         baseline=baseline,
         duel=duel,
         pairs=pairs,
-        before=tuple(newest(read_samples(context.folder / "before"))),
+        before=tuple(newest(context.trainer.find_drawn(context.folder / "before"))),
         judge=judge,
         command=full_training(context, winner) if winner else (),
         seconds=dict(seconds),
@@ -65,9 +68,10 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     folder = context.folder / "winner"
     seed = winner.results[0].trial.seed
     trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, context.preset.final_steps, folder)
-    job = context.choosing_job()
-    context.trainer.launch(job, [trial])
-    return context.trainer.train_argv(job, trial)
+    launch = context.trainer.launch(context.choosing_job(), [trial])
+    write_command_sh(folder / "command.sh", launch)
+    write_json(folder / ARGV, list(launch.argv))
+    return launch.argv
 
 
 def _verdict(

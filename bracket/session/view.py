@@ -18,9 +18,10 @@ from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
 from bracket.session.control import Progress, read_progress, running_process, stop_asked
 from bracket.session.settings import FILE as SETTINGS_FILE
+from bracket.session.settings import load as load_settings
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import Store
-from bracket.trainers.base import read_samples
+from bracket.trainers import Trainer, make_trainer
 
 TRAIN_TAG, VALIDATION_TAG = "loss/train", "loss/validation"
 VERDICT_FILE = "verdict.txt"
@@ -46,6 +47,7 @@ class TrialView:
     loss: float | None = None
     outcome: Outcome | None = None
     cause: str = ""
+    notes: tuple[str, ...] = ()
     score: Score | None = None
     validation_loss: float | None = None
     axes: Mapping[str, float] = field(default_factory=dict)
@@ -119,6 +121,15 @@ def sessions(runs: Path) -> list[SessionLine]:
     return sorted(found, key=lambda line: -line.modified)
 
 
+def drawn(folder: Path, out: str) -> list[Sample]:
+    """The session's pictures in `out` (before, confirm/winner, confirm/baseline) so far."""
+    return _trainer(folder).find_drawn(folder / out)
+
+
+def _trainer(folder: Path) -> Trainer:
+    return make_trainer(load_settings(folder).load_preset().trainer)
+
+
 def loss_points(folder: Path, cursor: int = 0, tag: str = TRAIN_TAG) -> tuple[int, list[int], list[float]]:
     """A trial's points after the first `cursor`: (next cursor, steps, values). A resumed run's later value wins."""
     steps, values = _curve(folder, tag)
@@ -173,8 +184,10 @@ def _message(folder: Path, state: State, progress: Progress | None) -> str:
 
 def _trials(folder: Path, state: State) -> tuple[TrialView, ...]:
     told = _ledger(folder)
-    names = varying([_trial_of(t).config for t in told])
-    return tuple(_view(t, names, state) for t in told)
+    if not told:
+        return ()
+    names, trainer = varying([_trial_of(t).config for t in told]), _trainer(folder)
+    return tuple(_view(t, names, state, trainer) for t in told)
 
 
 def _ledger(folder: Path) -> list[TrialResult | Trial]:
@@ -202,11 +215,11 @@ def _trial_of(told: TrialResult | Trial) -> Trial:
     return told.trial if isinstance(told, TrialResult) else told
 
 
-def _view(told: TrialResult | Trial, names: Collection[str], state: State) -> TrialView:
+def _view(told: TrialResult | Trial, names: Collection[str], state: State, trainer: Trainer) -> TrialView:
     trial = _trial_of(told)
     steps, values = _curve(trial.folder, TRAIN_TAG)
     result = told if isinstance(told, TrialResult) else None
-    samples = read_samples(trial.folder / "samples")
+    samples = trainer.find_samples(trial)
     return TrialView(
         id=trial.id,
         round=trial.round,
@@ -220,6 +233,7 @@ def _view(told: TrialResult | Trial, names: Collection[str], state: State) -> Tr
         loss=float(values[-1]) if len(values) else None,
         outcome=result.outcome if result else None,
         cause=result.cause if result else "",
+        notes=result.notes if result else (),
         score=result.score if result else None,
         validation_loss=result.validation_loss if result else None,
         axes=result.axes if result else {},

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
-from bracket.files import read_json_lines
+from bracket.files import read_json_lines, write_json
 from bracket.presets import Preset
 
 SAMPLE_INDEX = "index.jsonl"
+TRIAL = "trial.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class Job:
     sample_every: int = 0
     validate_every: int = 0
     extra_args: tuple[str, ...] = ()
+
+
+def bare_job(preset: Preset) -> Job:
+    """A job with nothing in it, to ask a trainer whether it could run the preset here."""
+    nothing = DatasetSplit(Path(), (), (), (), ())
+    knobs = preset.knob_list()
+    return Job(Path(), preset, nothing, {}, preset.fixed, knobs, preset.sample, (), "cpu")
 
 
 class Trainer(Protocol):
@@ -93,6 +101,13 @@ def settings_of(job: Job, config: Config) -> dict[str, object]:
             chosen |= dict.fromkeys(knob.targets, value)
             chosen |= knob.means.get(str(value), {})
     return chosen
+
+
+def write_trial(trial: Trial) -> None:
+    """Keep what a trial is in its folder (`trial.json`), for who finds its checkpoint later. Raises StorageError."""
+    left_out = ("folder", "continues")
+    plain = {k: v for k, v in vars(trial).items() if k not in left_out}
+    write_json(trial.folder / TRIAL, {**plain, "config": dict(trial.config)})
 
 
 def read_samples(folder: Path) -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import yaml
 
 from bracket.domain import Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
-from bracket.files import write_json, write_text
-from bracket.trainers.base import Job, loads, nested, read_samples, settings_of
+from bracket.files import read_json, write_json, write_text
+from bracket.trainers.base import TRIAL, Job, loads, nested, read_samples, settings_of, write_trial
 
 _CHECKPOINTS_PER_TRIAL = 4
 """How often an interrupted trial could save itself: it loses at most a quarter of its steps."""
@@ -43,13 +44,14 @@ class BuiltinTrainer:
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         for trial in trials:
-            settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps)
+            _take_over(trial)
+            settings = self._settings(job, trial.folder, seed=trial.seed, steps=trial.steps, schedule=trial.schedule)
             write_text(trial.folder / "config.yaml", _yaml({**settings, **settings_of(job, trial.config)}))
-            write_json(trial.folder / "trial.json", _plain(trial))
+            write_trial(trial)
         first, config = trials[0], trials[0].folder / "config.yaml"
         if len(trials) > 1:
             config = first.folder / "together.yaml"
-            shared = self._settings(job, first.folder, seed=first.seed, steps=first.steps)
+            shared = self._settings(job, first.folder, seed=first.seed, steps=first.steps, schedule=first.schedule)
             write_text(config, _yaml({**shared, "trials": [_together(job, t) for t in trials]}))
         return self._run("train", self._arguments(job, config), tuple(trials), first.folder / "logs" / "trainer.log")
 
@@ -82,7 +84,7 @@ class BuiltinTrainer:
     def _arguments(self, job: Job, config: Path) -> tuple[str, ...]:
         return (str(config), "--resume", *job.extra_args)
 
-    def _settings(self, job: Job, folder: Path, *, seed: int, steps: int) -> dict[str, Any]:
+    def _settings(self, job: Job, folder: Path, *, seed: int, steps: int, schedule: int = 0) -> dict[str, Any]:
         """The trainer's config as dotted keys, without the knobs."""
         return {
             "output_dir": str(folder),
@@ -93,6 +95,7 @@ class BuiltinTrainer:
             "data.train": _pictures(job.dataset.train),
             "data.validation": _pictures(job.dataset.validation),
             "train.steps": steps,
+            "train.schedule_steps": schedule,
             "checkpoint.every": max(1, -(-steps // _CHECKPOINTS_PER_TRIAL)),
             "validation.every": job.validate_every or max(1, steps // 4),
             "sample.every": job.sample_every,
@@ -116,12 +119,21 @@ class BuiltinTrainer:
         )
 
 
+def _take_over(trial: Trial) -> None:
+    """Put the state of the trial it continues where a resume finds it, with its curves; once only."""
+    target = trial.folder / "checkpoints"
+    if trial.continues is None or target.exists():
+        return
+    done = int(read_json(trial.continues / TRIAL)["steps"])
+    beside = target.with_name(".checkpoints.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(trial.continues / "tfevents", trial.folder / "tfevents", dirs_exist_ok=True)
+    shutil.copytree(trial.continues / "checkpoints" / "final", beside / f"step-{done:06d}")
+    os.replace(beside, target)
+
+
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
     return [{"path": str(p.path), "caption": p.caption} for p in pictures]
-
-
-def _plain(trial: Trial) -> dict[str, Any]:
-    return {k: v for k, v in vars(trial).items() if k != "folder"} | {"config": dict(trial.config)}
 
 
 def _together(job: Job, trial: Trial) -> dict[str, Any]:

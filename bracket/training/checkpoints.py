@@ -134,8 +134,10 @@ def signature_of(config: TrainingConfig, content: str) -> dict[str, Any]:
     for key in _SOURCE_KEYS:
         flat["data"].pop(key)
     # More steps continue a finished run; only a schedule that ends would have bent differently on the way.
-    if config.train.schedule in ("constant", "constant_with_warmup"):
-        flat["train"].pop("steps")
+    train = flat["train"]
+    steps, laid_out = train.pop("steps"), train.pop("schedule_steps")
+    if config.train.schedule not in ("constant", "constant_with_warmup"):
+        train["steps"] = laid_out or steps
     return {**flat, "pictures and captions": content}
 
 

@@ -56,6 +56,6 @@ def make_schedule(settings: TrainSection, optimizer: Optimizer) -> LambdaLR:
         settings.schedule,
         optimizer,
         num_warmup_steps=settings.warmup_steps,
-        num_training_steps=settings.steps,
+        num_training_steps=settings.schedule_steps or settings.steps,
     )
     return schedule

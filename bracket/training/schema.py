@@ -65,9 +65,13 @@ class OptimizerSection(Section):
 
 
 class TrainSection(Section):
-    """`batch_size` is per process; `max_grad_norm` 0 means no clipping."""
+    """`batch_size` is per process; `max_grad_norm` 0 means no clipping.
+
+    `schedule_steps` is the length the schedule is laid out for, 0 for `steps`: a shorter run is then a prefix of it.
+    """
 
     steps: int = Field(default=1000, ge=1)
+    schedule_steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=1, ge=1)
     gradient_accumulation: int = Field(default=1, ge=1)
     max_grad_norm: float = Field(default=1.0, ge=0)

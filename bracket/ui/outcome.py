@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
-from bracket.errors import BracketError
+from bracket.files import read_json
 from bracket.report.words import fixed, knob_name, knob_value
-from bracket.session.job import make_context
-from bracket.session.settings import load
 from bracket.session.stages import duellists
-from bracket.session.view import SessionView, TrialView
-from bracket.trainers.base import read_samples
+from bracket.session.summarise import ARGV
+from bracket.session.view import SessionView, TrialView, drawn
 from bracket.ui import gallery
 from bracket.ui.format import esc, reason, trial_state
 
@@ -70,14 +68,14 @@ def before_after_html(view: SessionView, duel: Duellists | None) -> str:
     """The fresh prompts of the duel, or until it was fought the search's prompts; base, baseline and winner as rows."""
     if duel is None:
         return ""
-    fresh = {name: read_samples(view.folder / "confirm" / name) for name in ("baseline", "winner")}
+    fresh = {name: drawn(view.folder, f"confirm/{name}") for name in ("baseline", "winner")}
     arms = [("baseline", duel.baseline), (f"winner: {duel.winner.label}", duel.winner)]
     html = ""
     if all(fresh.values()) and not duel.same:
         rows = [(label, gallery.newest(fresh[name])) for (label, _), name in zip(arms, fresh, strict=True)]
         html += "<h2>On fresh prompts</h2>" + gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
     rows = [(label, gallery.newest(trial.samples)) for label, trial in arms[: 1 if duel.same else 2]]
-    base = read_samples(view.folder / "before")
+    base = drawn(view.folder, "before")
     if base:
         rows.insert(0, ("the base, untrained", gallery.newest(base)))
     columns = gallery.prompts_of(s for _, found in rows for s in found.values())
@@ -103,17 +101,10 @@ def _setting(name: str, winner: Config, baseline: Config) -> str:
 
 def command_text(folder: Path, duel: Duellists | None) -> str:
     """The command that trains the winner in full, once the report has written its config; "" before."""
-    place = folder / "winner"
-    if duel is None or not (place / "config.yaml").exists():
+    path = folder / "winner" / ARGV
+    if duel is None or not path.exists():
         return ""
-    try:
-        settings = load(folder)
-        context = make_context(folder, settings, settings.device or "cpu")
-    except BracketError:
-        return ""
-    steps = context.preset.final_steps
-    trial = Trial("winner", Round.FINALS, "winner", duel.winner.config, duel.winner.seed, steps, place)
-    return shlex.join(context.trainer.train_argv(context.choosing_job(), trial))
+    return shlex.join(read_json(path))
 
 
 def table_rows(view: SessionView) -> list[list[object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 import gradio as gr
@@ -86,12 +85,12 @@ def build() -> Run:
             plan = gr.HTML(apply_default_css=False, elem_id="plan")
             start = gr.Button("Start", variant="primary", elem_id="start")
             said_ = gr.HTML(apply_default_css=False, elem_id="start-said")
-            with gr.Accordion("The command of the first trial", open=False, elem_id="command-drawer"):
+            with gr.Accordion("The exact commands", open=False, elem_id="command-drawer"):
                 command = gr.Textbox(
                     show_label=False,
                     container=False,
-                    lines=4,
-                    max_lines=8,
+                    lines=8,
+                    max_lines=20,
                     interactive=False,
                     buttons=["copy"],
                     elem_id="command",
@@ -131,8 +130,10 @@ def _round(r: PlannedRound) -> str:
 
 
 def command_text(plan: Plan | None) -> str:
-    """The first trial's command as it can be pasted into a shell."""
-    return shlex.join(plan.command) if plan and plan.command else "It appears once the settings can be started."
+    """The commands of every phase, as they can be pasted into a shell."""
+    if not plan or not plan.commands:
+        return "They appear once the settings can be started."
+    return "\n\n".join(f"# {c.title}\n{c.text}" for c in plan.commands)
 
 
 def error_html(error: BracketError) -> str:

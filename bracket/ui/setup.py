@@ -10,14 +10,14 @@ from typing import Any
 import gradio as gr
 
 from bracket.dataset import buckets, check_dataset, scan, split
-from bracket.domain import DatasetSplit, Job, Problem
+from bracket.domain import Problem
 from bracket.errors import BracketError
 from bracket.judges import check_judge
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
 from bracket.session.settings import JudgeSettings
-from bracket.trainers import make_trainer
-from bracket.ui import form
+from bracket.trainers import bare_job, make_trainer
+from bracket.ui import form, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
 
@@ -89,10 +89,9 @@ def build() -> Setup:
         judge_checks = gr.HTML(apply_default_css=False, elem_classes="found")
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(4, "Trainer", "what trains"), apply_default_css=False, elem_classes="heading")
-        gr.HTML(
-            "<p>The built-in trainer: flow-matching LoRA in a process of its own, on this machine.</p>",
-            apply_default_css=False,
-        )
+        with gr.Column():
+            gr.HTML("<p>The preset says which one; it runs in processes of its own.</p>", apply_default_css=False)
+            trainers.build()
         trainer = gr.HTML(apply_default_css=False, elem_classes="found")
 
     made = Setup(fields, weights, demo, welcome, pictures)
@@ -149,8 +148,7 @@ def _judge_found(kind: str, model: str) -> str:
 
 def trainer_html(preset: Preset) -> str:
     """Whether the preset's trainer can run here, as its adapter says of a job with nothing in it."""
-    nothing = DatasetSplit(Path(), (), (), (), ())
-    found = make_trainer(preset.trainer).check(Job(Path(), nothing, {}, {}, {}, {}, (), "cpu"))
+    found = make_trainer(preset.trainer).check(bare_job(preset))
     return problems_html(found or [Problem("info", "Everything it needs is installed")])
 
 

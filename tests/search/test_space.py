@@ -7,23 +7,23 @@ from pathlib import Path
 import pytest
 
 from bracket.domain import Knob, Outcome, Round, Score, TrialResult
-from bracket.search.space import clamp, varying, without_duplicates
+from bracket.search.space import effective, varying, without_duplicates
 from bracket.search.strategy import make_strategy, startup_trials
 from bracket.session.store import Store
 
 KNOBS = (
-    Knob("learning_rate", "float", "lr", low=1e-5, high=1e-2, log=True),
-    Knob("rank", "choice", "rank", choices=(4, 8, 16)),
-    Knob("warmup", "int", "warmup", low=0, high=100),
+    Knob("learning_rate", "float", ("lr",), low=1e-5, high=1e-2, log=True),
+    Knob("rank", "choice", ("rank",), choices=(4, 8, 16)),
+    Knob("warmup", "int", ("warmup",), low=0, high=100),
 )
 
 
 def test_clamping_moves_every_value_into_its_range() -> None:
-    assert clamp({"learning_rate": 1.0, "rank": 10, "warmup": 7.6}, KNOBS) == {
+    assert effective({"learning_rate": 1.0, "rank": 10, "warmup": 7.6}, KNOBS) == {
         "learning_rate": 1e-2, "rank": 8, "warmup": 8,
     }  # fmt: skip
-    words = (Knob("schedule", "choice", "s", choices=("cosine", "constant")),)
-    assert clamp({"schedule": "linear"}, words) == {"schedule": "cosine"}
+    words = (Knob("schedule", "choice", ("s",), choices=("cosine", "constant")),)
+    assert effective({"schedule": "linear"}, words) == {"schedule": "cosine"}
 
 
 def test_configs_that_clamping_made_equal_are_tried_once() -> None:
@@ -49,7 +49,7 @@ class TestEveryStrategy:
         whole = _searched(tmp_path / "whole", name, restart=False)
         assert whole == _searched(tmp_path / "restarted", name, restart=True)
         for config in whole:
-            assert clamp(config, KNOBS) == config
+            assert effective(config, KNOBS) == config
         assert len({c["learning_rate"] for c in whole}) == len(whole), "no proposal repeats"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bracket.domain import Job, Judgement, Launch, Preference, Problem, Prompt, Sample, Trial
+from bracket.domain import Judgement, Launch, Preference, Problem, Prompt, Sample, Trial
 from bracket.files import write_json
 from bracket.session import job, plan, run
 from bracket.session.settings import (
@@ -20,6 +21,8 @@ from bracket.session.settings import (
     SessionSettings,
     from_preset,
 )
+from bracket.trainers import Job
+from bracket.trainers.base import write_trial
 from bracket.trainers.builtin import BuiltinTrainer
 
 PROGRAM = Path(__file__).with_name("scripted_program.py")
@@ -37,6 +40,10 @@ class ScriptedTrainer(BuiltinTrainer):
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         (trial,) = trials
+        write_trial(trial)
+        if trial.continues and not (trial.folder / "state.json").exists():
+            trial.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(trial.continues / "state.json", trial.folder)
         config = trial.folder / "config.json"
         write_json(
             config,

@@ -48,7 +48,8 @@ def test_rounds_are_counted(asked: SessionSettings) -> None:
 def test_pictures_and_command(asked: SessionSettings) -> None:
     made = plan.make(asked)
     assert made.pictures == 12 * (10 + 8) + 20 * 2 * (2 + 10)
-    assert made.command[1:3] == ("-m", "bracket.training")
+    assert [c.title for c in made.commands] == ["Cache", "Train the first trial", "Draw the base"]
+    assert made.commands[1].argv[1:] == ("-m", "bracket.training", "SESSION/trials/search-000/config.yaml", "--resume")
     assert made.errors == []
 
 

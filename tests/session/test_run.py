@@ -23,7 +23,7 @@ from bracket.files import read_json, write_json
 from bracket.report import certificate
 from bracket.session import launch, settings, view
 from bracket.session.control import Lock
-from bracket.session.store import Store
+from bracket.session.store import Store, Wanted
 
 SCRIPT = Path(__file__).with_name("scripted.py")
 
@@ -97,8 +97,8 @@ def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> Non
     knobs = settings.bounded_knobs(asked.load_preset(), asked)
     hot = {"learning_rate": 0.09, "rank": 8, "batch_size": 4}
     base = {"learning_rate": 1e-4, "rank": 8, "batch_size": 4}
-    store.begin(Round.SEARCH, base, knobs, origin="baseline", seed=0, steps=6)
-    store.begin(Round.SEARCH, hot, knobs, origin="tpe", seed=0, steps=6)
+    store.begin(Wanted(Round.SEARCH, "baseline", base, 0, 6), knobs)
+    store.begin(Wanted(Round.SEARCH, "tpe", hot, 0, 6), knobs)
     store.close()
     summary = scripted.play(folder)
     ranking = summary.rounds[Round.SEARCH]
@@ -139,7 +139,7 @@ def test_kill_at_random_moments_loses_and_repeats_nothing(folder: Path) -> None:
     scripted.play(folder)
     trials = view.read(folder).trials
     assert Counter(t.round for t in trials) == {Round.SEARCH: 6, Round.FINALS: 6, Round.CONFIRMATION: 4}
-    assert all(t.outcome is Outcome.OK for t in trials)
+    assert {t.id: t.cause for t in trials if t.outcome is not Outcome.OK} == {}
     assert certificate.verify(folder / "report" / "certificate.json") == []
 
 

@@ -9,14 +9,14 @@ import pytest
 from bracket.domain import Outcome, Round, Score, TrialResult
 from bracket.errors import StorageError
 from bracket.presets import find_preset
-from bracket.session.store import Store
+from bracket.session.store import Store, Wanted
 
 PRESET = find_preset("embedded-demo")
 KNOBS = PRESET.knob_list()
 
 
 def _begin(store: Store, round_: Round = Round.SEARCH, origin: str = "baseline"):  # type: ignore[no-untyped-def]
-    return store.begin(round_, PRESET.baseline, KNOBS, origin=origin, seed=7, steps=10)
+    return store.begin(Wanted(round_, origin, PRESET.baseline, 7, 10), KNOBS)
 
 
 def test_a_result_comes_back_as_it_was_told(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from bracket.demo.shapes import SHAPES, caption, draw, picture_of
 from bracket.domain import Config, Outcome, Round, Score, Trial, TrialResult
 from bracket.files import append_json, write_json, write_text
 from bracket.presets import find_preset
-from bracket.search.space import clamp
+from bracket.search.space import effective
 from bracket.session import launch
 from bracket.session.control import Progress, write_progress
 from bracket.session.settings import SessionSettings, bounded_knobs
-from bracket.session.store import Store
+from bracket.session.store import Store, Wanted
 from bracket.training.events import EventLog
 
 COLOURS = ("red", "blue", "yellow", "purple", "green", "white")
@@ -118,8 +118,8 @@ class Maker:
         outcome: Outcome | None = Outcome.OK,
         until: int | None = None,
     ) -> Trial:
-        config = clamp(config, self.knobs)
-        made = self.store.begin(round_, config, self.knobs, origin=origin, seed=seed, steps=steps)
+        config = effective(config, self.knobs)
+        made = self.store.begin(Wanted(round_, origin, config, seed, steps), self.knobs)
         trial_files(made, steps if until is None else until, outcome)
         if outcome is not None:
             self.store.finish(result(made, outcome))
