@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -111,6 +112,6 @@ def _show(steps: Iterable[Progress]) -> None:
             if progress.title != title:
                 title = progress.title
                 tqdm.write(f"[{progress.step}/{progress.total}] {title}")
-            bar.set_description_str(progress.line[: (bar.ncols or 80) - 1])
+            bar.set_description_str(progress.line[: shutil.get_terminal_size().columns - 1])
         last = progress.line
     typer.echo(last)
