@@ -72,7 +72,7 @@ def read_header(path: Path) -> Header:
         data = file.read(length)
     try:
         tensors, metadata, end = _parse(json.loads(data))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise StorageError("This is no safetensors file", path=path, remedy=_AGAIN) from error
     if size < 8 + length + end:
         raise _cut_short(size, 8 + length + end, path)

@@ -25,6 +25,9 @@ _PART = re.compile(
 _WRAPPER = re.compile(r"(?:model\.)?(?:language_model\.)?(?:model\.)?(?:text_model\.|vision_model\.)?")
 """Prefixes that differ between versions of one model."""
 
+_DRAWS = ("model.diffusion_model.", "diffusion_model.", "net.")
+"""Those of the model that draws."""
+
 _MAIN = ("transformer", "unet", "prior")
 _PARTS = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4", "image_encoder")
 
@@ -116,6 +119,10 @@ def _of_header(header: Header) -> list[Identity]:
         prefix = _PART.match(name)
         rest = name[prefix.end() :] if prefix else name
         parts.setdefault(prefix[0] if prefix else "", {})[_WRAPPER.sub("", rest, count=1)] = shape
+    bare = parts.get("", {})
+    main = next((parts[p] for p in _DRAWS if p in parts), bare if 2 * len(bare) > len(header.tensors) else None)
+    if main is not None and not _recognise(main):
+        return []  # the VAE of a model that isn't known must not pass for the whole
     return _unique(found for shapes in parts.values() if (found := _recognise(shapes)))
 
 
@@ -135,14 +142,15 @@ def _unique(found: Iterator[Identity]) -> list[Identity]:
 
 def _of_folder(folder: Path) -> Iterator[Identity]:
     """A diffusers pipeline, one component of it, or a transformers model."""
-    if (folder / "model_index.json").is_file():
-        components = [folder / name for name in (*_MAIN, *_PARTS) if (folder / name).is_dir()]
-        found = [identity for component in components for identity in _of_component(component)]
-        if not any((folder / name).is_dir() for name in _MAIN) or not found:
-            found += _by_class(folder / "model_index.json")
-        yield from found
-    else:
+    index = folder / "model_index.json"
+    if not index.is_file():
         yield from _of_component(folder)
+        return
+    main = [i for name in _MAIN if (folder / name).is_dir() for i in _of_component(folder / name)] or _by_class(index)
+    yield from main
+    for name in _PARTS if main else ():
+        if (folder / name).is_dir():
+            yield from _of_component(folder / name)
 
 
 def _of_component(folder: Path) -> list[Identity]:

@@ -213,6 +213,13 @@ def test_what_cannot_be_told(tmp_path: Path, file_of: Writer) -> None:
     file_of("t5-xxl (transformers)", "mixed/t5.safetensors")
     file_of("clip-l (transformers)", "mixed/clip.safetensors")
     assert identify(tmp_path / "mixed") is None
+    new = {"model.diffusion_model.new.weight": (2,), **{f"model.diffusion_model.new.{i}": (2,) for i in range(50)}}
+    new |= shapes_of("vae of flux.1 (musubi)", "vae.")
+    assert identify(write_safetensors(tmp_path / "new.safetensors", new)) is None
+    file_of("vae of flux.1 (diffusers)", "pipeline/vae/model.safetensors")
+    write_safetensors(tmp_path / "pipeline/transformer/model.safetensors", {"new.weight": (2,)})
+    (tmp_path / "pipeline/model_index.json").write_text('{"_class_name": "NewPipeline"}', encoding="utf-8")
+    assert identify(tmp_path / "pipeline") is None
     with pytest.raises(StorageError, match="does not exist"):
         identify(tmp_path / "none.safetensors")
 
