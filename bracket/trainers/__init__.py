@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bracket.errors import TrainerError
-from bracket.trainers.base import Job, Trainer
+from bracket.trainers.base import Job, Trainer, bare_job
 from bracket.trainers.builtin import BuiltinTrainer
+from bracket.trainers.sd_scripts import SdScriptsTrainer
 
-__all__ = ["BuiltinTrainer", "Job", "Trainer", "make_trainer"]
+__all__ = ["BuiltinTrainer", "Job", "SdScriptsTrainer", "Trainer", "bare_job", "make_trainer"]
 
-_TRAINERS: dict[str, type[Trainer]] = {"builtin": BuiltinTrainer}
+_TRAINERS: dict[str, type[Trainer]] = {"builtin": BuiltinTrainer, "sd_scripts": SdScriptsTrainer}
 
 
 def make_trainer(name: str) -> Trainer:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import Any
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json, write_text
-from bracket.homes import Home, find_home, home_problems, missing_flags
+from bracket.homes import UPSTREAMS, Home, find_home, home_problems, missing_flags
+from bracket.homes.look import distributions, interpreter
 from bracket.presets import Script, Scripts
 from bracket.runner.traces import write_trace
 from bracket.trainers.artefacts import kohya_samples
@@ -33,8 +34,8 @@ CHECKPOINTS, EVENTS, PROMPTS, DATASET_FILE = "checkpoints", "tfevents", "prompts
 
 
 class KohyaTrainer(ABC):
-    """One of kohya's trainers. It trains one trial a launch, and begins an interrupted one anew: neither trainer goes on
-    from a state with the same steps, schedule and data order (facts: `--resume` restarts both counts)."""
+    """One of kohya's trainers. It trains one trial a launch, and begins an interrupted one anew: neither trainer goes
+    on from a state with the same steps, schedule and data order (`--resume` starts their counts again)."""
 
     name: str
     continues = False
@@ -65,6 +66,10 @@ class KohyaTrainer(ABC):
         """Flags that only this trainer has and every trial gets."""
         return {}
 
+    def trial_flags(self, job: Job, trial: Trial) -> dict[str, object]:
+        """Flags that only this trainer has and that depend on the trial's length."""
+        return {}
+
     def check(self, job: Job) -> list[Problem]:
         try:
             home = find_home(self.name)
@@ -73,14 +78,14 @@ class KohyaTrainer(ABC):
         problems = home_problems(home)
         if any(p.level == "error" for p in problems):
             return problems
-        for script in (*_scripts(job).cache, _scripts(job).train):
-            argv = flags({**script.settings, **dict.fromkeys(script.weights, "x")})
-            if script is _scripts(job).train:
-                argv += flags({k: v for k, v in settings_of(job, job.preset.baseline).items()})
-            gone = missing_flags(home, script.script, argv)
+        for script in (*scripts_of(job).cache, scripts_of(job).train):
+            words = [*script.settings, *script.weights, "--dataset_config"]
+            if script is scripts_of(job).train:
+                words += [*settings_of(job, {}), *_by_knobs(job), *_OURS, *job.extra_args]
+            gone = missing_flags(home, script.script, [word.partition(":")[0] for word in words])
             if gone:
                 problems.append(_other_version(self.title, script.script, gone, home))
-        return problems
+        return problems + _taken(job)
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         (trial,) = trials
@@ -89,7 +94,6 @@ class KohyaTrainer(ABC):
         trace = Trace(trial.folder / EVENTS, self.tags)
         write_trace(trial.folder, trace)
         write_json(trial.folder / "trial.json", _plain(trial))
-        every = sample_interval(trial.steps, job.sample_every)
         argv = self._train_argv(
             job,
             trial.folder,
@@ -101,28 +105,27 @@ class KohyaTrainer(ABC):
                 "--output_name": trial.id,
                 "--logging_dir": str(trial.folder / EVENTS),
                 "--log_with": "tensorboard",
-                "--sample_every_n_steps": every,
+                "--sample_every_n_steps": interval(trial.steps, job.sample_every),
                 **self.train_flags(job),
+                **self.trial_flags(job, trial),
             },
         )
         log = trial.folder / "logs" / "trainer.log"
         return self.run(argv, log, trials=(trial,), traces=(trace,), expected_steps=trial.steps)
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
-        config = _config_of(checkpoint) if checkpoint else dict(job.preset.baseline)
-        network: dict[str, object] = {}
+        config = config_of(job, checkpoint)
+        more: dict[str, object] = {
+            "--seed": 0,
+            "--max_train_steps": 1,
+            "--output_name": out.name,
+            "--sample_at_first": True,
+        }
         if checkpoint and job.preset.trains:
-            job = _with_weight(job, checkpoint)
+            job = with_weight(job, checkpoint)
         elif checkpoint:
-            network = {"--network_weights": str(checkpoint)}
-        argv = self._train_argv(
-            job,
-            out,
-            config,
-            prompts,
-            {"--seed": 0, "--max_train_steps": 1, "--output_name": out.name, "--sample_at_first": True, **network},
-        )
-        return self.run(argv, out.with_name(f"{out.name}.log"))
+            more["--network_weights"] = str(checkpoint)
+        return self.run(self._train_argv(job, out, config, prompts, more), out.with_name(f"{out.name}.log"))
 
     def find_checkpoint(self, trial: Trial) -> Path | None:
         path = trial.folder / CHECKPOINTS / f"{trial.id}.safetensors"
@@ -164,18 +167,26 @@ class KohyaTrainer(ABC):
         self, job: Job, folder: Path, config: Config, prompts: Sequence[Prompt], more: Mapping[str, object]
     ) -> list[str]:
         """The training command; writes the dataset and prompt files it names into `folder`."""
-        script = _scripts(job).train
-        settings = {**script.settings, **settings_of(job, config)}
+        script = scripts_of(job).train
+        argv = self._argv(job, script, folder, {**script.settings, **settings_of(job, config)}, prompts, more)
+        return [*argv, *job.extra_args]
+
+    def _argv(
+        self,
+        job: Job,
+        script: Script,
+        folder: Path,
+        settings: Mapping[str, object],
+        prompts: Sequence[Prompt],
+        more: Mapping[str, object],
+    ) -> list[str]:
+        """A train script's command with these settings; `more` stands above them."""
         write_text(folder / DATASET_FILE, self.dataset_toml(job, settings))
         write_json(folder / PROMPTS, [self._prompt(job, p) for p in prompts])
-        return [
-            str(self.program(find_home(self.name), script.script)),
-            *flags(weight_flags(job, script)),
-            *flags({"--dataset_config": str(folder / DATASET_FILE)}),
-            *flags(settings),
-            *flags({"--output_dir": str(folder / CHECKPOINTS), "--sample_prompts": str(folder / PROMPTS), **more}),
-            *job.extra_args,
-        ]
+        ours = {"--output_dir": str(folder / CHECKPOINTS), "--sample_prompts": str(folder / PROMPTS), **more}
+        dataset = {"--dataset_config": str(folder / DATASET_FILE)}
+        program = self.program(find_home(self.name), script.script)
+        return [str(program), *flags({**weight_flags(job, script), **dataset, **settings, **ours})]
 
     def _prompt(self, job: Job, prompt: Prompt) -> dict[str, Any]:
         """A prompt as the trainers' JSON prompt files have it; nothing in its text can become an option there."""
@@ -188,19 +199,19 @@ class KohyaTrainer(ABC):
 def flags(settings: Mapping[str, object]) -> list[str]:
     """Settings as words of a command line, in their order; those that are no flags (`dataset.key`) are left out.
 
-    True is a flag alone; False and None leave it out; a list gives several words; `--flag:key` settings are gathered
-    behind the words of `--flag` as `key=value`.
+    True is a flag alone; False, None and an empty list leave it out; a list gives several words; `--flag:key` settings
+    are gathered behind the words of `--flag` as `key=value`, where the later one of a key counts.
     """
     several: dict[str, dict[str, str]] = {}
     for name, value in settings.items():
         flag, _, key = name.partition(":")
-        if not flag.startswith("--") or value is None or value is False:
+        if not flag.startswith("--") or value is None or (value is False and not key) or value in ([], ()):
             continue
         words = several.setdefault(flag, {})
         if key:
             words[key] = f"{key}={_word(value)}"
         elif isinstance(value, list | tuple):
-            words.update({str(v).partition("=")[0]: _word(v) for v in value})
+            words.update({_key(word, place): word for place, word in enumerate(map(_word, value))})
         elif value is not True:
             words[""] = _word(value)
     argv: list[str] = []
@@ -209,6 +220,12 @@ def flags(settings: Mapping[str, object]) -> list[str]:
         # A value that looks like an option would be taken for one.
         argv += [f"{flag}={words_[0]}"] if len(words_) == 1 and words_[0].startswith("-") else [flag, *words_]
     return argv
+
+
+def _key(word: str, place: int) -> str:
+    """What a word of several is known by: the key of `key=value`, else its place."""
+    key, equals, _ = word.partition("=")
+    return key if equals else f"{place}"
 
 
 def _word(value: object) -> str:
@@ -221,19 +238,21 @@ def weight_flags(job: Job, script: Script) -> dict[str, object]:
 
 
 def dataset_options(job: Job, settings: Mapping[str, object]) -> dict[str, object]:
-    """The dataset's own settings (what its file said), under those of the preset and the config."""
+    """The dataset's settings: the preset's, above them what its own file said, above that what the search decides."""
     chosen = {k.removeprefix(DATASET): v for k, v in settings.items() if k.startswith(DATASET)}
-    return {**chosen, **{k: v for k, v in job.dataset.options.items() if k not in _searched(job)}}
+    return {**chosen, **{k: v for k, v in job.dataset.options.items() if k not in searched_options(job)}}
 
 
-def _searched(job: Job) -> set[str]:
+def searched_options(job: Job) -> set[str]:
     """Dataset settings that knobs set: the search decides those, not the dataset's file."""
     return {t.removeprefix(DATASET) for k in job.knobs for t in k.targets if t.startswith(DATASET)}
 
 
 def dataset_variants(job: Job, keys: Sequence[str]) -> list[dict[str, object]]:
-    """All settings that trials can have as far as the dataset settings `keys` go, which change what is cached."""
-    knobs = [k for k in job.knobs if any(t.removeprefix(DATASET) in keys for t in k.targets)]
+    """All settings that trials can have as far as the dataset settings `keys` go, which change what is cached. Knobs
+    that are ranges stay at the baseline's value: what they change, each trial caches itself."""
+    at = {f"{DATASET}{key}" for key in keys}
+    knobs = [k for k in job.knobs if k.choices and at & {*k.targets, *(t for m in k.means.values() for t in m)}]
     return [
         settings_of(job, {**job.preset.baseline, **dict(zip((k.name for k in knobs), values, strict=True))})
         for values in product(*(k.choices for k in knobs))
@@ -248,7 +267,7 @@ def is_prepared(launch: Launch, pictures: Sequence[Picture]) -> bool:
     request = launch.log.with_suffix(".request.json")
     asked = {"argv": list(launch.argv), "pictures": _digest(pictures)}
     try:
-        done = read_json(request) == asked and read_json(launch.log.with_suffix(".exit.json"))["code"] == 0
+        done = bool(read_json(request) == asked and read_json(launch.log.with_suffix(".exit.json"))["code"] == 0)
     except StorageError:
         done = False
     if not done:
@@ -266,9 +285,9 @@ def _digest(pictures: Sequence[Picture]) -> str:
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
-def sample_interval(steps: int, every: int) -> int:
-    """Steps between samplings: the first divisor of `steps` that is no smaller than `every` (0: `steps` itself), as
-    the trainers draw at the end only where the last step divides."""
+def interval(steps: int, every: int) -> int:
+    """Steps between samplings or validations: the first divisor of `steps` that is no smaller than `every` (0: `steps`
+    itself), as the trainers draw and measure at the end only where the last step divides."""
     if not 0 < every < steps:
         return steps
     return next(n for n in range(every, steps + 1) if steps % n == 0)
@@ -280,23 +299,63 @@ def with_path(name: str, folder: Path) -> str:
     return os.pathsep.join([str(folder), *([present] if present else [])])
 
 
-def _scripts(job: Job) -> Scripts:
+def missing_packages(job: Job, home: Home, package_of: Callable[[str], str]) -> list[Problem]:
+    """Optimisers that trials may be given and whose package the trainer's environment lacks.
+
+    Args:
+        package_of: the distribution that an `--optimizer_type` comes from, "" for one that is always there.
+    """
+    python = interpreter(home.python)
+    there = distributions(python.paths) if python else {}
+    choices = {f"{k.name} {c}": k.means.get(str(c), {}) for k in job.knobs for c in k.choices}
+    found = []
+    for choice, meant in {"this preset": job.fixed, **choices}.items():
+        package = package_of(str(meant.get("--optimizer_type", "")))
+        if package and package not in there:
+            remedy = f"Run `{home.python} -m pip install {package}`, or take it out of the search."
+            found.append(Problem("error", f"{choice} needs {package}, which is missing", remedy, home.python))
+    return found
+
+
+def scripts_of(job: Job) -> Scripts:
     assert job.preset.scripts is not None, "held by the presets' contract test"
     return job.preset.scripts
 
 
-def _config_of(checkpoint: Path) -> dict[str, Any]:
-    """The config a trial's checkpoint was trained with."""
+def config_of(job: Job, checkpoint: Path | None) -> dict[str, Any]:
+    """The config a trial's checkpoint was trained with; the preset's baseline without one."""
+    if checkpoint is None:
+        return dict(job.preset.baseline)
     return dict(read_json(checkpoint.parent.parent / "trial.json")["config"])
 
 
-def _with_weight(job: Job, checkpoint: Path) -> Job:
+def with_weight(job: Job, checkpoint: Path) -> Job:
+    """The job with a full fine-tune's checkpoint in place of the model it was trained from."""
     return replace(job, weights={**job.weights, job.preset.trains: str(checkpoint)})
+
+
+_OURS = ("--output_dir", "--output_name", "--sample_prompts", "--sample_every_n_steps", "--sample_at_first", "--seed",
+         "--max_train_steps", "--logging_dir", "--log_with", "--dataset_config")  # fmt: skip
+"""Flags that bracket sets itself, because it looks for what they name."""
+
+
+def _by_knobs(job: Job) -> Iterator[str]:
+    """Every setting that some config makes."""
+    for knob in job.knobs:
+        yield from knob.targets
+        for meant in knob.means.values():
+            yield from meant
+
+
+def _taken(job: Job) -> list[Problem]:
+    """An expert's additions that would take away what bracket relies on."""
+    both = sorted(set(_OURS) & {word.partition("=")[0] for word in job.extra_args})
+    return [Problem("error", f"{flag} can't be added: bracket sets it itself", "Leave it out.") for flag in both]
 
 
 def _other_version(title: str, script: str, gone: Sequence[str], home: Home) -> Problem:
     what = f"has no {script}" if gone == [script] else f"doesn't know {', '.join(gone)} in {script}"
-    remedy = f"Update it: python -m bracket trainers update {title}."
+    remedy = f"Update it: `python -m bracket trainers update {UPSTREAMS[home.trainer].verb}`."
     return Problem("error", f"this {title} {what}: it is of another version", remedy, home.folder)
 
 
