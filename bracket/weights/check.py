@@ -17,7 +17,7 @@ def check_weight(path: Path, expected: Sequence[str], label: str) -> Problem | N
     """What is wrong with a weight, None when it is one of the `expected` kinds or none is given.
 
     An error when it is another model's or a damaged file; a warning when it can't be told, when it is of the family but
-    of an unknown size, and when it is a whole checkpoint that holds the expected part.
+    of an unknown size or version, and when it is a whole checkpoint that holds the expected part.
 
     Raises:
         PresetError: `expected` holds a name that is no kind.
@@ -36,7 +36,10 @@ def check_weight(path: Path, expected: Sequence[str], label: str) -> Problem | N
         return None
     if any(FAMILY_OF[kind] == main.kind for kind in wanted):
         return Problem(
-            "warning", f"{label}: this is {main.title} of a size bracket doesn't know; {needed} was expected", "", path
+            "warning",
+            f"{label}: this is {main.title}, but its size or version can't be told; {needed} was expected",
+            "",
+            path,
         )
     if any(_fits(part, wanted) for part in others):
         message = (

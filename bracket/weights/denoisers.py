@@ -211,14 +211,15 @@ DENOISERS = (
         ),
     ),
     # --- others
-    Family("anima", "Anima", has("llm_adapter.blocks.0.norm_self_attn.weight")),
     Family(
         "cosmos2",
-        "Cosmos-Predict 2 or Anima without its adapter",
+        "Cosmos-Predict 2",
         either(
             has("blocks.0.adaln_modulation_self_attn.1.weight"),
             has("patch_embed.proj.weight", "time_embed.t_embedder.linear_1.weight", "norm_out.linear_2.weight"),
         ),
+        # In diffusers' layout the adapter that makes it Anima lies in a folder of its own.
+        (Variant("anima", "Anima", has("llm_adapter.blocks.0.norm_self_attn.weight")),),
     ),
     Family("hidream-i1", "HiDream-I1 or E1", has("double_stream_blocks.0.block.adaLN_modulation.1.weight")),
     Family("hidream-o1", "HiDream-O1", has("t_embedder1.mlp.0.weight", "x_embedder.proj1.weight")),

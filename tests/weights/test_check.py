@@ -55,7 +55,7 @@ def test_a_family_takes_all_its_sizes_and_a_size_warns_of_an_unknown_one(tmp_pat
     path = write_safetensors(tmp_path / "x.safetensors", tiny(shapes_of("flux.2 klein 4b (musubi)")))
     problem = check_weight(path, ["flux2-klein-4b"], "DiT")
     assert problem is not None and problem.level == "warning"
-    assert problem.message == "DiT: this is FLUX.2 of a size bracket doesn't know; FLUX.2 klein 4B was expected"
+    assert problem.message == "DiT: this is FLUX.2, but its size or version can't be told; FLUX.2 klein 4B was expected"
 
 
 def test_kinds_that_look_alike_are_taken_by_either_name(file_of: Writer) -> None:
