@@ -20,7 +20,7 @@ from bracket.errors import TrainerError
 from bracket.homes.look import commit_of
 from bracket.homes.problems import INSTALL_RECORD, install_finished
 from bracket.trainers.install import Progress, Wish, install, update
-from tests.trainers.upstreams import commit, fake_venv, git, lookalike, offline, package_index
+from tests.trainers.upstreams import commit, fake_venv, git, lookalike, offline, package_index, wheel
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and scripts")
 RUN = """
@@ -160,6 +160,23 @@ def test_what_can_not_be_installed_is_one_sentence(source: Path, tmp_path: Path)
     refused(r"takes up to 1000000 GB, and the disk has .* Free some space", wish(source, room=10**15))
     refused("cloning .* failed: .*does not appear|cloning .* failed: ", Wish("sd_scripts", source=str(tmp_path)))
     assert not (tmp_path / "my trainers" / "sd-scripts").exists()
+
+
+def test_a_mirror_that_lacks_a_files_contents(source: Path, tmp_path: Path) -> None:
+    blob = git(source, "rev-parse", "HEAD:library/__init__.py")
+    (source / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    refused("not whole: it lacks the contents of library/__init__.py", wish(source))
+    assert not (tmp_path / "my trainers" / "sd-scripts").exists()
+
+
+@pytest.mark.slow
+def test_builds_of_torch_that_do_not_go_together(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wrong").mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wrong"))
+    wheel(tmp_path / "wrong", "torchvision", "9.0", {"torchvision/__init__.py": "raise RuntimeError('no nms')\n"})
+    refused("importing torch and torchvision failed: RuntimeError: no nms", wish(source))
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    assert seen(list(install(wish(source))))["Check"].startswith("sd-scripts is ready")
 
 
 @posix

@@ -56,7 +56,7 @@ def lookalike(folder: Path, trainer: str) -> str:
     core = "".join(f"{name}\n" for name in UPSTREAMS[trainer].core if not name.startswith("torch"))
     files = {"requirements.txt": f"{core}./part\n", "part/backend.py": _BACKEND, "part/pyproject.toml": _PROJECT}
     for mark in UPSTREAMS[trainer].marks:
-        files[f"{mark}__init__.py" if mark.endswith("/") else mark] = 'parser.add_argument("--known")\n'
+        files[f"{mark}__init__.py" if mark.endswith("/") else mark] = f"# {mark}\n"
     (folder / "part").mkdir()
     wheel(folder / "part", "part", "1.0", {"part.py": "x = 1\n"})
     return commit(folder, files)

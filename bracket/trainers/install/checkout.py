@@ -37,6 +37,7 @@ def clone(commands: Commands, upstream: Upstream, source: str, commit: str, fold
     yield from check_out(commands, part, commit)
     try:
         check_checkout(upstream, part)
+        _check_whole(part)
     except TrainerError as error:
         shutil.rmtree(part, ignore_errors=True)
         remedy = "Check the source and the commit."
@@ -54,6 +55,13 @@ def clone(commands: Commands, upstream: Upstream, source: str, commit: str, fold
         os.replace(part, folder)
 
 
+def _check_whole(folder: Path) -> None:
+    """git takes a repository that lacks some files' contents for a whole one: raises TrainerError for it."""
+    lacking = [name for name in changes(folder) if not os.path.lexists(folder / name)]
+    if lacking:
+        raise TrainerError(f"this repository is not whole: it lacks the contents of {_listed(lacking)}", path=folder)
+
+
 def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator[str]:
     """Moves a checkout to another commit, fetching it if need be. Branches stay where they are.
 
@@ -62,9 +70,8 @@ def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator
     """
     changed = changes(folder)
     if changed:
-        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         raise TrainerError(
-            f"this checkout has changes of yours: {names}",
+            f"this checkout has changes of yours: {_listed(changed)}",
             path=folder,
             remedy="Commit, stash or undo them, then run the same again.",
         )
@@ -116,3 +123,7 @@ def changes(folder: Path) -> list[str]:
         reason = run.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise TrainerError(f"git can't read this checkout: {reason.removeprefix('fatal: ')}", path=folder)
     return [entry[3:] for entry in run.stdout.decode("utf-8", "replace").split("\0") if entry]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -14,7 +14,7 @@ from pathlib import Path
 from bracket import bootstrap, environment
 from bracket.errors import TrainerError
 from bracket.files import write_text
-from bracket.homes.look import commit_of, interpreter
+from bracket.homes.look import commit_of, interpreter, torch_build
 from bracket.homes.problems import INSTALL_RECORD, home_problems, install_finished
 from bracket.homes.registry import Home, find_home, known_home, remember
 from bracket.homes.upstream import UPSTREAMS, Upstream, identify
@@ -25,6 +25,7 @@ from bracket.trainers.install.record import Record, digest, drop_halves
 
 _ROOM = {"cpu": 6_000_000_000, "mac": 6_000_000_000}
 _GPU_ROOM = 12_000_000_000
+_TORCHES = ("torch", "torchvision", "torchaudio")
 _LISTS = ("requirements.txt", "requirements_base.txt", "pyproject.toml", "setup.py")
 
 
@@ -201,10 +202,15 @@ class _Install:
             yield f"{bootstrap.TORCH_INDEXES} can't be reached; taking torch from pip's own index"
         self._mend(record)
         record.begin("torch")
-        if done:  # pip takes another build of the same version for the same thing
-            yield from self._pip(["uninstall", "--yes", "torch", "torchvision", "torchaudio"], "removing torch")
+        there = interpreter(self._python)
+        if there and torch_build(there.paths):  # pip takes another build of the same version for the same thing
+            yield from self._pip(["uninstall", "--yes", *_TORCHES], "removing torch")
         words = [*self._torch_spec, *(["--index-url", index] if index else [])]
         yield from self._pip(["install", *words], "installing torch")
+        # An index may hold builds that don't go together: that shows at the first import.
+        modules = [name for name in _TORCHES if any(word.startswith(name) for word in self._torch_spec)]
+        command = [str(self._python), "-c", f"import {', '.join(modules)}"]
+        yield from self._commands.run(command, self._commands.work, f"importing {' and '.join(modules)}")
         record.end("torch", wanted)
 
     def _packages(self) -> Iterator[str]:
@@ -249,7 +255,7 @@ class _Install:
     @property
     def _torch_spec(self) -> list[str]:
         # torchvision is left to pip: only one version goes with a version of torch.
-        names = [name for name in self._upstream.core if name in ("torchvision", "torchaudio")]
+        names = [name for name in self._upstream.core if name in _TORCHES[1:]]
         return self._wish.torch.split() or [f"torch=={bootstrap.TORCH}", *names]
 
     def _mend(self, record: Record) -> None:
