@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from bracket.errors import TrainerError
+from bracket.trainers.ai_toolkit import AiToolkitTrainer
 from bracket.trainers.base import Job, Trainer, bare_job
 from bracket.trainers.builtin import BuiltinTrainer
 from bracket.trainers.sd_scripts import SdScriptsTrainer
 
-__all__ = ["BuiltinTrainer", "Job", "SdScriptsTrainer", "Trainer", "bare_job", "make_trainer"]
+__all__ = ["AiToolkitTrainer", "BuiltinTrainer", "Job", "SdScriptsTrainer", "Trainer", "bare_job", "make_trainer"]
 
-_TRAINERS: dict[str, type[Trainer]] = {"builtin": BuiltinTrainer, "sd_scripts": SdScriptsTrainer}
+_TRAINERS: dict[str, type[Trainer]] = {
+    "ai_toolkit": AiToolkitTrainer,
+    "builtin": BuiltinTrainer,
+    "sd_scripts": SdScriptsTrainer,
+}
 
 
 def make_trainer(name: str) -> Trainer:
