@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BRACKET_RUNS", str(tmp_path / "my runs"))
     monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BRACKET_CONFIG", str(tmp_path / "config"))
     return tmp_path / "my runs"
 
 
@@ -62,7 +63,9 @@ def test_changed_settings_are_refused_with_the_difference(runs: Path, tmp_path: 
 
 def test_presets_are_listed_with_what_they_need(runs: Path) -> None:
     text = _bracket("presets").stdout
-    assert "embedded-demo" in text and "flux2-klein-4b-lora" in text and "huggingface.co" in text
+    assert "embedded-demo" in text and "flux2-klein-4b-lora" in text
+    details = _bracket("presets", "flux2-klein-4b-lora").stdout
+    assert "huggingface.co" in details and "learning_rate = 0.0001" in details
 
 
 def test_doctor_finds_this_machine_ready(runs: Path) -> None:

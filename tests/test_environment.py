@@ -71,3 +71,25 @@ def test_foreign_trainers_do_not_see_our_package(monkeypatch: pytest.MonkeyPatch
     env = environment.child_env(own=False)
     assert "PYTHONPATH" not in env
     assert "OMP_NUM_THREADS" not in env
+
+
+def test_settings_and_trainers_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("BRACKET_CONFIG", "BRACKET_TRAINERS", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert environment.config_folder() == tmp_path / ".config" / "bracket"
+    assert environment.trainers_folder() == tmp_path / ".local" / "share" / "bracket" / "trainers"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert environment.config_folder() == tmp_path / "Library" / "Application Support" / "bracket"
+    monkeypatch.setenv("BRACKET_TRAINERS", str(tmp_path / "big disk"))
+    assert environment.trainers_folder() == tmp_path / "big disk"
+
+
+def test_what_the_environment_says_of_a_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRACKET_AI_TOOLKIT", " /a b ")
+    monkeypatch.setenv("BRACKET_AI_TOOLKIT_PYTHON", "/c")
+    monkeypatch.delenv("BRACKET_MUSUBI_SOURCE", raising=False)
+    assert environment.trainer_variable("ai_toolkit") == "/a b"
+    assert environment.trainer_variable("ai_toolkit", "PYTHON") == "/c"
+    assert environment.trainer_variable("musubi", "SOURCE") == ""

@@ -91,11 +91,14 @@ def build() -> Setup:
         gr.HTML(_heading(4, "Trainer", "what trains"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
             gr.HTML("<p>The preset says which one; it runs in processes of its own.</p>", apply_default_css=False)
-            trainers.build()
+            theirs = trainers.build()
         trainer = gr.HTML(apply_default_css=False, elem_classes="found")
 
     made = Setup(fields, weights, demo, welcome, pictures)
     _wire(made, about, weight_checks, judge_checks, trainer)
+    # A trainer that was got just now mends what its preset lacked.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    theirs.status.change(_preset_found, fields["preset"], [about, trainer], **quiet)
     return made
 
 

@@ -15,7 +15,8 @@ import gradio as gr
 
 from bracket import homes
 from bracket.errors import BracketError
-from bracket.homes import TRAINERS, UPSTREAMS, State, state_of
+from bracket.homes import TRAINERS, UPSTREAMS, State, identify, state_of
+from bracket.homes.problems import install_finished
 from bracket.report.words import duration
 from bracket.trainers.install import Progress, Wish, install, install_folder, update
 from bracket.ui import form
@@ -24,6 +25,7 @@ from bracket.ui.format import esc, problems_html
 
 _log = logging.getLogger(__name__)
 _POLL = 0.5
+_WIDTH = 140
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -72,6 +74,7 @@ class Trainers:
     have: gr.Textbox
     python: gr.Textbox
     use: gr.Button
+    forget: gr.Button
 
 
 def build() -> Trainers:
@@ -89,16 +92,18 @@ def build() -> Trainers:
             max_lines=1,
         )
         with gr.Row():
-            get = gr.Button("Install", elem_id="trainer-install", size="sm")
-            stop = gr.Button("Stop", elem_id="trainer-stop", size="sm", visible=False)
+            get = gr.Button("Install", elem_id="trainer-install", size="sm", scale=0, min_width=_WIDTH)
+            stop = gr.Button("Stop", elem_id="trainer-stop", size="sm", scale=0, min_width=_WIDTH, visible=False)
         progress = gr.HTML(apply_default_css=False, elem_id="trainer-progress")
         with gr.Row():
             have = gr.Textbox(label="A checkout you have", elem_id="trainer-have", max_lines=1)
             python = gr.Textbox(
                 label="Its Python", info="Empty: that of its venv", elem_id="trainer-python", max_lines=1
             )
-        use = gr.Button("Use this one", elem_id="trainer-use", size="sm")
-    made = Trainers(status, trainer, problems, folder, get, stop, progress, have, python, use)
+        with gr.Row():
+            use = gr.Button("Use this one", elem_id="trainer-use", size="sm", scale=0, min_width=_WIDTH)
+            forget = gr.Button("Forget mine", elem_id="trainer-forget", size="sm", scale=0, min_width=_WIDTH)
+    made = Trainers(status, trainer, problems, folder, get, stop, progress, have, python, use, forget)
     _Events(made)
     return made
 
@@ -121,16 +126,18 @@ class _Events:
         t.stop.click(self._stop, None, None, **_PRIVATE)
         used = t.use.click(warned(_use), [t.trainer, t.have, t.python], t.progress, **_PRIVATE)
         used.then(self._chosen, t.trainer, chosen, **_PRIVATE)
+        forgotten = t.forget.click(warned(_forget), t.trainer, t.progress, **_PRIVATE)
+        forgotten.then(self._chosen, t.trainer, chosen, **_PRIVATE)
 
     def _chosen(self, trainer: str) -> tuple[Any, ...]:
         states = {name: state_of(name) for name in TRAINERS}
         state = states[trainer]
-        place = state.home.folder if state.home else _place(trainer)
+        there = state.home if state.home and identify(state.home.folder) else None
         return (
             status_html(list(states.values())),
             problems_html(state.problems),
-            gr.update(value=str(place), interactive=state.home is None),
-            "Update" if state.ready else "Install",
+            gr.update(value=str(there.folder if there else _place(trainer)), interactive=there is None),
+            "Update" if updatable(state) else "Install",
         )
 
     def _begin(self, trainer: str, folder: object) -> Any:
@@ -139,7 +146,7 @@ class _Events:
             return gr.skip()
         stop = threading.Event()
         wish = Wish(trainer, Path(form.text(folder)) if form.text(folder) else None)
-        steps = update(wish, stop) if state_of(trainer).ready else install(wish, stop)
+        steps = update(wish, stop) if updatable(state_of(trainer)) else install(wish, stop)
         self._now = Installation(trainer, steps, stop)
         return progress_html(self._now)
 
@@ -156,6 +163,13 @@ class _Events:
     def _stop(self) -> None:
         if self._now is not None:
             self._now.stop.set()
+
+
+def updatable(state: State) -> bool:
+    """Whether a checkout is there to be moved on; one that bracket only half installed is installed on."""
+    if state.home is None or identify(state.home.folder) is not state.upstream:
+        return False
+    return state.ready or install_finished(state.home.folder) is None
 
 
 def status_html(states: list[State]) -> str:
@@ -191,6 +205,15 @@ def _place(trainer: str) -> Path:
         return install_folder(Wish(trainer))
     except BracketError:  # its list of homes is damaged, which the problems say
         return Path()
+
+
+def _forget(trainer: str) -> str:
+    title = esc(UPSTREAMS[trainer].title)
+    return (
+        f"<p>Forgot where {title} is; its files stay.</p>"
+        if homes.forget(trainer)
+        else f"<p>{title} was not known.</p>"
+    )
 
 
 def _use(trainer: str, folder: object, python: object) -> str:

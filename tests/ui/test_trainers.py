@@ -39,6 +39,7 @@ def test_the_line_says_of_each_trainer_whether_it_is_there(tmp_path: Path, monke
     assert f"sd-scripts ✓ {git(tmp_path / 'mine', 'rev-parse', 'HEAD')[:7]}</span> · " in html
     assert "musubi-tuner ✗ there is no such folder</span>" in html and "&lt;gone&gt;" in html
     assert "AI-Toolkit – not installed</span>" in html
+    assert [trainers.updatable(state_of(name)) for name in UPSTREAMS] == [True, False, False]
 
 
 def test_an_installation_says_where_it_is_and_how_it_ended() -> None:
@@ -101,6 +102,8 @@ def test_a_trainer_is_installed_from_the_page(tmp_path: Path, monkeypatch: pytes
             until(lambda: "sd-scripts is ready" in said(page, "#trainer-progress"))
             until(lambda: "sd-scripts ✓" in said(page, "#trainers"))
             assert page.inner_text("#trainer-install") == "Update"
+            page.click("#trainer-forget")
+            until(lambda: "sd-scripts – not installed" in said(page, "#trainers"))
             assert complaints == []
             if shots := os.environ.get("SHOTS"):
                 page.locator("#trainers-drawer").scroll_into_view_if_needed()
