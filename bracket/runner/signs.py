@@ -14,7 +14,7 @@ _NAN = re.compile(rb"\bloss is nan\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Signs:
-    """Counts of log lines.
+    """Counts of what the log says once a step.
 
     Attributes:
         skipped: training steps left out because memory ran out.
@@ -32,9 +32,11 @@ def read_signs(log: Path) -> Signs:
     try:
         with log.open("rb") as file:
             while block := file.read(_BLOCK):
-                *whole, rest = re.split(rb"[\r\n]", rest + block)
-                skipped += sum(bool(_SKIPPED.search(line)) for line in whole)
-                nan += sum(bool(_NAN.search(line)) for line in whole)
+                text = rest + block
+                end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 if len(block) == _BLOCK else len(text)
+                skipped += len(_SKIPPED.findall(text, 0, end))
+                nan += len(_NAN.findall(text, 0, end))
+                rest = text[end:]
     except FileNotFoundError:
         return Signs()
-    return Signs(skipped + bool(_SKIPPED.search(rest)), nan + bool(_NAN.search(rest)))
+    return Signs(skipped, nan)

@@ -24,7 +24,8 @@ SD_SCRIPTS_TAGS = {
     "loss": "loss/train",  # full fine-tunes
     # The only one of the four validation tags that is a loss by step. Noise and timesteps are those of the validation
     # seed each time. In the first epoch it is the mean over that epoch's validations so far, and later ones replace
-    # only a part of that mean: it is each validation's own loss if no more than one falls into the first epoch.
+    # only a part of that mean: it is each validation's own loss if no more than one falls into the first epoch. The
+    # trial's own loss type, weighting, noise offset and (flow models) time step sampling apply to it.
     "loss/validation/step_average": "loss/validation",
     "loss/validation/step_divergence": "",
     "loss/validation/epoch_average": "",
