@@ -231,7 +231,7 @@ class _Reader:
                 raise self._error(f"{key} of {where} is {value!r}", f"It takes {_KINDS[keys[key]]}.")
 
     def _unknown(self, key: str, where: str, known: Collection[str]) -> DatasetError:
-        near = difflib.get_close_matches(key, known, 1, 0.5)
+        near = difflib.get_close_matches(key, known, 1, 0.7)
         remedy = f"Did you mean {near[0]}?" if near else f"Known there: {', '.join(sorted(known))}."
         return self._error(f"Unknown key '{key}' in {where}", remedy)
 

@@ -42,8 +42,8 @@ _NOISE = (
 """sd-scripts' options that draw lots; off where a loss is measured."""
 _JSONL = ("image_jsonl_file", "video_jsonl_file")
 _LISTS = (*_JSONL, "metadata_file")
-_TECHNICAL = frozenset({"cache_info", "validation_seed"})
-"""Left out without a word: training is the same without them."""
+_TECHNICAL = frozenset({"cache_info", "validation_seed", "validation_split"})
+"""Left out without a word: training is the same without them, and pictures are held out by the split."""
 _MOST_CONTROLS: Mapping[Dialect, int] = {"sd_scripts": 1, "musubi": 1, "ai_toolkit": 3}
 _NOT_LATENTS = frozenset({"batch_size", "cache_directory", "caption_extension", "num_repeats"})
 """Keys of a musubi dataset that leave its caches as they are."""
@@ -78,17 +78,20 @@ def sd_scripts_toml(
     if validation:
         sources = without(sources, ("validation_split", "validation_seed"))
         shared = {k: v for k, v in shared.items() if k not in ("validation_split", "validation_seed")}
-    subset_wide = {k: v for k, v in shared.items() if k in SD_SUBSET_ONLY and k == "alpha_mask"}
-    datasets = [_sd_dataset(group, subset_wide, {}) for group in _sd_groups(sources)]
+    # One may not stand in [general], the other could not be taken back for the validation.
+    wide: dict[str, object] = {k: shared.pop(k) for k in ("alpha_mask", "face_crop_aug_range") if k in shared}
+    datasets = [_sd_dataset(group, wide, {}) for group in _sd_groups(sources)]
+    wide.pop("face_crop_aug_range", None)
     for group in _sd_groups([_quiet(s, shared) for s in validation]):
-        datasets.append(_sd_dataset(group, subset_wide, {"validation_split": 1.0}))
+        datasets.append(_sd_dataset(group, wide, {"validation_split": 1.0}))
     return _document(_only(shared, SD_DATASET | SD_SUBSET), datasets)
 
 
 def _quiet(source: Source, shared: Mapping[str, object]) -> Source:
     """A source as it is measured: once, as it is."""
     off = {k: type(v)() for k, v in {**shared, **source.options}.items() if k in _NOISE and v}
-    own = {k: v for k, v in source.options.items() if k not in ("validation_split", "validation_seed")}
+    left_out = ("face_crop_aug_range", "validation_seed", "validation_split")
+    own = {k: v for k, v in source.options.items() if k not in left_out}
     return replace(source, repeats=1, controls=(), options={**own, **off})
 
 
@@ -103,18 +106,16 @@ def _sd_groups(sources: Sequence[Source]) -> list[list[Source]]:
     return list(groups.values())
 
 
-def _sd_dataset(
-    group: Sequence[Source], subset_wide: Mapping[str, object], more: Mapping[str, object]
-) -> dict[str, object]:
+def _sd_dataset(group: Sequence[Source], wide: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
     return {
         **_only(group[0].options, SD_DATASET),
         **more,
-        "subsets": [_sd_subset(s, subset_wide) for s in group],
+        "subsets": [_sd_subset(s, wide) for s in group],
     }
 
 
-def _sd_subset(source: Source, subset_wide: Mapping[str, object]) -> dict[str, object]:
-    own = {**subset_wide, **_only(source.options, SD_SUBSET | SD_SUBSET_ONLY)}
+def _sd_subset(source: Source, wide: Mapping[str, object]) -> dict[str, object]:
+    own = _only({**wide, **source.options}, SD_SUBSET | SD_SUBSET_ONLY)
     said: dict[str, object] = {"image_dir": str(source.folder), "num_repeats": source.repeats}
     if "metadata_file" in own:
         return said | {k: v for k, v in own.items() if k not in SD_OF_CAPTION_FILES}
@@ -243,12 +244,14 @@ def _side(resolution: object) -> object:
 
 
 def _frame_counts(said: Mapping[str, object]) -> list[int]:
-    match said.get("num_frames", said.get("target_frames")):
-        case int(count):
-            return [count]
-        case list() | tuple() as counts:
-            return sorted({int(n) for n in counts})
-    return []
+    """How long the pieces of a clip are. AI-Toolkit looks for pictures, not clips, where it is told of one frame."""
+    given = said.get("num_frames", said.get("target_frames"))
+    counts = given if isinstance(given, list | tuple) else [given]
+    return sorted({n for n in counts if isinstance(n, int) and n > 1})
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _refuse_clips(sources: Sequence[Source]) -> None:
@@ -315,6 +318,9 @@ def _source_problems(dialect: Dialect, source: Source, said: Mapping[str, object
         found.append(Problem("warning", message, "Take this source out.", source.folder))
     if dialect == "ai_toolkit" and source.media == "video" and not _frame_counts(said):
         found.append(Problem("error", _NO_FRAMES, _GIVE_FRAMES, source.folder))
+    elif dialect == "ai_toolkit" and source.media == "video" and 1 in _listed(said.get("target_frames")):
+        message = "AI-Toolkit takes no single frames from clips; only the longer target_frames are trained on"
+        found.append(Problem("warning", message, "", source.folder))
     match said.get("resolution"):
         case [int(width), int(height)] if dialect == "ai_toolkit" and width != height:
             side = _side([width, height])

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset.dialects import folder_name
-from bracket.dataset.media import SUFFIXES, caption_beside, items_of
+from bracket.dataset.media import SUFFIXES, caption_beside, files_of, further_targets, items_of, listing
+from bracket.dataset.prompts import one_line
 from bracket.dataset.splitting import sources_of
 from bracket.domain import DatasetSplit, Picture, Source
 from bracket.errors import DatasetError, StorageError
@@ -58,6 +59,7 @@ def link_pictures(split: DatasetSplit, pictures: Sequence[Picture], folder: Path
         DatasetError: a file that was not made here stands in the way, or a picture is gone.
         StorageError: the folder can't be written.
     """
+    folder = folder.expanduser().absolute()
     sources = sources_of(split)
     known = _by_source((*split.train, *split.validation, *pictures))
     wanted = _by_source(pictures)
@@ -69,12 +71,13 @@ def link_pictures(split: DatasetSplit, pictures: Sequence[Picture], folder: Path
             here = all_of_it = _whole(source, number)
         if not here:
             continue
-        names = _names(all_of_it)
+        further = _further(source)
+        names = _names(all_of_it, paired=bool(further) or any(p.controls for p in all_of_it))
         at = f"{number}-{folder_name(source)}"
-        links += _picture_links(here, names, at)
+        links += _picture_links(here, names, at, further)
         controls, more = _control_links(links, here, names, at)
         made.append(_linked(source, folder, at, controls, more))
-    _bring_about(folder.expanduser().absolute(), links)
+    _bring_about(folder, links)
     return tuple(made)
 
 
@@ -94,14 +97,21 @@ def _whole(source: Source, number: int) -> list[Picture]:
     return pictures
 
 
-def _names(pictures: Sequence[Picture]) -> dict[Path, str]:
-    """A stem for every picture, none of them another's, nor (with controls) the start of another's control's name."""
+def _further(source: Source) -> dict[Path, list[Path]]:
+    """The further targets of its pictures, where it has such."""
+    if not source.options.get("multiple_target"):
+        return {}
+    return further_targets(files_of(listing(source.folder)), source)
+
+
+def _names(pictures: Sequence[Picture], *, paired: bool) -> dict[Path, str]:
+    """A stem for every picture, none of them another's, nor (in pairs) the start of the name of what is another's."""
     taken: set[str] = set()
     starts: set[str] = set()
     names = {}
     for picture in pictures:
         number, name = 1, picture.path.stem
-        while (key := name.casefold()) in taken or (picture.controls and (key in starts or _cuts(key) & taken)):
+        while (key := name.casefold()) in taken or (paired and (key in starts or _cuts(key) & taken)):
             number += 1
             name = f"{number}-{picture.path.stem}"
         taken.add(key)
@@ -115,11 +125,15 @@ def _cuts(name: str) -> set[str]:
     return {name[:i] for i, sign in enumerate(name) if sign in "_."}
 
 
-def _picture_links(pictures: Sequence[Picture], names: Mapping[Path, str], at: str) -> Iterator[_Link]:
+def _picture_links(
+    pictures: Sequence[Picture], names: Mapping[Path, str], at: str, further: Mapping[Path, Sequence[Path]]
+) -> Iterator[_Link]:
     for picture in pictures:
         name = names[picture.path]
         yield _Link(f"{at}/{name}{_suffix(picture.path)}", picture.path)
-        yield _Link(f"{at}/{name}.txt", None, picture.caption + "\n")
+        yield _Link(f"{at}/{name}.txt", None, one_line(picture.caption) + "\n")
+        for k, target in enumerate(further.get(picture.path, ())):
+            yield _Link(f"{at}/{name}_{k}{_suffix(target)}", target)
 
 
 def _suffix(path: Path) -> str:
@@ -253,9 +267,13 @@ def _make(path: Path, link: _Link) -> None:
     target = link.target.absolute()
     try:
         path.symlink_to(target, target.is_dir())
+    except FileExistsError:  # made by another call at the same time
+        return
     except (OSError, NotImplementedError):  # Windows lets not everybody
         try:
-            os.link(target, path)
+            os.link(target.resolve(), path)
+        except FileExistsError:
+            return
         except (OSError, NotImplementedError):  # another disk, or one without hard links
             _copy(target, path)
 

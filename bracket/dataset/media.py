@@ -69,6 +69,9 @@ def items_of(source: Source) -> Held:
         return _of_metadata(Path(str(source.options["metadata_file"])), source)
     suffixes = VIDEO_SUFFIXES if source.media == "video" else SUFFIXES
     paths = files_of(listing(source.folder), suffixes)
+    if source.options.get("multiple_target"):
+        more = {t for targets in further_targets(paths, source).values() for t in targets}
+        paths = [p for p in paths if p not in more]
     if not source.controls:
         return Held(tuple(map(Item, paths)))
     pairs = _paired(paths, source)
@@ -99,6 +102,18 @@ def _controls(paths: Sequence[Path], folder: Path) -> dict[Path, tuple[Path, ...
     return pairs
 
 
+def further_targets(paths: Sequence[Path], source: Source) -> dict[Path, list[Path]]:
+    """By musubi-tuner's `multiple_target`: pictures stem_0, stem_1 … without captions belong to the one called stem."""
+    captioned = [p for p in paths if p.with_suffix(source.caption_suffix).is_file()]
+    free = set(paths) - set(captioned)
+    targets = {}
+    for path in sorted(captioned, key=lambda p: (-len(p.name), p.name)):
+        ranks = {p: rank for p in free if (rank := _rank(path.stem, p.stem))}
+        targets[path] = sorted(ranks, key=lambda p: ranks[p])
+        free -= ranks.keys()
+    return targets
+
+
 def _rank(stem: str, control: str) -> int | None:
     if control == stem:
         return 0
@@ -127,6 +142,9 @@ def _of_jsonl(path: Path, source: Source) -> Held:
         where = line.get(name, line.get(f"{name}_0"))
         caption = line.get("caption")
         controls = [line[k] for k in sorted((k for k in line if _is_control(k)), key=_control_number)]
+        if f"{name}_1" in line:
+            message = f"Line {number} of this list has several targets, which are read from folders only"
+            raise DatasetError(message, path=path, remedy="Name a folder with image_directory.")
         if not isinstance(where, str) or not isinstance(caption, str) or not all(isinstance(c, str) for c in controls):
             raise DatasetError(
                 f"Line {number} of this list is wrong", path=path, remedy=f'Write {{"{name}": …, "caption": …}}.'

@@ -49,3 +49,8 @@ def test_counts_start_with_the_fullest() -> None:
 def test_a_resolution_without_buckets_is_refused() -> None:
     with pytest.raises(ValueError, match="below 16"):
         bucket_sizes(8)
+
+
+def test_clips_have_no_bucket(tmp_path: Path) -> None:
+    found = [Picture(tmp_path / "a.mp4", "", 0, 0), Picture(tmp_path / "b.png", "", 64, 64)]
+    assert buckets(found, 64) == {(64, 64): 1}

@@ -88,3 +88,14 @@ def test_disk_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [p.message for p in check_disk(file / "run", 1)] == ["Sessions can't be written here"]
     monkeypatch.setattr(os, "access", lambda place, mode: False)
     assert [p.level for p in check_disk(tmp_path, 1)] == ["error"]
+
+
+def test_a_dataset_file_is_checked_like_a_folder(demo: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"clip")
+    text = f'[[datasets]]\nimage_directory = "{demo}"\n[[datasets]]\nvideo_directory = "clips"\n'
+    (tmp_path / "data.toml").write_text(text)
+    found = check_dataset(tmp_path / "data.toml", resolution=64)
+    assert [p.message for p in found] == ["This clip has no caption", "8 pictures in this subfolder are not used"]
+    (tmp_path / "data.toml").write_text(text + "flip = true")
+    assert [p.level for p in check_dataset(tmp_path / "data.toml")] == ["error"]

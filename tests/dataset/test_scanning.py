@@ -232,3 +232,99 @@ def test_a_pipe_named_like_a_picture_blocks_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "b.png")
     (tmp_path / "c.png").symlink_to(tmp_path / "gone.png")
     assert [p.path.name for p in scan(tmp_path).pictures] == ["a.png"]
+
+
+def dataset(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.toml").write_text(text, encoding="utf-8")
+    return folder / "data.toml"
+
+
+def test_an_sd_scripts_file_is_scanned_source_by_source(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png", caption="text file").with_suffix(".cap").write_text("its own")
+    picture(tmp_path / "a" / "2.png", caption=None)
+    picture(tmp_path / "b" / "3.jpg", (64, 48))
+    picture(tmp_path / "reg" / "4.png", caption=None)
+    picture(tmp_path / "reg" / "5.png", (8, 8))
+    text = """
+    [[datasets]]
+    validation_split = 0.1
+    [[datasets.subsets]]
+    image_dir = "a"
+    caption_extension = ".cap"
+    class_tokens = "zorp star"
+    [[datasets.subsets]]
+    image_dir = "b"
+    caption_extension = ".txt"
+    [[datasets.subsets]]
+    image_dir = "reg"
+    is_reg = true
+    """
+    seen = scan(dataset(tmp_path, text))
+    assert seen.folder == tmp_path
+    assert [(p.path.name, p.caption, p.width, p.source) for p in seen.pictures] == [
+        ("1.png", "its own", 40, 0),
+        ("2.png", "zorp star", 40, 0),
+        ("3.jpg", "a cat", 64, 1),
+    ]
+    assert seen.options == {"validation_split": 0.1} and [s.regularisation for s in seen.sources] == [
+        False,
+        False,
+        True,
+    ]
+    assert told(seen.problems) == {
+        "4.png": "This picture has no caption",
+        "5.png": "This picture can't be used: it is only 8×8 pixels; 16 a side is the least",
+        "data.toml": "validation_split is not used while bracket holds pictures out itself",
+    }
+
+
+def test_a_musubi_file_gives_clips_and_pairs(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        picture(tmp_path / "edit" / f"{name}.png")
+    picture(tmp_path / "edit" / "control" / "one.png")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "c.mkv").write_bytes(b"a clip")
+    (tmp_path / "clips" / "d.mkv").write_bytes(b"clip 2")
+    (tmp_path / "clips" / "c.txt").write_text("a walk")
+    text = """
+    [[datasets]]
+    image_directory = "edit"
+    control_directory = "edit/control"
+    [[datasets]]
+    video_directory = "clips"
+    """
+    seen = scan(dataset(tmp_path, text), deep=True)
+    assert [(p.path.name, p.width, p.height, p.caption, p.source) for p in seen.pictures] == [
+        ("one.png", 40, 32, "a cat", 0),
+        ("c.mkv", 0, 0, "a walk", 1),
+        ("d.mkv", 0, 0, "", 1),
+    ]
+    assert seen.pictures[0].controls == (tmp_path / "edit" / "control" / "one.png",)
+    assert told(seen.problems) == {
+        "two.png": "This has no control picture and is left out",
+        "d.mkv": "This clip has no caption",
+    }
+
+
+def test_a_folder_in_two_resolutions_holds_no_duplicates(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png")
+    text = "".join(f'[[datasets]]\nimage_directory = "a"\nresolution = {r}\n' for r in (512, 768))
+    seen = scan(dataset(tmp_path, text))
+    assert [p.source for p in seen.pictures] == [0, 1] and (seen.duplicates, seen.problems) == ((), ())
+
+
+def test_a_source_that_holds_nothing_is_an_error(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png")
+    (tmp_path / "clips").mkdir()
+    text = '[[datasets]]\nimage_directory = "a"\n[[datasets]]\nvideo_directory = "clips"\n'
+    seen = scan(dataset(tmp_path, text))
+    assert told(seen.errors) == {"clips": "There is no usable clip in this source"}
+
+
+def test_wildcards_over_several_lines_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png", caption="one\ntwo")
+    text = '[general]\nenable_wildcard = true\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
+    seen = scan(dataset(tmp_path, text))
+    assert seen.pictures[0].caption == "one two"
+    assert [p.level for p in seen.problems] == ["warning"] and "enable_wildcard" in seen.problems[0].message

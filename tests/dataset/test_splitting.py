@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bracket.dataset import Scan, split, split_from_json, split_problems, split_to_json
-from bracket.domain import DatasetSplit, Picture
+from bracket.dataset import Scan, sources_of, split, split_from_json, split_problems, split_to_json
+from bracket.domain import DatasetSplit, Picture, Source
 from bracket.errors import DatasetError
 
 
@@ -169,3 +170,51 @@ def test_json_of_another_shape_is_refused(tmp_path: Path) -> None:
     for value in (3, [1], [{"path": "a", "caption": "", "width": "wide", "height": 1}]):
         with pytest.raises(DatasetError, match="damaged"):
             split_from_json(data | {"train": value})
+
+
+def two_sources(folder: Path) -> Scan:
+    """Pictures, clips and pairs of two sources that share a folder: `a` is trained in two resolutions."""
+    a, b = folder / "a", folder / "b"
+    pictures = [Picture(a / f"{n:02d}.png", f"zorp a {n}", 64, 64, 0) for n in range(20)]
+    pictures += [replace(p, source=1) for p in pictures]
+    pictures += [Picture(b / f"{n:02d}.mp4", f"zorp b {n}", 0, 0, 2, (b / "c" / f"{n}.mp4",)) for n in range(20)]
+    wide = Source(a, options={"resolution": [64, 32]})
+    sources = (Source(a), wide, Source(b, "video", controls=(b / "c",), repeats=3), Source(folder / "reg"))
+    return Scan(folder, tuple(pictures), (), sources=sources, options={"batch_size": 2})
+
+
+def test_a_picture_of_two_sources_is_held_out_of_both(tmp_path: Path) -> None:
+    scan = two_sources(tmp_path)
+    for seed in range(5):
+        made = split(scan, seed)
+        held = {p.path for p in made.validation}
+        assert len(made.validation) == len(held) == 4  # a tenth of 40 different ones
+        assert not held & {p.path for p in made.train}
+        assert len({p.path for p in made.train}) == 40 - 4 - len(made.verdict_prompts) == 30
+        assert {p.path for p in made.train if p.source == 0} == {p.path for p in made.train if p.source == 1}
+    assert any(p.source == 2 for seed in range(5) for p in split(scan, seed).validation)
+    assert (made.sources, made.options) == (scan.sources, scan.options)
+
+
+def test_some_pictures_of_every_source_for_short_trials(tmp_path: Path) -> None:
+    scan = two_sources(tmp_path)
+    full, some, more = (split(scan, 4, per_folder=n) for n in (0, 3, 5))
+    assert [sum(p.source == n for p in some.train) for n in range(3)] == [3, 3, 3]
+    assert set(some.train) < set(more.train) < set(full.train)
+    assert {p.path for p in some.train if p.source == 0} == {p.path for p in some.train if p.source == 1}
+    for short in (some, more):
+        assert replace(short, train=full.train) == full
+    assert split(scan, 4, per_folder=100) == full
+    assert split(scan, 5, per_folder=3).train != some.train
+
+
+def test_json_keeps_sources_and_options_and_reads_splits_without(tmp_path: Path) -> None:
+    made = split(two_sources(tmp_path), 1)
+    data = json.loads(json.dumps(split_to_json(made)))
+    assert split_from_json(data) == made
+    old = {k: v for k, v in data.items() if k not in ("sources", "options")}
+    assert sources_of(split_from_json(old)) == (Source(tmp_path),)
+    assert sources_of(made) == made.sources
+    for wrong in ([3], [{}], [{"folder": "a", "controls": [], "more": 1}]):
+        with pytest.raises(DatasetError, match="damaged"):
+            split_from_json(data | {"sources": wrong})

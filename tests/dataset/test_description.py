@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bracket.dataset import Description, read_description
+from bracket.domain import Source
+from bracket.errors import DatasetError
+
+
+def dataset(folder: Path, text: str, *folders: str) -> Path:
+    """A dataset file, and the folders (and empty files, where a name has an ending) it speaks of."""
+    for name in folders:
+        place = folder / name
+        (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
+        if place.suffix:
+            place.write_text("{}")
+    path = folder / "data.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_folder_is_one_source(tmp_path: Path) -> None:
+    assert read_description(tmp_path) == Description((Source(tmp_path),), {})
+    (tmp_path / "x.toml").mkdir()
+    assert read_description(tmp_path / "x.toml").sources == (Source(tmp_path / "x.toml"),)
+
+
+SD = """
+[general]
+resolution = [768, 512]
+shuffle_caption = true
+num_repeats = 2
+caption_extension = "caption"
+[[datasets]]
+batch_size = 4
+keep_tokens = 1
+  [[datasets.subsets]]
+  image_dir = "a b"
+  num_repeats = 10
+  keep_tokens = 2
+  class_tokens = "zorp star"
+  [[datasets.subsets]]
+  image_dir = "reg"
+  is_reg = true
+  caption_extension = ".txt"
+[[datasets]]
+batch_size = 4
+resolution = 1024
+  [[datasets.subsets]]
+  image_dir = "pairs"
+  conditioning_data_dir = "conditions"
+  token_warmup_step = 2
+"""
+
+
+def test_sd_scripts_values_are_inherited_downward(tmp_path: Path) -> None:
+    described = read_description(dataset(tmp_path, SD, "a b", "reg", "pairs", "conditions"))
+    assert described.options == {"shuffle_caption": True, "batch_size": 4}
+    wide = {"resolution": [768, 512]}
+    assert described.sources == (
+        Source(
+            tmp_path / "a b",
+            repeats=10,
+            caption_suffix=".caption",
+            class_words="zorp star",
+            options={**wide, "keep_tokens": 2, "dataset": 0},
+        ),
+        Source(tmp_path / "reg", repeats=2, regularisation=True, options={**wide, "keep_tokens": 1, "dataset": 0}),
+        Source(
+            tmp_path / "pairs",
+            repeats=2,
+            caption_suffix=".caption",
+            controls=(tmp_path / "conditions",),
+            options={"resolution": 1024, "token_warmup_step": 2.0, "dataset": 1},
+        ),
+    )
+
+
+MUSUBI = """
+[general]
+resolution = 960
+caption_extension = ".txt"
+[[datasets]]
+image_directory = "pictures"
+control_directory = "controls"
+cache_directory = "cache"
+qwen_image_edit_no_resize_control = true
+[[datasets]]
+video_directory = "clips"
+num_repeats = 3
+target_frames = [1, 25, 45]
+frame_extraction = "uniform"
+source_fps = 30
+[[datasets]]
+video_jsonl_file = "list.jsonl"
+resolution = [960, 544]
+"""
+
+
+def test_musubi_datasets_keep_pictures_clips_and_lists_apart(tmp_path: Path) -> None:
+    described = read_description(dataset(tmp_path, MUSUBI, "pictures", "controls", "clips", "list.jsonl"))
+    assert described.options == {}
+    assert described.sources == (
+        Source(
+            tmp_path / "pictures",
+            controls=(tmp_path / "controls",),
+            options={"resolution": 960, "cache_directory": "cache", "no_resize_control": True},
+        ),
+        Source(
+            tmp_path / "clips",
+            "video",
+            repeats=3,
+            options={
+                "resolution": 960,
+                "target_frames": [1, 25, 45],
+                "frame_extraction": "uniform",
+                "source_fps": 30.0,
+            },
+        ),
+        Source(
+            tmp_path,
+            "video",
+            options={"resolution": [960, 544], "video_jsonl_file": str(tmp_path / "list.jsonl")},
+        ),
+    )
+    assert isinstance(described.sources[1].options["source_fps"], float)
+
+
+def test_a_relative_path_counts_from_the_file_then_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "both").mkdir(parents=True)
+    (tmp_path / "here" / "only").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    text = '[[datasets]]\nimage_directory = "both"\n[[datasets]]\nimage_directory = "only"\n'
+    described = read_description(dataset(tmp_path / "there", text, "both"))
+    assert [s.folder for s in described.sources] == [tmp_path / "there" / "both", tmp_path / "here" / "only"]
+
+
+def test_where_sd_scripts_names_no_caption_extension_the_folder_tells(tmp_path: Path) -> None:
+    text = "[[datasets]]\n" + "".join(f'[[datasets.subsets]]\nimage_dir = "{n}"\n' for n in "ab")
+    path = dataset(tmp_path, text, "a", "b")
+    (tmp_path / "a" / "1.caption").write_text("x")
+    assert [s.caption_suffix for s in read_description(path).sources] == [".caption", ".txt"]
+
+
+IN_SUBSET = '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
+IN_DATASET = '[[datasets]]\nimage_directory = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            IN_SUBSET + "num_repeat = 2",
+            r"Unknown key 'num_repeat' in datasets\[0\]\.subsets\[0\].* mean num_repeats",
+        ),
+        (IN_SUBSET + "batch_size = 2", r"Unknown key 'batch_size' in datasets\[0\]\.subsets\[0\]"),
+        (IN_DATASET + "flip_augs = true", r"Unknown key 'flip_augs' in datasets\[0\].*Known there: batch_size"),
+        ('[genral]\n[[datasets]]\nimage_directory = "a"', r"Unknown key 'genral' in the top .* mean general\?"),
+        ("[general]\ntarget_frames = [1]\n" + IN_DATASET, r"Unknown key 'target_frames' in general"),
+        (IN_DATASET + 'batch_size = "2"', r"batch_size of datasets\[0\] is '2'.* It takes a whole number"),
+        (IN_DATASET + "batch_size = true", r"batch_size of datasets\[0\] is True"),
+        (IN_DATASET + "resolution = [1, 2, 3]", r"resolution of datasets\[0\] is \[1, 2, 3\].*\[width, height\]"),
+        (IN_SUBSET + "caption_dropout_rate = nan", r"caption_dropout_rate of datasets\[0\]\.subsets\[0\] is nan"),
+        (IN_SUBSET + "num_repeats = 0", r"num_repeats of datasets\[0\]\.subsets\[0\] is 0"),
+        (IN_DATASET + 'image_jsonl_file = "b"', r"datasets\[0\] names image_directory and image_jsonl_file"),
+        ('[[datasets]]\nimage_directory = "gone"', r"folder that image_directory of datasets\[0\] .* \(.*gone\)"),
+        ('[[datasets]]\nimage_jsonl_file = "gone"', r"file that image_jsonl_file of datasets\[0\]"),
+        ("[[datasets]]\n[[datasets.subsets]]\nis_reg = true", r"datasets\[0\]\.subsets\[0\] has no image_dir"),
+        ('[[datasets]]\nvideo_directory = "a"\nframe_extraction = "tail"', r"frame_extraction .* 'tail'.*head, chunk"),
+        ("[[datasets]]\nresolution = 512", "names no folder of pictures.*image_dir, musubi-tuner image_directory"),
+        ("[general]\nresolution = 512", r"There is no \[\[datasets\]\]"),
+        (IN_SUBSET + "[[datasets]]\nresolution = 512", r"There is no \[\[datasets\[1\]\.subsets\]\]"),
+        (IN_SUBSET + '[[datasets]]\nimage_directory = "a"', r"Unknown key 'image_directory' in datasets\[1\]"),
+        ("general = 1\n" + IN_DATASET, "'general' must be a table"),
+        ("a = \n", "This is no TOML: .*line 1"),
+    ],
+)
+def test_what_a_file_may_not_say_is_told_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    path = dataset(tmp_path, text, "a")
+    with pytest.raises(DatasetError, match=message):
+        read_description(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"dataset file does not exist \(.*x\.toml\)"):
+        read_description(tmp_path / "x.toml")
