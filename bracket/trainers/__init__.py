@@ -6,13 +6,24 @@ from bracket.errors import TrainerError
 from bracket.trainers.ai_toolkit import AiToolkitTrainer
 from bracket.trainers.base import Job, Trainer, bare_job
 from bracket.trainers.builtin import BuiltinTrainer
+from bracket.trainers.musubi import MusubiTrainer
 from bracket.trainers.sd_scripts import SdScriptsTrainer
 
-__all__ = ["AiToolkitTrainer", "BuiltinTrainer", "Job", "SdScriptsTrainer", "Trainer", "bare_job", "make_trainer"]
+__all__ = [
+    "AiToolkitTrainer",
+    "BuiltinTrainer",
+    "Job",
+    "MusubiTrainer",
+    "SdScriptsTrainer",
+    "Trainer",
+    "bare_job",
+    "make_trainer",
+]
 
 _TRAINERS: dict[str, type[Trainer]] = {
     "ai_toolkit": AiToolkitTrainer,
     "builtin": BuiltinTrainer,
+    "musubi": MusubiTrainer,
     "sd_scripts": SdScriptsTrainer,
 }
 

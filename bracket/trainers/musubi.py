@@ -1,0 +1,244 @@
+"""kohya's musubi-tuner: its caches made once a session, its datasets and prompts in its own words.
+
+It has no validation, so a trial's loss says nothing of pictures it has not seen: its score rests on its pictures alone.
+Training reads nothing but the cache folders, which the two cache scripts of a model fill: they overwrite what is there
+and remove what no longer belongs, so a changed, added or removed picture means running them again, without
+`--skip_existing` (a cache's name tells neither the picture's contents nor its resolution).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bracket.dataset.dialects import musubi_toml, without
+from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO
+from bracket.dataset.links import link_pictures
+from bracket.dataset.media import VIDEO_SUFFIXES, caption_beside, items_of
+from bracket.dataset.splitting import sources_of
+from bracket.domain import Launch, Picture, Problem, Prompt, Source
+from bracket.errors import DatasetError
+from bracket.files import write_json, write_text
+from bracket.homes import Home, find_home
+from bracket.homes.look import canonical
+from bracket.presets import Script
+from bracket.trainers import first_frames
+from bracket.trainers.artefacts import MUSUBI_TAGS
+from bracket.trainers.base import Job, settings_of
+from bracket.trainers.kohya import (
+    KohyaTrainer,
+    config_of,
+    dataset_options,
+    dataset_variants,
+    flags,
+    is_prepared,
+    missing_packages,
+    scripts_of,
+    searched_options,
+    weight_flags,
+    with_path,
+    with_weight,
+)
+
+_CACHED_OPTIONS = (MUSUBI_GENERAL.keys() | MUSUBI_IMAGE.keys() | MUSUBI_VIDEO.keys()) - {"batch_size", "num_repeats"}
+"""Dataset settings that change what is cached."""
+_ENCODER_FLAGS = ("--fp8_llm", "--fp8_vl", "--fp8_t5", "--fp8_text_encoder")
+"""How a text encoder is loaded: captions and prompts should be encoded alike, and both must fit into memory."""
+_LORA_OF = {
+    "zimage_train.py": ("zimage_train_network.py", "networks.lora_zimage"),
+    "qwen_image_train.py": ("qwen_image_train_network.py", "networks.lora_qwen_image"),
+    "hidream_o1_train.py": ("hidream_o1_train_network.py", "networks.lora_hidream_o1"),
+}
+"""Full fine-tune's script: the LoRA script of the same model. With a LoRA that does nothing yet it draws the same, in
+less memory, and doesn't save the whole model once more."""
+_OF_FULL_ONLY = ("--full_bf16", "--fused_backward_pass", "--mem_eff_save", "--block_swap_optimizer_patch_params")
+_SMALLEST: Mapping[str, object] = {"--network_dim": 1, "--network_alpha": 1}
+_START = "start"
+"""House name of the picture a clip begins with; a preset's `prompt_keys` says that its model wants one."""
+_PROMPT_KEYS = {
+    "steps": "sample_steps",
+    "guidance": "cfg_scale",
+    "negative": "negative_prompt",
+    "flow_shift": "discrete_flow_shift",
+    "frames": "frame_count",
+}
+
+
+class MusubiTrainer(KohyaTrainer):
+    """LoRAs and full fine-tunes of Z-Image, FLUX.2, Qwen-Image, Wan, HunyuanVideo and more."""
+
+    name = "musubi"
+    title = "musubi-tuner"
+    tags = MUSUBI_TAGS
+    dialect = "musubi"
+    prompt_keys = _PROMPT_KEYS
+
+    def program(self, home: Home, script: str) -> Path:
+        """At the checkout's root, or where only the package has it."""
+        place = home.folder / script
+        return place if place.is_file() else home.folder / "src" / "musubi_tuner" / script
+
+    def environment(self, home: Home) -> dict[str, str]:
+        return super().environment(home) | {"PYTHONPATH": with_path("PYTHONPATH", home.folder / "src")}
+
+    def check(self, job: Job) -> list[Problem]:
+        problems = [*super().check(job), *_dataset_problems(job)]
+        if any(p.level == "error" for p in problems):
+            return problems
+        return [*problems, *missing_packages(job, find_home(self.name), _package)]
+
+    def dataset_toml(self, job: Job, settings: Mapping[str, object]) -> str:
+        return musubi_toml(_sources(job), dataset_options(job, settings), _cache(job))
+
+    def prepare(self, job: Job) -> list[Launch]:
+        home = find_home(self.name)
+        dataset = self._cache_toml(job)
+        encoders = {flag: job.fixed[flag] for flag in _ENCODER_FLAGS if flag in job.fixed}
+        launches = list(self._first_frames(job))
+        for script in scripts_of(job).cache:
+            settings = {**script.settings, **(encoders if "text_encoder" in script.script else {})}
+            argv = [str(self.program(home, script.script)), "--dataset_config", str(dataset)]
+            argv += flags({**weight_flags(job, script), **settings})
+            launch = self.run(argv, _cache(job) / f"{Path(script.script).stem}.log")
+            if not is_prepared(launch, job.dataset.train):
+                launches.append(launch)
+        return launches
+
+    def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
+        """Draws before a training of no steps."""
+        script = scripts_of(job).train
+        settings = {**script.settings, **settings_of(job, config_of(job, checkpoint))}
+        settings = {k: v for k, v in settings.items() if k not in (*_OF_FULL_ONLY, "--network_dropout")}
+        more: dict[str, object] = {"--seed": 0, "--max_train_steps": 0, "--output_name": out.name}
+        if checkpoint and job.preset.trains:
+            job = with_weight(job, checkpoint)
+        elif checkpoint:
+            more["--network_weights"] = str(checkpoint)
+        if script.script in _LORA_OF:
+            name, module = _LORA_OF[script.script]
+            script = Script(script=name, weights=script.weights)
+            more |= {"--network_module": module, **_SMALLEST}
+        argv = self._argv(job, script, out, settings, prompts, {**more, "--sample_at_first": True})
+        return self.run([*argv, *job.extra_args], out.with_name(f"{out.name}.log"))
+
+    def _cache_toml(self, job: Job) -> Path:
+        """A dataset file with everything that any trial trains on: one run of a cache script loads its model once.
+
+        It is named by its contents, so that caches made from another one are not taken for these.
+        """
+        shared = dataset_options(job, settings_of(job, job.preset.baseline)) | {"batch_size": 1}
+        varied = searched_options(job) & _CACHED_OPTIONS
+        sources: dict[str, Source] = {}
+        for settings in dataset_variants(job, sorted(_CACHED_OPTIONS)):
+            chosen = {k: v for k, v in dataset_options(job, settings).items() if k in varied}
+            for source in _sources(job):
+                variant = replace(source, options={**source.options, **chosen})
+                sources[repr(variant)] = variant
+        text = musubi_toml(tuple(sources.values()), shared, _cache(job))
+        path = _cache(job) / f"dataset-{hashlib.sha256(text.encode()).hexdigest()[:12]}.toml"
+        write_text(path, text)
+        return path
+
+    def _first_frames(self, job: Job) -> Iterator[Launch]:
+        """What makes pictures of the clips that prompts begin with."""
+        if _START not in job.preset.prompt_keys:
+            return
+        wanted = {
+            str(picture.path): str(_first_frame(job, picture.path))
+            for picture in (*job.dataset.train, *job.dataset.validation, *_all_pictures(job))
+            if _is_clip(picture.path) and not _first_frame(job, picture.path).exists()
+        }
+        if wanted:
+            request = _cache(job) / "first-frames.json"
+            write_json(request, wanted)
+            yield self.run([first_frames.__file__, str(request)], request.with_suffix(".log"))
+
+    def _prompt(self, job: Job, prompt: Prompt) -> dict[str, Any]:
+        said = super()._prompt(job, prompt)
+        start = job.preset.prompt_keys.get(_START)
+        if not start and job.preset.media != "edit":
+            return said
+        shown = _shown(job, prompt.text)
+        if job.preset.media == "edit":
+            said["control_image_path"] = [str(c) for c in shown.controls]
+            return said | ({start: str(shown.controls[0])} if start else {})
+        return said | {str(start): str(_first_frame(job, shown.path) if _is_clip(shown.path) else shown.path)}
+
+
+def _cache(job: Job) -> Path:
+    return job.folder / "cache" / "musubi"
+
+
+def _is_clip(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _first_frame(job: Job, clip: Path) -> Path:
+    status = clip.stat()
+    mark = hashlib.sha256(f"{clip} {status.st_mtime_ns} {status.st_size}".encode()).hexdigest()[:12]
+    return _cache(job) / "first-frames" / f"{clip.stem}-{mark}.png"
+
+
+def _sources(job: Job) -> tuple[Source, ...]:
+    """Links to the pictures that are trained on; what knobs set is taken out of the sources' own options."""
+    sources = link_pictures(job.dataset, job.dataset.train, job.folder / "cache" / "data")
+    return without(sources, searched_options(job))
+
+
+def _shown(job: Job, text: str) -> Picture:
+    """The picture a prompt is drawn from: the one it is the caption of, else one of those held out, always the same.
+
+    Raises:
+        DatasetError: no picture of the dataset could be shown.
+    """
+    edit = job.preset.media == "edit"
+    fit = [p for p in (*job.dataset.validation, *job.dataset.train) if p.controls or not edit]
+    for picture in (*fit, *_all_pictures(job)):
+        if _key(picture.caption) == _key(text) and (picture.controls or not edit):
+            return picture
+    if not fit:
+        what = "has a control picture" if edit else "can be begun with"
+        remedy = "This model draws from a picture: add some to the dataset."
+        raise DatasetError(f"No picture of the dataset {what}", path=job.dataset.folder, remedy=remedy)
+    held = [p for p in fit if p in job.dataset.validation] or fit
+    return held[int(hashlib.sha256(_key(text).encode()).hexdigest(), 16) % len(held)]
+
+
+def _all_pictures(job: Job) -> Iterator[Picture]:
+    """Everything the dataset's folders hold: the pictures whose captions the verdict draws are no part of the split."""
+    for number, source in enumerate(sources_of(job.dataset)):
+        for item in items_of(source).items:
+            caption = item.caption
+            if caption is None:
+                caption = caption_beside(item.path, [source.caption_suffix])[0]
+            yield Picture(item.path, caption or source.class_words, 0, 0, number, item.controls)
+
+
+def _key(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _dataset_problems(job: Job) -> list[Problem]:
+    """What musubi-tuner would only tell by training on something else, or on nothing."""
+    found = []
+    train, media = job.dataset.train, job.preset.media
+    if media == "edit" and train and not any(p.controls for p in train):
+        remedy = "Name their folder in the dataset file (control_directory), each called like its picture."
+        message = "this model learns edits, and no picture has a control picture"
+        found.append(Problem("error", message, remedy, job.dataset.folder))
+    clips = [s for s in job.dataset.sources if s.media == "video"]
+    if clips and media != "video":
+        remedy = "Take it out of the dataset, or choose a video model."
+        found.append(Problem("error", f"{job.preset.model} trains on pictures, not on clips", remedy, clips[0].folder))
+    return found
+
+
+def _package(optimizer: str) -> str:
+    """The distribution an `--optimizer_type` comes from; "" for those of torch and transformers."""
+    if optimizer.lower().endswith("8bit"):
+        return "bitsandbytes"
+    module = optimizer.partition(".")[0] if "." in optimizer else ""
+    return "" if module in ("", "torch", "transformers") else canonical(module)
