@@ -46,7 +46,9 @@ _CACHED_OPTIONS = tuple(
         - {k for k in SD_SUBSET if k.startswith(("caption_dropout", "caption_tag", "keep_", "token_", "shuffle_"))}
     )
 )
-"""Dataset settings that change what is cached."""
+"""Dataset settings that change what is cached, and what of the pictures is measured."""
+_DROPOUT = "caption_dropout_rate"
+"""Anima's caches of captions keep this rate, and it is read from there alone."""
 _CACHED_FLAGS = (
     "--apply_lg_attn_mask", "--apply_t5_attn_mask", "--clip_skip", "--max_token_length", "--mixed_precision",
     "--no_half_vae", "--qwen3_max_token_length", "--system_prompt", "--t5_max_token_length", "--t5xxl_max_token_length",
@@ -75,6 +77,12 @@ same, in less memory, and doesn't save the whole model once more."""
 _OF_FULL_ONLY = ("--block_lr", "--diffusers_xformers", "--fused_", "--learning_rate", "--lr_", "--max_grad_norm",
                  "--mem_eff_save", "--optimizer_", "--save_", "--train_text_encoder", "--use_safetensors",
                  "--blockwise_fused_optimizers", "--full_", "--gradient_")  # fmt: skip
+_CACHED_CAPTIONS, _CACHED_LATENTS = "--cache_text_encoder_outputs", "--cache_latents"
+_NOT_WITH_CACHES = {
+    _CACHED_CAPTIONS: ("shuffle_caption", "caption_tag_dropout_rate", "token_warmup_step", _DROPOUT),
+    _CACHED_LATENTS: ("color_aug", "random_crop"),
+}
+"""Dataset options that draw lots over what was cached once; sd-scripts stops at an assertion."""
 _NEVER = 1_000_000
 _SMALLEST: Mapping[str, object] = {"--network_dim": 1, "--network_alpha": 1}
 _LIBRARIES = {
@@ -107,7 +115,8 @@ class SdScriptsTrainer(KohyaTrainer):
         problems = super().check(job)
         if any(p.level == "error" for p in problems):
             return problems
-        return [*problems, *missing_packages(job, find_home(self.name), _library), *_measure_problems(job)]
+        problems += missing_packages(job, find_home(self.name), _library)
+        return [*problems, *_cache_problems(job), *_measure_problems(job)]
 
     def dataset_toml(self, job: Job, settings: Mapping[str, object]) -> str:
         options = dataset_options(job, settings)
@@ -136,7 +145,7 @@ class SdScriptsTrainer(KohyaTrainer):
     def prepare(self, job: Job) -> list[Launch]:
         """One launch for each combination of searched dataset settings that changes the caches."""
         launches = []
-        for settings in dataset_variants(job, _CACHED_OPTIONS):
+        for settings in dataset_variants(job, _cached_options(job.fixed)):
             if not settings.get("--cache_latents_to_disk"):
                 continue
             folder = _data_folder(job, settings).with_suffix(".caching")
@@ -191,11 +200,15 @@ def _data_folder(job: Job, settings: Mapping[str, object]) -> Path:
     matters = [
         sorted(script.weights.items()),
         {key: _stamp(job.weights.get(key, "")) for key in script.weights.values()},
-        {key: options.get(key) for key in _CACHED_OPTIONS},
+        {key: options.get(key) for key in _cached_options(settings)},
         {flag: settings.get(flag) for flag in _CACHED_FLAGS},
     ]
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode()).hexdigest()[:12]
     return job.folder / "cache" / "data" / digest
+
+
+def _cached_options(settings: Mapping[str, object]) -> tuple[str, ...]:
+    return (*_CACHED_OPTIONS, _DROPOUT) if settings.get(_CACHED_CAPTIONS) else _CACHED_OPTIONS
 
 
 def _stamp(weight: str) -> list[object]:
@@ -241,6 +254,18 @@ def _measure_problems(job: Job) -> list[Problem]:
         f"trials are judged by their pictures alone: sd-scripts' validation loss means something else for each {names}"
     )
     return [Problem("info", said, f"Take {names} out of the search to have it counted.")]
+
+
+def _cache_problems(job: Job) -> list[Problem]:
+    anima = "anima" in scripts_of(job).train.script
+    found = []
+    for settings in (dataset_options(job, job.fixed), *(s.options for s in sources_of(job.dataset))):
+        for flag, options in _NOT_WITH_CACHES.items():
+            for option in options:
+                if job.fixed.get(flag) and settings.get(option) and not (anima and option == _DROPOUT):
+                    what = f"{option} can't be had while {flag} is set, as it is by this preset"
+                    found.append(Problem("error", what, f"Take {option} out of the dataset.", job.dataset.folder))
+    return found
 
 
 def _library(optimizer: str) -> str:
