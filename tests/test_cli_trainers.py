@@ -40,6 +40,7 @@ def trainers(*arguments: str) -> subprocess.CompletedProcess[str]:
     return ended
 
 
+@pytest.mark.slow
 def test_use_status_forget(mine: Path) -> None:
     used = trainers("use", "sd_scripts", str(mine))
     assert used.returncode == 0 and str(mine / "venv") in used.stdout
@@ -54,6 +55,7 @@ def test_use_status_forget(mine: Path) -> None:
     assert trainers("status").stdout.startswith("✗ sd-scripts")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_sentence(mine: Path) -> None:
     for arguments, words in [
         (("use", "musubi-tuner", str(mine)), "this is sd-scripts, not musubi-tuner"),

@@ -21,6 +21,7 @@ INSTALL_RECORD = ".bracket-install.json"
 """In a checkout that bracket installs: what is done, and whether all of it is."""
 _SHORT = 7
 _FEW = 4
+_LEVELS = ("error", "warning", "info")
 
 
 def home_problems(home: Home) -> list[Problem]:
@@ -33,6 +34,7 @@ def home_problems(home: Home) -> list[Problem]:
         return [Problem("error", f"{upstream.title}: {error.message}", remedy, home.folder)]
     python = interpreter(home.python)
     found = [*_interrupted(home), *_python(home, python), *(_packages(home, python) if python else []), *_commit(home)]
+    found.sort(key=lambda p: _LEVELS.index(p.level))
     return [Problem(p.level, f"{upstream.title}: {p.message}", p.remedy, p.path) for p in found]
 
 
@@ -49,7 +51,7 @@ def _interrupted(home: Home) -> list[Problem]:
     if install_finished(home.folder) is not False:
         return []
     remedy = f"Run `python -m bracket trainers install {UPSTREAMS[home.trainer].verb}` again: it goes on where it was."
-    return [Problem("error", "its install was interrupted", remedy, home.folder)]
+    return [Problem("error", "its install was not finished", remedy, home.folder)]
 
 
 def _python(home: Home, python: Interpreter | None) -> list[Problem]:

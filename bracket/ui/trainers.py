@@ -135,7 +135,8 @@ class _Events:
         there = state.home if state.home and identify(state.home.folder) else None
         return (
             status_html(list(states.values())),
-            problems_html(state.problems),
+            # That it isn't there stands in the line above, and what to do about it below.
+            problems_html(p for p in state.problems if state.home or p.level == "error"),
             gr.update(value=str(there.folder if there else _place(trainer)), interactive=there is None),
             "Update" if updatable(state) else "Install",
         )
@@ -173,7 +174,7 @@ def updatable(state: State) -> bool:
 
 
 def status_html(states: list[State]) -> str:
-    """ "sd-scripts ✓ 48d368f · musubi-tuner ✗ its install was interrupted · AI-Toolkit – not installed"."""
+    """ "sd-scripts ✓ 48d368f · musubi-tuner ✗ its install was not finished · AI-Toolkit – not installed"."""
     return f'<p class="facts">{" · ".join(map(_state_html, states))}</p>'
 
 

@@ -106,7 +106,7 @@ def test_killed_in_the_middle_it_goes_on(source: Path, tmp_path: Path, monkeypat
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert install_finished(folder) is False
     problem = homes.home_problems(homes.find_home("sd_scripts"))[0]
-    assert problem.message == "sd-scripts: its install was interrupted" and "install sd-scripts" in problem.remedy
+    assert problem.message == "sd-scripts: its install was not finished" and "install sd-scripts" in problem.remedy
 
     # a package of which pip had laid down only half
     site = next(folder.glob("venv/lib/python*/site-packages"))

@@ -91,7 +91,7 @@ def test_a_trainer_is_installed_from_the_page(tmp_path: Path, monkeypatch: pytes
             until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
             page.click("#trainer-stop")
             until(lambda: "The install was stopped" in said(page, "#trainer-progress"))
-            until(lambda: "✗ its install was interrupted" in said(page, "#trainers"))
+            until(lambda: "✗ its install was not finished" in said(page, "#trainers"))
             page.click("#trainer-install")
             until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
             page.reload()  # it goes on without the page that began it, and the next page shows it
