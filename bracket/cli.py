@@ -63,6 +63,11 @@ def run(
     weight: Annotated[list[str] | None, typer.Option(help="A weight's path: key=path. Repeatable.")] = None,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="A YAML with any of the settings.")] = None,
     seed: Annotated[int | None, typer.Option(help="Session seed.")] = None,
+    per_folder: Annotated[int | None, typer.Option(help="Pictures of each folder that are trained on.")] = None,
+    vram: Annotated[int | None, typer.Option(help="GB of GPU memory to fit into; default: what there is.")] = None,
+    extra: Annotated[str | None, typer.Option(help="Arguments added to every training command, in quotes.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda:0, cpu…; default: whatever the machine has.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
 ) -> None:
@@ -85,9 +90,15 @@ def run(
         bounds={"learning_rate": (lr_min, lr_max), "batch_size": (batch_min, batch_max)},
         weight=weight or [],
         seed=seed,
+        per_folder=per_folder,
+        vram=vram,
+        extra=settings.split_words(extra) if extra else None,
+        device=device,
     )
+    known = settings.load(folder) if (folder / settings.FILE).exists() else None
+    if dry_run:
+        return _show_plan(_merged(known, asked, settings_file))
     if settings_file or asked:
-        known = settings.load(folder) if (folder / settings.FILE).exists() else None
         launch.create(_merged(known, asked, settings_file), folder)
     if workers:
         _keep_workers(folder, workers)
@@ -154,12 +165,12 @@ def verify(session: SessionName) -> None:
 
 
 @app.command()
-def presets() -> None:
-    """List the presets with what they need."""
-    from bracket.cli_text import preset_lines
-    from bracket.presets import list_presets
+def presets(name: Annotated[str, typer.Argument(help="One of them, in detail.")] = "") -> None:
+    """List the presets, or show one: what it needs and whether that is there, and its knobs."""
+    from bracket.cli_text import preset_details, preset_lines
+    from bracket.presets import find_preset, list_presets
 
-    typer.echo("\n".join(preset_lines(list_presets())))
+    typer.echo("\n".join(preset_details(find_preset(name)) if name else preset_lines(list_presets())))
 
 
 @app.command()
@@ -173,6 +184,16 @@ def doctor(
     findings = examine([trainer_named(name).name for name in trainer or []])
     typer.echo("\n".join(str(f) for f in findings))
     if any(f.level == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+def _show_plan(settings: Any) -> None:
+    from bracket.cli_text import plan_lines
+    from bracket.session import plan
+
+    made = plan.make(settings)
+    typer.echo("\n".join(plan_lines(made)))
+    if made.errors:
         raise typer.Exit(1)
 
 
@@ -205,6 +226,10 @@ def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list
         "sample_weight": "score.sample_weight",
         "judge_model": "judge.model",
         "seed": "seed",
+        "per_folder": "dataset.per_folder",
+        "vram": "vram",
+        "extra": "extra_args",
+        "device": "device",
     }
     from bracket.errors import SettingsError
     from bracket.trainers.base import nested

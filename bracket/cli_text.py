@@ -9,6 +9,7 @@ from pathlib import Path
 from bracket.presets import Preset
 from bracket.report.summary import Summary
 from bracket.report.words import counted, duration, fixed
+from bracket.session.plan import Plan
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
 
@@ -40,10 +41,32 @@ def _trial_line(trial: TrialView) -> str:
 
 
 def preset_lines(presets: Sequence[Preset]) -> list[str]:
-    lines = []
-    for preset in presets:
-        lines.append(f"{preset.name}\n    {preset.title}")
-        lines += [f"    {problem}" for problem in preset.check_weights({})]
+    """A line per preset."""
+    width = max(len(p.name) for p in presets)
+    return [f"{p.name:<{width}}  {p.title}" for p in presets]
+
+
+def preset_details(preset: Preset) -> list[str]:
+    """One preset: what it is, what it needs and whether that is there, and its knobs."""
+    lines = [preset.title, preset.about.strip(), "", "Needs:"]
+    lines += [f"  {problem}" for problem in preset.check_weights({})]
+    lines += ["", "Knobs (baseline):"]
+    lines += [f"  {name} = {preset.baseline[name]}  {spec.why}" for name, spec in preset.knobs.items()]
+    if preset.vram:
+        lines += ["", "Memory profiles:"]
+        lines += [f"  {p.gb} GB  {p.about}".rstrip() for p in sorted(preset.vram, key=lambda p: p.gb)]
+    return lines
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What a session would do: its problems, rounds, time and disk, and every command as it would run."""
+    lines = [f"{p.level}: {p}" for p in plan.problems]
+    lines += [f"{r.name}: {counted(r.trials, 'trial')} of {r.steps} steps, {duration(r.seconds)}" for r in plan.rounds]
+    if plan.rounds:
+        basis = f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess"
+        lines += [f"Together {duration(plan.seconds)} ({basis}), {plan.disk_bytes / 1e9:.1f} GB of disk.", plan.claim]
+    for command in plan.commands:
+        lines += ["", f"# {command.title}", command.text]
     return lines
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bracket.domain import Config, Knob, Problem, Value
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
+from bracket.weights import check_weight
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, ten times as fast, where PyYAML was built with it."""
@@ -161,6 +162,8 @@ class Preset(_Strict):
     """How pictures are drawn: width, height, steps, guidance, negative, flow_shift, frames…"""
     prompt_keys: Mapping[str, str] = Field(default_factory=dict)
     """Where the trainer takes a sample setting under another name than usual (guidance: guidance_scale)."""
+    loss_counts: bool = True
+    """Whether validation losses of its trials can be compared: not where a knob shapes the loss that is measured."""
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
     guess: Guess = Guess()
@@ -246,7 +249,8 @@ def _check_weight(spec: WeightSpec, value: str) -> Problem:
     lacking = [name for name in spec.must_contain if not (path / name).exists()]
     if lacking:
         return Problem("error", f"{spec.label}: the folder has no {', '.join(lacking)}", remedy, path)
-    return Problem("info", f"{spec.label}: found", "", path)
+    wrong = check_weight(path, spec.is_a, spec.label) if spec.is_a else None
+    return wrong or Problem("info", f"{spec.label}: found", "", path)
 
 
 def load_preset(path: Path) -> Preset:

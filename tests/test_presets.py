@@ -10,6 +10,7 @@ import yaml
 from bracket.errors import PresetError
 from bracket.presets import find_preset, list_presets, load_preset
 from bracket.search.space import effective
+from bracket.weights import KINDS
 
 RATE = {"target": "optimizer.learning_rate", "kind": "float", "low": 1e-5, "high": 1e-2, "log": True}
 SMALL = {
@@ -74,3 +75,56 @@ def test_missing_weights_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("BRACKET_FLUX2_KLEIN_4B", str(tmp_path / "gone"))
     (problem,) = klein.check_weights({})
     assert problem.path == tmp_path / "gone"
+
+
+PROFILES = [{"gb": 12, "settings": {"a": 1}}, {"gb": 24, "settings": {"a": 2}}, {"gb": 16}]
+
+
+@pytest.mark.parametrize(("there", "chosen", "below"), [(24, 24, 16), (23.6, 24, 16), (80, 24, 16), (17, 16, 12)])
+def test_the_largest_memory_profile_that_fits_is_chosen(tmp_path: Path, there: float, chosen: int, below: int) -> None:
+    preset = load_preset(_written(tmp_path, vram=PROFILES))
+    profile = preset.profile(there)
+    assert profile and profile.gb == chosen
+    lower = preset.lower_profile(profile)
+    assert lower and lower.gb == below
+
+
+def test_a_small_card_gets_the_smallest_profile_and_there_is_none_below(tmp_path: Path) -> None:
+    preset = load_preset(_written(tmp_path, vram=PROFILES))
+    profile = preset.profile(8)
+    assert profile and profile.gb == 12 and preset.lower_profile(profile) is None
+    assert load_preset(_written(tmp_path)).profile(24) is None
+
+
+def test_a_preset_extends_another_and_null_takes_away(tmp_path: Path) -> None:
+    folder = tmp_path / "builtin"
+    folder.mkdir()
+    base = {**SMALL, "fixed": {"a": 1, "b": {"c": 2, "d": 3}}}
+    (folder / "_base.yaml").write_text(yaml.safe_dump(base))
+    (folder / "p.yaml").write_text("extends: _base.yaml\nname: q\nfixed: {a: null, b: {c: 5}}\n")
+    (preset,) = list_presets(tmp_path)
+    assert preset.name == "q" and preset.fixed == {"b": {"c": 5, "d": 3}}
+    (folder / "_base.yaml").write_text("extends: p.yaml\n")
+    with pytest.raises(PresetError, match="extends itself"):
+        load_preset(folder / "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"alpha": {**RATE, "at_most": {"rank": 2}}, "learning_rate": RATE}, "alpha depends on rank"),
+        ({"learning_rate": {"kind": "choice", "choices": ["a", "b"], "means": {"a": {}}}}, "`means` for each"),
+    ],
+)
+def test_knobs_depend_only_on_knobs_before_them(tmp_path: Path, knobs: dict[str, object], said: str) -> None:
+    values = {"alpha": 1e-4, "learning_rate": 1e-4}
+    with pytest.raises(PresetError, match=said):
+        load_preset(_written(tmp_path, knobs=knobs, baseline={name: values[name] for name in knobs}))
+
+
+@pytest.mark.parametrize("preset", list_presets(), ids=lambda p: p.name)
+def test_shipped_presets_name_weights_that_can_be_told(preset) -> None:  # type: ignore[no-untyped-def]
+    for weight in preset.weights:
+        assert set(weight.is_a) <= KINDS
+        assert weight.source, "where to get it"
+    assert (preset.name.islower() and preset.title.count("·") == 2) or preset.name == "embedded-demo"

@@ -179,4 +179,5 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
         verdict=d.verdict_prompts,
         trigger_word=d.trigger_word,
         class_word=d.class_word,
+        per_folder=d.per_folder,
     )

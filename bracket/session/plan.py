@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
-from bracket.domain import Problem
+from bracket.domain import DatasetSplit, Problem
 from bracket.errors import BracketError
 from bracket.judges import check_judge
 from bracket.presets import Preset
 from bracket.runner.devices import Device
-from bracket.session.job import memory_of, preview_split, slots_of
+from bracket.session.job import context_of, memory_of, preview_split, slots_of
 from bracket.session.preview import Command, commands
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
-from bracket.trainers import bare_job, make_trainer
 
 FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
 """Units below which nothing reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
@@ -159,9 +158,12 @@ def _device_problems(settings: SessionSettings) -> list[Problem]:
 
 
 def _trainer_problems(settings: SessionSettings) -> list[Problem]:
-    preset, device = settings.load_preset(), slots_of(settings)[0]
-    found = [p for p in make_trainer(preset.trainer).check(bare_job(preset)) if p.level != "info"]
-    if preset.scripts is None and preset.trainer == "builtin":
+    device = slots_of(settings)[0]
+    nothing = DatasetSplit(Path(), (), (), (), ())
+    context = context_of(Path(), settings, device.kind, nothing, memory_of(settings, device))
+    preset = context.preset
+    found = [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
+    if preset.trainer == "builtin":
         return found
     if device.kind != "cuda" and not settings.device:
         what = f"{preset.title} needs an NVIDIA GPU, and none is seen here"

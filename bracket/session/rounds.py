@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.files import write_json
@@ -125,6 +126,7 @@ class RoundRunner:
     def _start(self, trial: Trial, device: Device) -> None:
         launch = self.context.trainer.launch(self.context.trial_job(trial), [trial])
         write_command_sh(trial.folder / "command.sh", for_device(launch, device))
+        _put_aside(launch.log)
         log.info("%s starts: %s, seed %d, %d steps", trial.id, dict(trial.config), trial.seed, trial.steps)
         self.running.append(Running(trial, self.executor.submit(launch, device), device, time.monotonic()))
 
@@ -165,7 +167,8 @@ class RoundRunner:
         reference = next((r for r in known if r.trial.origin == "baseline"), None)
         if reference is None:
             return False
-        usable = reference.validation_loss if reference.outcome is Outcome.OK else None
+        comparable = self.context.preset.loss_counts and reference.outcome is Outcome.OK
+        usable = reference.validation_loss if comparable else None
         for result in waiting:
             score = None
             if result.outcome is Outcome.OK:
@@ -185,3 +188,10 @@ class RoundRunner:
         while any(item.handle.poll() is None for item in self.running):
             time.sleep(POLL_SECONDS)
         self.running.clear()
+
+
+def _put_aside(log: Path) -> None:
+    """Keep what an earlier start of the trial logged under a number: it must not be read as this one's."""
+    if log.exists():
+        taken = sum(1 for _ in log.parent.glob(f"{log.stem}.*{log.suffix}"))
+        log.replace(log.with_name(f"{log.stem}.{taken + 1}{log.suffix}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ class DatasetSettings(_Strict):
     """Which pictures, and the words that name the concept."""
 
     folder: str
+    """A folder of pictures with captions, or the dataset TOML of sd-scripts or musubi-tuner."""
     trigger_word: str = ""
     class_word: str = ""
     """What a judge that doesn't know the trigger word is told instead."""
@@ -37,6 +39,8 @@ class DatasetSettings(_Strict):
     """Prompts every trial draws."""
     verdict_prompts: int = Field(20, ge=0)
     """Prompts kept for the verdict alone."""
+    per_folder: int = Field(0, ge=0)
+    """Pictures of each folder that are trained on, for short trials; 0 for all."""
 
 
 class SearchSettings(_Strict):
@@ -175,6 +179,18 @@ def validated(data: Mapping[str, Any]) -> SessionSettings:
         return SessionSettings.model_validate(data)
     except ValidationError as error:
         raise SettingsError(f"these settings don't fit: {plain(error)}", remedy="Mend what it names.") from error
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """What a person typed as extra arguments, as words; quotes keep blanks together as in a shell, nothing else does.
+
+    Raises:
+        SettingsError: a quote is not closed.
+    """
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise SettingsError(f"the extra arguments can't be read: {error}", remedy="Close the quote.") from error
 
 
 def save(settings: SessionSettings, folder: Path) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
+from bracket.errors import StorageError
 from bracket.files import read_json_lines, write_json
 from bracket.presets import Preset
+from bracket.weights import read_header
 
 SAMPLE_INDEX = "index.jsonl"
 TRIAL = "trial.json"
@@ -131,21 +131,11 @@ def newest(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def loads(path: Path) -> bool:
-    """Whether a safetensors file is whole: its header parses and its size is what the header says.
-
-    Reads the header only (8-byte little-endian length, then JSON; see the safetensors format).
-    """
+    """Whether a safetensors file is whole: its header parses and its size is what the header says."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if not 2 <= length <= min(size, 100_000_000):
-                return False
-            header: dict[str, Any] = json.loads(file.read(length))
-    except (OSError, struct.error, ValueError):
+        return bool(read_header(path).tensors)
+    except StorageError:
         return False
-    ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
-    return bool(ends) and size == 8 + length + max(ends)
 
 
 def nested(flat: Mapping[str, object]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from bracket.domain import Value
 from bracket.errors import SettingsError
 from bracket.presets import KnobSpec, Preset, find_preset
-from bracket.session.settings import Bound, SessionSettings, bounded_knobs, from_preset, validated
+from bracket.session.settings import Bound, SessionSettings, bounded_knobs, from_preset, split_words, validated
 from bracket.session.settings import DatasetSettings as Pictures
 
 NUMBERS = {
@@ -23,11 +24,13 @@ NUMBERS = {
     "validation": ("dataset", "validation", "Held-out pictures"),
     "prompts": ("dataset", "prompts", "Prompts in the search"),
     "verdict_prompts": ("dataset", "verdict_prompts", "Prompts for the verdict"),
+    "per_folder": ("dataset", "per_folder", "Pictures per folder (0: all)"),
+    "vram": ("", "vram", "GPU memory in GB (0: what there is)"),
     "sample_every": ("", "sample_every", "Pictures every so many steps"),
     "seed": ("", "seed", "Seed"),
 }
 """Whole numbers of the form: their place in the settings and their label."""
-KNOB_COLUMNS = ("Knob", "Low", "High", "Baseline", "Scale", "Why")
+KNOB_COLUMNS = ("Knob", "Low", "High", "Baseline", "Scale or choices", "Why")
 _NONE = "–"
 
 
@@ -55,6 +58,7 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "weights": preset.resolve_weights(settings.weights),
         "strategy": settings.search.strategy,
         "sample_weight": settings.score.sample_weight,
+        "extra_args": shlex.join(settings.extra_args),
         "knobs": knob_rows(preset, settings),
         **numbers,
     }
@@ -90,6 +94,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
             "judge": {"kind": values["judge"], "model": text(values["judge_model"])},
             "bounds": bounds,
             "baseline": baseline,
+            "extra_args": split_words(text(values["extra_args"])),
             **nested[""],
         }
     )
@@ -106,7 +111,7 @@ def knob_rows(preset: Preset, settings: SessionSettings) -> list[list[str]]:
         bound = settings.bounds.get(name, Bound())
         low = low if bound.low is None else bound.low
         high = high if bound.high is None else bound.high
-        rows.append([name, _shown(low), _shown(high), _shown(baseline[name]), _scale(spec), spec.why])
+        rows.append([name, _shown(low), _shown(high), _shown(baseline[name]), _scale(spec, bound.choices), spec.why])
     return rows
 
 
@@ -118,7 +123,7 @@ def read_knobs(preset: Preset, rows: Sequence[Sequence[object]]) -> tuple[dict[s
     """
     bounds: dict[str, Bound] = {}
     baseline: dict[str, Value] = {}
-    for name, low, high, base in ((str(r[0]), r[1], r[2], r[3]) for r in rows):
+    for name, low, high, base, kept in ((str(r[0]), r[1], r[2], r[3], r[4]) for r in rows):
         spec = preset.knobs.get(name)
         if spec is None:
             continue
@@ -126,8 +131,10 @@ def read_knobs(preset: Preset, rows: Sequence[Sequence[object]]) -> tuple[dict[s
         ends = [None if e is None else _number(given, name) for e, given in zip(own, (low, high), strict=True)]
         if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
             raise SettingsError(f"{name}: low {_shown(ends[0])} is above high {_shown(ends[1])}", remedy="Swap them.")
-        if ends != list(own):
-            bounds[name] = Bound(low=ends[0], high=ends[1])
+        choices = _choices(kept, name, spec)
+        if ends != list(own) or choices:
+            low_, high_ = ends if ends != list(own) else (None, None)
+            bounds[name] = Bound(low=low_, high=high_, choices=choices)
         value = _baseline(base, name, spec)
         if value != preset.baseline[name]:
             baseline[name] = value
@@ -205,9 +212,25 @@ def _ends(spec: KnobSpec) -> tuple[float | None, float | None]:
     return (min(numbers), max(numbers)) if len(numbers) == len(spec.choices) else (None, None)
 
 
-def _scale(spec: KnobSpec) -> str:
+def _choices(given: object, name: str, spec: KnobSpec) -> tuple[Value, ...]:
+    """The choices a person left of a knob's; empty when all of them.
+
+    Raises:
+        SettingsError: one is not the knob's.
+    """
+    if spec.kind != "choice":
+        return ()
+    known = {_shown(c): c for c in spec.choices}
+    named = [word.strip() for word in text(given).split(",") if word.strip()]
+    wrong = [word for word in named if word not in known]
+    if wrong:
+        raise SettingsError(f"{name}: {wrong[0]!r} is not one of its choices", remedy=f"Known: {', '.join(known)}.")
+    return () if not named or len(set(named)) == len(known) else tuple(known[w] for w in dict.fromkeys(named))
+
+
+def _scale(spec: KnobSpec, kept: Sequence[Value] = ()) -> str:
     if spec.kind == "choice":
-        return ", ".join(map(_shown, spec.choices))
+        return ", ".join(map(_shown, kept or spec.choices))
     return ("log" if spec.log else "linear") + (", whole" if spec.kind == "int" else "")
 
 

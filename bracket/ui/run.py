@@ -69,7 +69,7 @@ def build() -> Run:
                 datatype="str",
                 type="array",
                 label="Knobs",
-                static_columns=[0, 4, 5],
+                static_columns=[0, 5],
                 column_widths=["18%", "10%", "10%", "13%", "15%", "34%"],
                 wrap=True,
                 interactive=True,
@@ -78,9 +78,20 @@ def build() -> Run:
                 max_height=420,
             )
             same = gr.Button("Take the open session's settings", size="sm", elem_id="same", scale=0)
-            with gr.Accordion("More", open=False), gr.Row():
-                for n in ("sample_every", "seed"):
-                    fields[n] = gr.Number(values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120)
+            with gr.Accordion("More", open=False, elem_id="more"):
+                with gr.Row():
+                    for n in ("sample_every", "seed", "vram"):
+                        fields[n] = gr.Number(
+                            values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120
+                        )
+                fields["extra_args"] = gr.Textbox(
+                    values["extra_args"],
+                    label="Extra arguments for the trainer",
+                    info="Added to its training command as they stand; see the exact commands.",
+                    elem_id="extra-args",
+                    elem_classes="mono",
+                    max_lines=3,
+                )
         with gr.Column(scale=2, min_width=360, elem_id="plan-side"):
             plan = gr.HTML(apply_default_css=False, elem_id="plan")
             start = gr.Button("Start", variant="primary", elem_id="start")

@@ -63,10 +63,10 @@ def build() -> Setup:
         gr.HTML(_heading(2, "Pictures", "what to learn"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
             fields["folder"] = gr.Textbox(
-                label="Folder of pictures with captions",
+                label="Folder of pictures with captions, or a dataset TOML",
                 elem_id="folder",
                 max_lines=1,
-                placeholder="A folder of images, each with a .txt of the same name",
+                placeholder="A folder of images with a .txt each, or a dataset.toml of sd-scripts or musubi-tuner",
             )
             with gr.Row():
                 fields["trigger_word"] = gr.Textbox(
@@ -76,7 +76,7 @@ def build() -> Setup:
                     label="Class word", info="What a judge that never heard of it is told", elem_id="class", max_lines=1
                 )
             with gr.Accordion("How the folder is split", open=False), gr.Row():
-                for name in ("validation", "prompts", "verdict_prompts"):
+                for name in ("validation", "prompts", "verdict_prompts", "per_folder"):
                     fields[name] = gr.Number(values[name], label=form.NUMBERS[name][2], precision=0, minimum=0)
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bracket.domain import Knob, Outcome, Round, Score, TrialResult
-from bracket.search.space import effective, varying, without_duplicates
+from bracket.search.space import active, effective, random_config, varying, without_duplicates
 from bracket.search.strategy import make_strategy, startup_trials
-from bracket.session.store import Store
+from bracket.session.store import Store, Wanted
 
 KNOBS = (
     Knob("learning_rate", "float", ("lr",), low=1e-5, high=1e-2, log=True),
@@ -71,3 +72,61 @@ def _searched(folder: Path, name: str, *, restart: bool) -> list[dict[str, objec
 
 def test_startup_is_a_third_and_at_least_four() -> None:
     assert [startup_trials(n) for n in (1, 12, 13, 30)] == [4, 4, 5, 10]
+
+
+CONDITIONAL = (
+    Knob("optimizer", "choice", ("--optimizer_type",), choices=("adamw", "prodigy")),
+    Knob(
+        "learning_rate", "float", ("--learning_rate",), low=1e-5, high=1e-2, log=True,
+        when={"optimizer": ("adamw",)}, otherwise=1.0,
+    ),
+    Knob("scheduler", "choice", ("--lr_scheduler",), choices=("constant", "cosine")),
+    Knob("warmup", "int", ("--lr_warmup_steps",), low=0, high=100, when={"scheduler": ("cosine",)}),
+    Knob("rank", "choice", ("--network_dim",), choices=(4, 8, 16)),
+    Knob("alpha", "choice", ("--network_alpha",), choices=(4, 8, 16, 32), at_most={"rank": 2}),
+)  # fmt: skip
+
+
+def test_a_knob_whose_conditions_fail_has_its_fixed_value_or_none() -> None:
+    asked = {
+        "optimizer": "prodigy",
+        "learning_rate": 1e-4,
+        "scheduler": "constant",
+        "warmup": 50,
+        "rank": 4,
+        "alpha": 32,
+    }
+    assert effective(asked, CONDITIONAL) == {
+        "optimizer": "prodigy", "learning_rate": 1.0, "scheduler": "constant", "rank": 4, "alpha": 8,
+    }  # fmt: skip
+    assert [k.name for k in active(CONDITIONAL, effective(asked, CONDITIONAL))] == [
+        "optimizer", "scheduler", "rank", "alpha",
+    ]  # fmt: skip
+
+
+def test_random_configs_hold_every_condition_and_reach_every_choice() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [random_config(CONDITIONAL, rng) for _ in range(300)]
+    for config in drawn:
+        assert effective(config, CONDITIONAL) == config
+        assert (config["optimizer"] == "prodigy") == (config["learning_rate"] == 1.0)
+        assert ("warmup" in config) == (config["scheduler"] == "cosine")
+        assert config["alpha"] <= 2 * config["rank"]
+    assert {(c["optimizer"], c["scheduler"], c["rank"]) for c in drawn} >= {("prodigy", "cosine", 16)}
+    assert len({c["alpha"] for c in drawn}) == 4
+
+
+def test_the_ledger_takes_conditional_configs_and_proposes_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    base = {"optimizer": "prodigy", "learning_rate": 1.0, "scheduler": "constant", "rank": 4, "alpha": 8}
+    begun = store.begin(Wanted(Round.SEARCH, "baseline", base, 0, 5, schedule=9), CONDITIONAL)
+    store.finish(TrialResult(begun, Outcome.OK, score=Score(0.5, 0.5, 0.5)))
+    strategy = make_strategy("tpe", knobs=CONDITIONAL, baseline=base, curated=[], configs=30, seed=1)
+    for number in range(1, 30):
+        trial = store.propose(strategy.sampler(number), CONDITIONAL, origin="tpe", seed=0, steps=5, schedule=9)
+        assert effective(trial.config, CONDITIONAL) == trial.config and trial.schedule == 9
+        store.finish(TrialResult(trial, Outcome.OK, score=Score(number / 99, 0.5, 0.5)))
+    went_on = store.begin(Wanted(Round.FINALS, "finalist", base, 0, 9, continues=begun.id), CONDITIONAL)
+    assert went_on.continues == begun.folder
+    assert store.begun(Round.FINALS)[0].continues == begun.folder and store.begun(Round.SEARCH)[0].schedule == 9
+    store.close()

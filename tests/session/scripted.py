@@ -55,6 +55,7 @@ class ScriptedTrainer(BuiltinTrainer):
                 "prompts": [vars(p) for p in job.prompts],
                 "pace": self.pace,
                 "fail": self.fail,
+                "memory": job.fixed.get("memory", 0),
             },
         )
         log = trial.folder / "logs" / "trainer.log"

@@ -41,6 +41,9 @@ def train(config: dict) -> int:
     lr, steps = config["lr"], config["steps"]
     if config["fail"]:
         raise RuntimeError("the scripted trainer was told to crash")
+    if config.get("memory", 0) > 8:
+        print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", file=sys.stderr)
+        return 1
     if lr > 3e-2:
         print("loss is not finite at step 1", file=sys.stderr)
         return 3

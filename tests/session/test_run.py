@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import random
 import subprocess
@@ -15,6 +16,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+import yaml
 
 from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Judgement, Outcome, Round, Sample
@@ -105,6 +107,48 @@ def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> Non
     assert ranking[-1].config == hot and ranking[-1].total is None
     assert ranking[-1].results[0].outcome is Outcome.DIVERGED
     assert "finite" in ranking[-1].results[0].cause
+
+
+def test_out_of_memory_is_tried_again_on_the_next_lower_profile(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = scripted.settings_for(dataset, configs=2)
+    preset = asked.load_preset().model_dump(mode="json", exclude_defaults=True)
+    preset["vram"] = [{"gb": gb, "settings": {"memory": gb}} for gb in (6, 8, 12, 16)]
+    (tmp_path / "presets" / "mine").mkdir(parents=True)
+    (tmp_path / "presets" / "mine" / "demo.yaml").write_text(yaml.safe_dump(preset))
+    monkeypatch.setenv("BRACKET_PRESETS", str(tmp_path / "presets"))
+    folder = launch.create(asked.model_copy(update={"vram": 16}), tmp_path / "s")
+
+    summary = scripted.play(folder)
+
+    results = [r for ranking in summary.rounds.values() for ranked in ranking for r in ranked.results]
+    assert {r.outcome for r in results} == {Outcome.OK}
+    assert {r.notes[-1] for r in results} == {"ran out of memory and was trained with the 8 GB profile"}
+    logs = folder / "trials" / "search-000" / "logs"
+    assert [(logs / f"trainer.{n}.log").read_text().count("out of memory") for n in (1, 2)] == [1, 1]
+    assert "out of memory" not in (logs / "trainer.log").read_text()
+    assert json.loads((folder / "vram.json").read_text()) == {"gb": 16}, "a resume trains as the session began"
+
+
+def test_finalists_train_on_from_their_search_trial(folder: Path) -> None:
+    summary = scripted.play(folder)
+    finals = [r for ranked in summary.rounds[Round.FINALS] for r in ranked.results]
+    went_on = [r for r in finals if r.trial.continues]
+    assert {r.trial.seed for r in went_on} == {0} and len(went_on) == len(finals) / 2
+    for result in went_on:
+        assert result.notes == (f"trained on from {result.trial.continues.name}, step 6",)
+        assert (result.trial.folder / "starts.txt").read_text() == "6\n", "no step was trained twice"
+    assert {r.trial.schedule for ranked in summary.rounds[Round.SEARCH] for r in ranked.results} == {8}
+
+
+def test_finals_begin_anew_where_the_trainer_cannot_go_on(folder: Path) -> None:
+    trainer = scripted.ScriptedTrainer()
+    trainer.continues = False
+    summary = scripted.play(folder, trainer)
+    finals = [r for ranked in summary.rounds[Round.FINALS] for r in ranked.results]
+    assert {r.trial.continues for r in finals} == {None} and {r.notes for r in finals} == {()}
+    assert 0 not in {r.trial.seed for r in finals}
 
 
 def test_a_stop_keeps_everything_and_resume_goes_on(folder: Path) -> None:
