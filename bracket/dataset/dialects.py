@@ -40,6 +40,8 @@ _NOISE = (
     "enable_wildcard", "flip_aug", "random_crop", "shuffle_caption", "token_warmup_step",
 )  # fmt: skip
 """sd-scripts' options that draw lots; off where a loss is measured."""
+_SD_BUCKETS = (256, 1024)
+"""The shortest and longest side of sd-scripts' buckets where nothing is said."""
 _JSONL = ("image_jsonl_file", "video_jsonl_file")
 _LISTS = (*_JSONL, "metadata_file")
 _TECHNICAL = frozenset({"cache_info", "validation_seed", "validation_split"})
@@ -58,6 +60,8 @@ def sd_scripts_toml(
     sources: Sequence[Source], options: Mapping[str, object], *, validation: Sequence[Source] = ()
 ) -> str:
     """The `--dataset_config` of sd-scripts.
+
+    Where buckets are enabled and the resolution lies outside their limits, these are written as wide as it.
 
     Args:
         validation: sources whose every picture makes the validation loss and none is trained on. They stand in datasets
@@ -80,11 +84,30 @@ def sd_scripts_toml(
         shared = {k: v for k, v in shared.items() if k not in ("validation_split", "validation_seed")}
     # One may not stand in [general], the other could not be taken back for the validation.
     wide: dict[str, object] = {k: shared.pop(k) for k in ("alpha_mask", "face_crop_aug_range") if k in shared}
-    datasets = [_sd_dataset(group, wide, {}) for group in _sd_groups(sources)]
+    datasets = [_sd_dataset(group, wide, _bucket_limits(group[0], shared)) for group in _sd_groups(sources)]
     wide.pop("face_crop_aug_range", None)
     for group in _sd_groups([_quiet(s, shared) for s in validation]):
-        datasets.append(_sd_dataset(group, wide, {"validation_split": 1.0}))
+        datasets.append(_sd_dataset(group, wide, {**_bucket_limits(group[0], shared), "validation_split": 1.0}))
     return _document(_only(shared, SD_DATASET | SD_SUBSET), datasets)
+
+
+def _bucket_limits(source: Source, shared: Mapping[str, object]) -> dict[str, object]:
+    """Limits as wide as the resolution where they are not: sd-scripts refuses buckets that exclude it."""
+    said = {**shared, **source.options}
+    match said.get("resolution"):
+        case [int(width), int(height)] if said.get("enable_bucket"):
+            sides = [width, height]
+        case int(side) if said.get("enable_bucket"):
+            sides = [side]
+        case _:
+            return {}
+    low, high = said.get("min_bucket_reso", _SD_BUCKETS[0]), said.get("max_bucket_reso", _SD_BUCKETS[1])
+    limits: dict[str, object] = {}
+    if isinstance(low, int) and low > min(sides):
+        limits["min_bucket_reso"] = min(sides)
+    if isinstance(high, int) and high < max(sides):
+        limits["max_bucket_reso"] = max(sides)
+    return limits
 
 
 def _quiet(source: Source, shared: Mapping[str, object]) -> Source:

@@ -256,6 +256,28 @@ def test_validation_sources_are_measured_and_never_trained_on(tmp_path: Path) ->
     assert isinstance(written["datasets"][1]["validation_split"], float)
 
 
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({"resolution": 1280, "enable_bucket": True}, {"max_bucket_reso": 1280}),
+        ({"resolution": [128, 1024], "enable_bucket": True}, {"min_bucket_reso": 128}),
+        (
+            {"resolution": 512, "enable_bucket": True, "min_bucket_reso": 640, "max_bucket_reso": 2048},
+            {"min_bucket_reso": 512},
+        ),
+        ({"resolution": 1024, "enable_bucket": True}, {}),
+        ({"resolution": 2048}, {}),
+    ],
+)
+def test_bucket_limits_let_the_resolution_in(
+    tmp_path: Path, options: dict[str, object], limits: dict[str, object]
+) -> None:
+    """sd-scripts stops at min_bucket_reso (256) > resolution or max_bucket_reso (1024) < resolution."""
+    written = tomllib.loads(sd_scripts_toml([Source(tmp_path)], options, validation=[Source(tmp_path / "v")]))
+    train, validation = ({k: v for k, v in d.items() if k.endswith("bucket_reso")} for d in written["datasets"])
+    assert train == validation == limits
+
+
 def test_sources_of_equal_options_share_an_sd_scripts_dataset_but_not_with_pairs(tmp_path: Path) -> None:
     plain = [Source(tmp_path / "a"), Source(tmp_path / "b"), Source(tmp_path / "c", options={"resolution": 256})]
     pair = Source(tmp_path / "d", controls=(tmp_path / "e",))
