@@ -64,7 +64,7 @@ def trial_settings(job: Job, trial: Trial | None = None) -> dict[str, object]:
     additions."""
     weights = {key: path for key, path in job.weights.items() if path}
     chosen = settings_of(job, trial.config if trial else job.preset.baseline)
-    return {**chosen, **weights, **additions(job.extra_args)}
+    return {**_spread(chosen), **weights, **_spread(additions(job.extra_args))}
 
 
 def additions(words: Sequence[str]) -> dict[str, object]:
@@ -119,7 +119,7 @@ def process(job: Job, run: Run, datasets: Sequence[Mapping[str, object]]) -> dic
         "sample.walk_seed": False,
         "sample.samples": samples(job, run.prompts),
     }
-    tree = nested({**_spread(flat), **own})
+    tree = nested({**flat, **own})
     if run.validates and (validation := _validation(job, run)):
         tree["train"].setdefault("validation_config", {}).update(validation)
     else:
