@@ -7,6 +7,7 @@ common becomes an option of the dataset, the rest stays with its source. Nothing
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,8 +66,8 @@ def read_description(path: Path) -> Description:
         DatasetError: the folder or file is missing; the file is no TOML or of neither trainer; a key is unknown or
             has a value of another type; a folder it names does not exist.
     """
-    path = Path(path).expanduser().absolute()
-    if path.suffix.lower() != ".toml" or path.is_dir():
+    path = Path(os.path.expanduser(path)).absolute()
+    if path.suffix.lower() != ".toml" or os.path.isdir(path):
         listing(path)
         return Description((Source(path),))
     document = _load(path)
@@ -82,7 +83,7 @@ def read_description(path: Path) -> Description:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    if not os.path.exists(path):
         raise DatasetError("The dataset file does not exist", path=path, remedy="Check the path.")
     try:
         return tomllib.loads(read_text(path))
@@ -208,7 +209,7 @@ class _Reader:
     def _place(self, said: _Table, key: str, where: str) -> Path:
         """The folder or file that a key names, which must be there."""
         place = beside(str(said[key]), self.path.parent)
-        if not (place.is_file() if key.endswith("_file") else place.is_dir()):
+        if not (os.path.isfile(place) if key.endswith("_file") else os.path.isdir(place)):
             kind = "file" if key.endswith("_file") else "folder"
             raise DatasetError(
                 f"The {kind} that {key} of {where} in {self.path.name} names does not exist",

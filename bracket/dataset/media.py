@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif",
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".mov", ".webm", ".avi", ".mkv", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg",
 })  # fmt: skip
+_NUMBER = re.compile(r"(.+)_([0-9]+)", re.DOTALL)
 LARGEST_LIST = 1 << 28
 """Bytes; a larger list of captions is taken for another file."""
 
@@ -47,7 +50,7 @@ def listing(folder: Path) -> list[os.DirEntry[str]]:
         remedy = "Check the path, or choose another folder."
         raise DatasetError("The dataset folder does not exist", path=folder, remedy=remedy) from error
     except NotADirectoryError as error:
-        remedy = "Choose the folder that holds the pictures."
+        remedy = "Choose the folder that holds the pictures, or a .toml dataset file."
         raise DatasetError("This is a file, not a folder", path=folder, remedy=remedy) from error
     except OSError as error:
         reason = error.strerror or str(error)
@@ -91,34 +94,29 @@ def _paired(paths: Sequence[Path], source: Source) -> dict[Path, tuple[Path, ...
 
 
 def _controls(paths: Sequence[Path], folder: Path) -> dict[Path, tuple[Path, ...]]:
-    """By musubi-tuner's rule: the picture's stem, then stem_0, stem_1 …; longer names choose first."""
-    free = files_of(listing(folder))
-    pairs = {}
-    for path in sorted(paths, key=lambda p: (-len(p.name), p.name)):
-        ranks = {c: rank for c in free if (rank := _rank(path.stem, c.stem)) is not None}
-        if ranks:
-            pairs[path] = tuple(sorted(ranks, key=lambda c: ranks[c]))
-            free = [c for c in free if c not in ranks]
-    return pairs
+    """By musubi-tuner's rule: the picture's stem, then stem_0, stem_1 …; pictures of one stem share them."""
+    found = _numbered(files_of(listing(folder)), {p.stem for p in paths})
+    return {p: tuple(found[p.stem]) for p in paths if p.stem in found}
 
 
 def further_targets(paths: Sequence[Path], source: Source) -> dict[Path, list[Path]]:
     """By musubi-tuner's `multiple_target`: pictures stem_0, stem_1 … without captions belong to the one called stem."""
     captioned = [p for p in paths if p.with_suffix(source.caption_suffix).is_file()]
-    free = set(paths) - set(captioned)
-    targets = {}
-    for path in sorted(captioned, key=lambda p: (-len(p.name), p.name)):
-        ranks = {p: rank for p in free if (rank := _rank(path.stem, p.stem))}
-        targets[path] = sorted(ranks, key=lambda p: ranks[p])
-        free -= ranks.keys()
-    return targets
+    bare = set(paths) - set(captioned)
+    found = _numbered(bare, {p.stem for p in captioned})
+    return {p: found.get(p.stem, []) for p in captioned}
 
 
-def _rank(stem: str, control: str) -> int | None:
-    if control == stem:
-        return 0
-    number = control.removeprefix(stem + "_")
-    return int(number) + 1 if number != control and number.isascii() and number.isdigit() else None
+def _numbered(paths: Iterable[Path], stems: Collection[str]) -> dict[str, list[Path]]:
+    """Those called like one of the stems, or like it with _0, _1 … after it, in this order. Longer stems go first."""
+    ranks: dict[str, dict[Path, int]] = defaultdict(dict)
+    for path in paths:
+        cut = _NUMBER.fullmatch(path.stem)
+        if path.stem in stems:
+            ranks[path.stem][path] = -1
+        elif cut and cut[1] in stems:
+            ranks[cut[1]][path] = int(cut[2])
+    return {stem: sorted(found, key=lambda p: (found[p], p.name)) for stem, found in ranks.items()}
 
 
 def _clip_controls(paths: Sequence[Path], folder: Path) -> dict[Path, tuple[Path, ...]]:
@@ -150,7 +148,7 @@ def _of_jsonl(path: Path, source: Source) -> Held:
                 f"Line {number} of this list is wrong", path=path, remedy=f'Write {{"{name}": …, "caption": …}}.'
             )
         item = Item(beside(where, path.parent), one_line(caption), tuple(beside(c, path.parent) for c in controls))
-        lacking = [p for p in (item.path, *item.controls) if not p.exists()]
+        lacking = [p for p in (item.path, *item.controls) if not os.path.exists(p)]
         if lacking:
             message = f"Line {number} of {path.name} names a file that is not there"
             problems.append(Problem("error", message, "Correct the list.", lacking[0]))
@@ -195,7 +193,7 @@ def _of_metadata(path: Path, source: Source) -> Held:
     for key, entry in entries.items():
         picture = stems.get(key, beside(key, source.folder))
         said = [str(entry[k]).strip() for k in ("caption", "tags") if entry.get(k)]
-        if picture.is_file():
+        if os.path.isfile(picture):
             items.append(Item(picture, one_line(", ".join(said))))
         else:
             problems.append(Problem("error", f"{path.name} names a file that is not there", "Correct it.", picture))
@@ -208,9 +206,9 @@ def _whole(path: Path) -> str:
 
 def beside(text: str, folder: Path) -> Path:
     """The path a dataset file means: relative to the file's folder where that exists, else to the current folder."""
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     near = folder / path
-    return near if path.is_absolute() or near.exists() else path.absolute()
+    return near if os.path.exists(near) else path.absolute()
 
 
 def caption_beside(picture: Path, suffixes: Sequence[str]) -> tuple[str, Path | None, Problem | None]:

@@ -73,9 +73,9 @@ def scan(folder: Path | str, *, deep: bool = False, progress: Progress | None = 
         DatasetError: the folder or file is missing or can't be read, or the file says what it may not. Anything wrong
             with a picture is a problem of the scan.
     """
-    path = Path(folder).expanduser().absolute()
+    path = Path(os.path.expanduser(folder)).absolute()
     described = read_description(path)
-    plain = path.is_dir()
+    plain = os.path.isdir(path)
     parts = [
         _Part(n, s, items_of(s), CAPTION_SUFFIXES if plain else (s.caption_suffix,))
         for n, s in enumerate(described.sources)
@@ -91,7 +91,7 @@ def scan(folder: Path | str, *, deep: bool = False, progress: Progress | None = 
     found = {part.number: _usable(part, stills, headers, problems) for part in parts}
     validation = tuple(p for part in held_out for p in _usable(part, stills, headers, problems))
     pictures = tuple(p for n, s in enumerate(described.sources) if not s.regularisation for p in found[n])
-    problems[:0] = _nothing_found(path, pictures, parts, found)
+    problems[:0] = _nothing_found(path, parts, found)
     duplicates = duplicates_of([files[p] for p in dict.fromkeys(p.path for p in (*pictures, *validation))])
     root = path if plain else path.parent
     if plain:
@@ -114,19 +114,17 @@ def _file(path: Path) -> File:
     return File(path, (stat.st_mtime_ns, stat.st_size))
 
 
-def _nothing_found(
-    path: Path, pictures: Sequence[Picture], parts: Sequence[_Part], found: Mapping[int, Sequence[Picture]]
-) -> list[Problem]:
-    kinds = ", ".join(sorted(s[1:] for s in SUFFIXES))
-    if not pictures:
-        return [Problem("error", "There is no usable picture here", f"These are read: {kinds}.", path)]
+def _nothing_found(path: Path, parts: Sequence[_Part], found: Mapping[int, Sequence[Picture]]) -> list[Problem]:
     problems = []
     for part in parts:
         if not found[part.number]:
-            if part.source.media == "video":
-                kinds = ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))
-            message = f"There is no usable {'clip' if part.source.media == 'video' else 'picture'} in this source"
+            clips = part.source.media == "video"
+            kinds = ", ".join(sorted(s[1:] for s in (VIDEO_SUFFIXES if clips else SUFFIXES)))
+            message = f"There is no usable {'clip' if clips else 'picture'} here"
             problems.append(Problem("error", message, f"These are read: {kinds}.", part.source.folder))
+    if all(part.source.regularisation for part in parts):
+        remedy = "Add a folder that is not is_reg."
+        problems.append(Problem("error", "All of this dataset only keeps the model as it was", remedy, path))
     return problems
 
 

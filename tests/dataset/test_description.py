@@ -185,6 +185,13 @@ def test_what_a_file_may_not_say_is_told_in_one_sentence(tmp_path: Path, text: s
         read_description(path)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody/at all", "nul\\u0000", "", "a/b.toml"])
+def test_a_folder_that_can_not_be_is_told_like_a_missing_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match=r"folder that image_directory of datasets\[0\] in data\.toml names"):
+        read_description(dataset(tmp_path, f'[[datasets]]\nimage_directory = "{name or "file"}"\n'))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"dataset file does not exist \(.*x\.toml\)"):
         read_description(tmp_path / "x.toml")

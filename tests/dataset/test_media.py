@@ -20,7 +20,7 @@ def pairs(source: Source) -> dict[str, list[str]]:
     return {i.path.name: [c.name for c in i.controls] for i in items_of(source).items}
 
 
-def test_controls_go_by_stem_then_by_number_and_the_longer_name_chooses_first(tmp_path: Path) -> None:
+def test_controls_go_by_stem_then_by_number_and_the_longer_stem_comes_first(tmp_path: Path) -> None:
     touch(*(tmp_path / "a" / n for n in ("cat.png", "cat_1.png", "dog.webp", "alone.png", ".hidden.png")))
     touch(*(tmp_path / "c" / n for n in ("cat_10.png", "cat_2.jpg", "cat.png", "cat_1.png", "cat_1_0.png", "dog.png")))
     touch(tmp_path / "c" / "alone_mask.png")
@@ -31,6 +31,12 @@ def test_controls_go_by_stem_then_by_number_and_the_longer_name_chooses_first(tm
         "dog.webp": ["dog.png"],
     }
     assert [(p.level, p.path) for p in items_of(source).problems] == [("warning", tmp_path / "a" / "alone.png")]
+
+
+def test_pictures_of_one_stem_share_a_control(tmp_path: Path) -> None:
+    touch(*(tmp_path / n for n in ("a/x.png", "a/x.jpg", "c/x.webp")))
+    source = Source(tmp_path / "a", controls=(tmp_path / "c",))
+    assert pairs(source) == {"x.jpg": ["x.webp"], "x.png": ["x.webp"]}
 
 
 def test_a_picture_needs_a_control_in_each_folder(tmp_path: Path) -> None:

@@ -319,7 +319,14 @@ def test_a_source_that_holds_nothing_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     text = '[[datasets]]\nimage_directory = "a"\n[[datasets]]\nvideo_directory = "clips"\n'
     seen = scan(dataset(tmp_path, text))
-    assert told(seen.errors) == {"clips": "There is no usable clip in this source"}
+    assert told(seen.errors) == {"clips": "There is no usable clip here"}
+
+
+def test_a_dataset_of_regularisation_alone_is_an_error(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "1.png")
+    seen = scan(dataset(tmp_path, '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\nis_reg = true\n'))
+    assert told(seen.errors) == {"data.toml": "All of this dataset only keeps the model as it was"}
+    assert seen.pictures == ()
 
 
 def test_wildcards_over_several_lines_are_told(tmp_path: Path) -> None:
