@@ -54,7 +54,9 @@ _LORA_OF = {
 }
 """Full fine-tune's script: the LoRA script of the same model. With a LoRA that does nothing yet it draws the same, in
 less memory, and doesn't save the whole model once more."""
-_OF_FULL_ONLY = ("--full_bf16", "--fused_backward_pass", "--mem_eff_save", "--block_swap_optimizer_patch_params")
+_OF_TRAINING = ("--block_swap_optimizer_", "--full_bf16", "--fused_backward_pass", "--lr_", "--mem_eff_save",
+                "--network_dropout", "--optimizer_")  # fmt: skip
+"""Flags that drawing doesn't need and some of which a LoRA script doesn't know."""
 _SMALLEST: Mapping[str, object] = {"--network_dim": 1, "--network_alpha": 1}
 _START = "start"
 """House name of the picture a clip begins with; a preset's `prompt_keys` says that its model wants one."""
@@ -108,11 +110,17 @@ class MusubiTrainer(KohyaTrainer):
         return launches
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
-        """Draws before a training of no steps."""
+        """Draws before a training of no steps, for which any optimiser will do."""
         script = scripts_of(job).train
         settings = {**script.settings, **settings_of(job, config_of(job, checkpoint))}
-        settings = {k: v for k, v in settings.items() if k not in (*_OF_FULL_ONLY, "--network_dropout")}
-        more: dict[str, object] = {"--seed": 0, "--max_train_steps": 0, "--output_name": out.name}
+        settings = {k: v for k, v in settings.items() if not k.startswith(_OF_TRAINING)}
+        more: dict[str, object] = {
+            "--seed": 0,
+            "--max_train_steps": 0,
+            "--optimizer_type": "adamw",
+            "--output_name": out.name,
+            "--sample_at_first": True,
+        }
         if checkpoint and job.preset.trains:
             job = with_weight(job, checkpoint)
         elif checkpoint:
@@ -121,7 +129,7 @@ class MusubiTrainer(KohyaTrainer):
             name, module = _LORA_OF[script.script]
             script = Script(script=name, weights=script.weights)
             more |= {"--network_module": module, **_SMALLEST}
-        argv = self._argv(job, script, out, settings, prompts, {**more, "--sample_at_first": True})
+        argv = self._argv(job, script, out, settings, prompts, more)
         return self.run([*argv, *job.extra_args], out.with_name(f"{out.name}.log"))
 
     def _cache_toml(self, job: Job) -> Path:
@@ -183,9 +191,13 @@ def _first_frame(job: Job, clip: Path) -> Path:
 
 
 def _sources(job: Job) -> tuple[Source, ...]:
-    """Links to the pictures that are trained on; what knobs set is taken out of the sources' own options."""
+    """Links to the pictures that are trained on; what knobs set is taken out of the sources' own options, and so are
+    control pictures where the model isn't taught edits."""
     sources = link_pictures(job.dataset, job.dataset.train, job.folder / "cache" / "data")
-    return without(sources, searched_options(job))
+    sources = without(sources, searched_options(job))
+    if job.preset.media == "edit":
+        return sources
+    return tuple(replace(s, controls=()) for s in without(sources, ("control_directory",)))
 
 
 def _shown(job: Job, text: str) -> Picture:
@@ -229,6 +241,9 @@ def _dataset_problems(job: Job) -> list[Problem]:
         remedy = "Name their folder in the dataset file (control_directory), each called like its picture."
         message = "this model learns edits, and no picture has a control picture"
         found.append(Problem("error", message, remedy, job.dataset.folder))
+    if media != "edit" and any(p.controls for p in train):
+        remedy = "For edits choose a preset that learns them."
+        found.append(Problem("warning", f"{job.preset.model} is trained without the control pictures", remedy))
     clips = [s for s in job.dataset.sources if s.media == "video"]
     if clips and media != "video":
         remedy = "Take it out of the dataset, or choose a video model."
