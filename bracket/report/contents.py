@@ -107,7 +107,7 @@ def _pictures(summary: Summary) -> Section:
 
 
 def _scores(summary: Summary) -> Section:
-    weight = _weights(summary.settings)
+    weight = _weights(summary)
     blocks: list[Block] = [Paragraph(f"{_SCORE_WORDS} {f'A score is {weight}.' if weight else ''}".strip())]
     for name, rows in summary.rounds.items():
         if not rows:
@@ -159,6 +159,8 @@ def _how(summary: Summary) -> Section:
     ):
         if prompts:
             blocks.append(Fold(title, (Bullets(prompts),)))
+    if notes := tables.notes(summary):
+        blocks.append(Fold("Notes on single trials", (Bullets(notes),)))
     text = "Every judgement and the hash of every judged picture are in certificate.json. To compute the verdict again:"
     command = shlex.join(("python", "-m", "bracket", "verify", str(summary.folder)))
     return Section("how", "How it was done", (*blocks, Paragraph(text), Code(command)))
@@ -170,11 +172,11 @@ def _how_terms(summary: Summary) -> list[tuple[str, str]]:
         terms.append(("Dataset", data))
     kept = counted(len(summary.verdict_prompts), "fresh one")
     terms.append(("Prompts", f"{len(summary.prompts)} for choosing, {kept} for the verdict"))
-    terms += [
-        (tables.ROUND_NAMES[name], _round_words(summary, name)) for name, rows in summary.rounds.items() if rows
-    ]
+    terms += [(tables.ROUND_NAMES[name], _round_words(summary, name)) for name, rows in summary.rounds.items() if rows]
+    if summary.promotion:
+        terms.append(("Finalists", summary.promotion))
     terms.append(("Judge", summary.judge or "none"))
-    if weight := _weights(summary.settings):
+    if weight := _weights(summary):
         terms.append(("Score", weight))
     if summary.seconds:
         phases = [f"{name} {duration(seconds)}" for name, seconds in summary.seconds.items()]
@@ -194,8 +196,10 @@ def _round_words(summary: Summary, name: Round) -> str:
     return f"{counted(len(rows), 'config')}, {length} steps, training {'seed' if len(seeds) == 1 else 'seeds'} {named}"
 
 
-def _weights(settings: Mapping[str, Any]) -> str:
-    score = settings.get("score")
+def _weights(summary: Summary) -> str:
+    if not summary.loss_counts:
+        return "judged pictures alone: these trials have no validation losses that can be compared"
+    score = summary.settings.get("score")
     weight = score.get("sample_weight") if isinstance(score, Mapping) else None
     if not isinstance(weight, int | float):
         return ""

@@ -20,9 +20,7 @@ _PAPER, _INK, _QUIET, _EMPTY = "#ffffff", "#1c1e21", "#5f656d", "#eceef0"
 _GAP, _LABEL = 8, 150
 
 
-def picture_grid(
-    rows: Sequence[tuple[str, Sequence[Path | None]]], columns: Sequence[str], thumb: int
-) -> Image:
+def picture_grid(rows: Sequence[tuple[str, Sequence[Path | None]]], columns: Sequence[str], thumb: int) -> Image:
     """One image of a grid with its labels.
 
     Args:

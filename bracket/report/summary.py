@@ -61,6 +61,8 @@ class Summary:
         command: argv to train the winner in full.
         seconds: wall time by phase (prepare, search, finals, confirmation).
         prompts, verdict_prompts: the texts drawn in choosing and in the duel.
+        promotion: how finalists came from the search to the finals' length, in words.
+        loss_counts: whether the score has a validation loss in it.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
 
@@ -87,3 +89,5 @@ class Summary:
     dataset: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    promotion: str = ""
+    loss_counts: bool = True

@@ -92,6 +92,11 @@ def failures(summary: Summary) -> tuple[Block, ...]:
     return (Paragraph(intro), Table(("Trial", "Settings", "Outcome", "Why"), rows), *folds)
 
 
+def notes(summary: Summary) -> tuple[str, ...]:
+    """What must be known of single trials beside their scores."""
+    return tuple(f"{result.trial.id} {note}" for _, result in _trials(summary) for note in result.notes)
+
+
 def _trials(summary: Summary) -> Iterable[tuple[Ranked, TrialResult]]:
     for rows in summary.rounds.values():
         for ranked in rows:

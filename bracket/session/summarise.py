@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
 from bracket.files import read_json_lines, write_json
+from bracket.homes import UPSTREAMS, known_home
+from bracket.homes.look import commit_of
 from bracket.judges import judgement_from_json
 from bracket.report.certificate import training_seeds
 from bracket.report.summary import Duel, Pair, Ranked, Summary
@@ -30,7 +32,9 @@ def summarise(
     context: Context, store: Store, *, judge: str, seconds: Mapping[str, float], warnings: Sequence[str] = ()
 ) -> Summary:
     """Everything the report says, from the ledger and the folder; works at any stage of a session."""
-    rounds = {r: rank([_with_files(context, x) for x in store.results(r)]) for r in Round}
+    results = {r: [_with_files(context, x) for x in store.results(r)] for r in Round}
+    rounds = {r: rank(found) for r, found in results.items()}
+    told = [r for found in results.values() for r in found]
     pair = duellists(store.results(Round.FINALS))
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
     duel = _duel(context)
@@ -59,7 +63,9 @@ def summarise(
         seconds=dict(seconds),
         dataset=_dataset(context),
         warnings=tuple(warnings),
-        versions=_versions(),
+        versions=_versions(context),
+        promotion=promotion(context),
+        loss_counts=context.preset.loss_counts and any(r.validation_loss is not None for r in told),
     )
 
 
@@ -129,8 +135,23 @@ def _dataset(context: Context) -> dict[str, object]:
     }
 
 
-def _versions() -> dict[str, str]:
+def promotion(context: Context) -> str:
+    """How finalists get from the search's length to the finals', in words."""
+    if context.goes_on:
+        return (
+            "trained on from where their search trial ended, on a schedule laid out for the finals' length from the "
+            "start; the other finals seeds from step 0"
+        )
+    if not context.trainer.continues:
+        return "trained anew from step 0: this trainer can't go on from a saved state with the same steps and schedule"
+    return "trained anew from step 0"
+
+
+def _versions(context: Context) -> dict[str, str]:
     found = {}
+    upstream = UPSTREAMS.get(context.trainer.name)
+    if upstream and (home := known_home(upstream.name)):
+        found[upstream.title] = (commit_of(home.folder) or "unknown commit")[:9]
     for name in _PACKAGES:
         try:
             found[name] = version(name)
