@@ -162,8 +162,6 @@ class Preset(_Strict):
     """How pictures are drawn: width, height, steps, guidance, negative, flow_shift, frames…"""
     prompt_keys: Mapping[str, str] = Field(default_factory=dict)
     """Where the trainer takes a sample setting under another name than usual (guidance: guidance_scale)."""
-    loss_counts: bool = True
-    """Whether validation losses of its trials can be compared: not where a knob shapes the loss that is measured."""
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
     guess: Guess = Guess()

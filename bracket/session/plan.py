@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Problem
-from bracket.errors import BracketError
+from bracket.errors import BracketError, DatasetError
 from bracket.judges import check_judge
 from bracket.presets import Preset
 from bracket.runner.devices import Device
@@ -159,8 +159,11 @@ def _device_problems(settings: SessionSettings) -> list[Problem]:
 
 def _trainer_problems(settings: SessionSettings) -> list[Problem]:
     device = slots_of(settings)[0]
-    nothing = DatasetSplit(Path(), (), (), (), ())
-    context = context_of(Path(), settings, device.kind, nothing, memory_of(settings, device))
+    try:
+        dataset = preview_split(settings)
+    except DatasetError:  # said by the dataset's own check
+        dataset = DatasetSplit(Path(), (), (), (), ())
+    context = context_of(Path(), settings, device.kind, dataset, memory_of(settings, device))
     preset = context.preset
     found = [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
     if preset.trainer == "builtin":

@@ -167,8 +167,7 @@ class RoundRunner:
         reference = next((r for r in known if r.trial.origin == "baseline"), None)
         if reference is None:
             return False
-        comparable = self.context.preset.loss_counts and reference.outcome is Outcome.OK
-        usable = reference.validation_loss if comparable else None
+        usable = reference.validation_loss if reference.outcome is Outcome.OK else None
         for result in waiting:
             score = None
             if result.outcome is Outcome.OK:

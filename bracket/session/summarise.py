@@ -65,7 +65,7 @@ def summarise(
         warnings=tuple(warnings),
         versions=_versions(context),
         promotion=promotion(context),
-        loss_counts=context.preset.loss_counts and any(r.validation_loss is not None for r in told),
+        loss_counts=any(r.validation_loss is not None for r in told),
     )
 
 

@@ -29,12 +29,21 @@ class BuiltinTrainer:
     def check(self, job: Job) -> list[Problem]:
         from importlib.util import find_spec
 
+        found = []
         lacking = [m for m in ("torch", "diffusers", "peft", "transformers") if find_spec(m) is None]
-        if not lacking:
-            return []
-        return [
-            Problem("error", f"the built-in trainer needs {', '.join(lacking)}", "Run start_gui once to install them.")
-        ]
+        if lacking:
+            remedy = "Run start_gui once to install them."
+            found.append(Problem("error", f"the built-in trainer needs {', '.join(lacking)}", remedy))
+        if clips := [p.path for p in job.dataset.train if not p.width]:
+            remedy = "Choose a video model's preset, or a folder of pictures."
+            found.append(
+                Problem("error", f"the built-in trainer takes no clips; there are {len(clips)}", remedy, clips[0])
+            )
+        ignored = [s.folder for s in job.dataset.sources if s.controls or s.regularisation]
+        if ignored:
+            words = "the built-in trainer leaves control and regularisation pictures out"
+            found.append(Problem("warning", words, "Choose another trainer's preset to use them.", ignored[0]))
+        return found
 
     def prepare(self, job: Job) -> list[Launch]:
         folder = job.folder / "cache"
