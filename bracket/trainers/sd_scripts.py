@@ -113,9 +113,8 @@ class SdScriptsTrainer(KohyaTrainer):
 
     def check(self, job: Job) -> list[Problem]:
         problems = super().check(job)
-        if any(p.level == "error" for p in problems):
-            return problems
-        problems += missing_packages(job, find_home(self.name), _library)
+        if not any(p.level == "error" for p in problems):
+            problems += missing_packages(job, find_home(self.name), _library)
         return [*problems, *_cache_problems(job), *_measure_problems(job)]
 
     def dataset_toml(self, job: Job, settings: Mapping[str, object]) -> str:
