@@ -1,29 +1,34 @@
-"""What every trainer's adapter must do, run through real processes. A new trainer joins `TRAINERS`."""
+"""What every trainer's adapter must do, run through real processes. A new trainer joins `PRESETS` of `stand_ins/bench`.
+
+The trainers of others are stand-ins (`stand_ins/*_program.py`): programs made from recorded facts, in folders that
+bracket takes for their checkouts.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bracket.dataset import scan, split
-from bracket.demo.dataset import write_demo_dataset
-from bracket.domain import DatasetSplit, Job, Launch, Outcome, Prompt, Round, Trial
-from bracket.presets import find_preset
-from bracket.runner.devices import Device, devices
-from bracket.runner.events import EventReader
-from bracket.runner.executor import Handle, LocalExecutor
-from bracket.runner.outcome import classify
+from bracket.domain import Outcome, Problem, Trial, Value
+from bracket.presets import load_preset
+from bracket.runner.devices import devices
+from bracket.runner.events import Curve
+from bracket.runner.executor import LocalExecutor, for_device
+from bracket.runner.processes import write_command_sh
 from bracket.runner.tail import last_lines
-from bracket.trainers import Trainer, make_trainer
+from bracket.runner.traces import open_trace, read_trace
+from bracket.trainers import Job
 from bracket.trainers.base import newest
-
-TRAINERS = {"builtin": "embedded-demo"}
-"""Trainer to the preset it is tried with."""
-
-PROMPTS = (Prompt("a big red zorp on a blue background", 1), Prompt("a big red circle on a blue background", 2))
+from tests.runner.help import marked
+from tests.trainers.stand_ins.bench import FOREIGN, HERE, PRESETS, PROMPTS, Bench, finish, make_bench
+from tests.trainers.stand_ins.checkouts import make_checkout
 
 
 @pytest.fixture(scope="module")
@@ -32,154 +37,283 @@ def executor() -> Iterator[LocalExecutor]:
         yield made
 
 
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=pytest.mark.slow) if n == "builtin" else n for n in PRESETS]
+)
+def bench(
+    request: pytest.FixtureRequest, executor: LocalExecutor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        made = make_bench(request.param, tmp_path_factory.mktemp(request.param), executor, patch.setenv)
+        for launch in made.trainer.prepare(made.job):
+            assert made.run(launch) == 0, last_lines(launch.log, 20)
+        yield made
+
+
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetSplit:
-    folder = write_demo_dataset(tmp_path_factory.mktemp("data") / "zorp")
-    return split(scan(folder), trigger_word="zorp", class_word="star")
+def whole(bench: Bench) -> Trial:
+    """A trial that was trained from its beginning to its end."""
+    return bench.train(bench.trial("whole"))
 
 
-@pytest.fixture(scope="module", params=TRAINERS)
-def trainer(request: pytest.FixtureRequest) -> Trainer:
-    return make_trainer(request.param)
+def _errors(problems: list[Problem]) -> str:
+    return " / ".join(str(p) for p in problems if p.level == "error")
 
 
-@pytest.fixture(scope="module")
-def job(trainer: Trainer, dataset: DatasetSplit, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    preset = find_preset(TRAINERS[trainer.name])
-    return Job(
-        folder=tmp_path_factory.mktemp("a session"),
-        dataset=dataset,
-        weights=preset.resolve_weights({}),
-        fixed=preset.fixed,
-        targets={k.name: k.target for k in preset.knob_list()},
-        sample=preset.sample,
-        prompts=PROMPTS,
-        device="cpu",
+def _curves(trial: Trial) -> dict[str, Curve]:
+    return open_trace(read_trace(trial.folder)).read_all()
+
+
+def _steps(trial: Trial) -> list[int]:
+    return [int(step) for step in _curves(trial)["loss/train"][0]]
+
+
+def _elsewhere(bench: Bench, folder: Path) -> Job:
+    """The job in a new session's folder, on a copy of its pictures."""
+    pictures = folder / "copied pictures"
+    shutil.copytree(bench.job.dataset.folder, pictures)
+    train, validation = (
+        tuple(replace(p, path=pictures / p.path.name) for p in part)
+        for part in (bench.job.dataset.train, bench.job.dataset.validation)
     )
+    dataset = replace(bench.job.dataset, folder=pictures, train=train, validation=validation)
+    return replace(bench.job, folder=folder / "another session", dataset=dataset)
 
 
-def _trial(job: Job, name: str, *, steps: int = 6, seed: int = 1, **config: float) -> Trial:
-    preset = find_preset("embedded-demo")
-    return Trial(name, Round.SEARCH, "test", {**preset.baseline, **config}, seed, steps, job.folder / "trials" / name)
+def test_check_finds_nothing_wrong_with_a_good_job(bench: Bench) -> None:
+    assert [str(p) for p in bench.trainer.check(bench.job) if p.level != "info"] == []
 
 
-def _finish(handle: Handle, seconds: float = 120.0) -> int | None:
-    until = time.monotonic() + seconds
-    while (ended := handle.poll()) is None:
-        assert time.monotonic() < until, last_lines(handle.launch.log, 20)
-        time.sleep(0.05)
-    return ended.code
+def test_check_names_what_is_missing(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = bench.trainer.name
+    if name == "builtin":
+        monkeypatch.setitem(__import__("sys").modules, "peft", None)
+        assert "peft" in _errors(bench.trainer.check(bench.job))
+        return
+    monkeypatch.setenv(f"BRACKET_{name.upper()}", "")
+    assert "not installed" in _errors(bench.trainer.check(bench.job))
+    monkeypatch.setenv(f"BRACKET_{name.upper()}", str(tmp_path / "gone"))
+    assert str(tmp_path / "gone") in _errors(bench.trainer.check(bench.job))
 
 
-def _run(executor: LocalExecutor, launch: Launch) -> int | None:
-    return _finish(executor.submit(launch, _device()))
+def test_check_knows_a_checkout_of_another_trainer_or_version(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bench.trainer.name
+    if name not in FOREIGN:
+        return  # it has no checkout
+    other = "musubi" if name != "musubi" else "sd_scripts"
+    monkeypatch.setenv(f"BRACKET_{name.upper()}", make_checkout(other, tmp_path / "other")[f"BRACKET_{other.upper()}"])
+    assert {"musubi": "this is musubi-tuner", "sd_scripts": "this is sd-scripts"}[other] in _errors(
+        bench.trainer.check(bench.job)
+    )
+    for variable, value in make_checkout(name, tmp_path / "old").items():
+        monkeypatch.setenv(variable, value)
+    lacks = {"sd_scripts": "sdxl_train_network.py", "musubi": "zimage_train_network.py"}.get(name)
+    (tmp_path / "old" / (lacks or "extensions_built_in/diffusion_models.py")).unlink()
+    assert (lacks or "zimage") in _errors(bench.trainer.check(bench.job))
 
 
-def _device() -> Device:
-    return devices()[0]
+def test_check_refuses_additions_that_it_cannot_take(bench: Bench) -> None:
+    for words in {"builtin": ()}.get(bench.trainer.name, (("--no_such_flag",), ("--no_such_flag=1",))):
+        assert "no_such_flag" in _errors(bench.trainer.check(replace(bench.job, extra_args=words)))
 
 
-def test_check_finds_nothing_wrong_with_a_good_job(trainer: Trainer, job: Job) -> None:
-    assert trainer.check(job) == []
+def _cached(job: Job) -> dict[Path, int]:
+    """Everything that was cached, with its time."""
+    found = (p for p in (job.folder / "cache").rglob("*") if p.suffix in (".safetensors", ".npz"))
+    return {p: p.stat().st_mtime_ns for p in found}
 
 
-def test_prepare_is_cheap_the_second_time(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
-    for launch in trainer.prepare(job):
-        assert _run(executor, launch) == 0, last_lines(launch.log, 20)
-    made = {p: p.stat().st_mtime_ns for p in (job.folder / "cache").rglob("*.safetensors")}
-    assert made
-    for launch in trainer.prepare(job):
-        assert _run(executor, launch) == 0
-    assert made == {p: p.stat().st_mtime_ns for p in (job.folder / "cache").rglob("*.safetensors")}
+def test_preparing_again_changes_nothing_until_a_picture_does(bench: Bench, tmp_path: Path) -> None:
+    job = _elsewhere(bench, tmp_path)
+
+    def prepare() -> int:
+        launches = bench.trainer.prepare(job)
+        assert [bench.run(launch) for launch in launches] == [0] * len(launches)
+        return len(launches)
+
+    prepare()
+    made = _cached(job)
+    assert bool(made) is bench.caches
+    prepare()
+    assert _cached(job) == made
+
+    from PIL import Image
+
+    changed = job.dataset.train[0].path
+    Image.new("RGB", (64, 64), (200, 10, 10)).save(changed)
+    os.utime(changed, (time.time() + 5, time.time() + 5))
+    assert bool(prepare()) is bench.caches
+    assert (_cached(job) != made) is bench.caches
 
 
-def test_a_trial_trains_saves_and_draws(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
-    trial = _trial(job, "whole")
-    assert trainer.find_checkpoint(trial) is None and trainer.find_samples(trial) == []
-    assert _run(executor, trainer.launch(job, [trial])) == 0
-
-    assert trainer.find_checkpoint(trial)
-    drawn = newest(trainer.find_samples(trial))
-    assert [(s.prompt, s.seed, s.step) for s in drawn] == [(p.text, p.seed, 6) for p in PROMPTS]
-    curves = EventReader(trial.folder / "tfevents").read_all()
-    assert list(curves["loss/train"][0]) == [1, 2, 3, 4, 5, 6]
-    assert curves["loss/validation"][0][-1] == 6
+def test_a_trial_trains_saves_and_draws(bench: Bench, whole: Trial) -> None:
+    fresh = bench.trial("never begun")
+    assert bench.trainer.find_checkpoint(fresh) is None and bench.trainer.find_samples(fresh) == []
+    assert bench.trainer.find_checkpoint(whole)
+    drawn = newest(bench.trainer.find_samples(whole))
+    assert [(s.prompt, s.seed, s.step) for s in drawn] == [(p.text, p.seed, whole.steps) for p in PROMPTS]
+    assert _steps(whole) == list(range(1, whole.steps + 1 - bench.steps_after))
+    assert ("loss/validation" in _curves(whole)) is bench.measures
+    assert bench.outcome(whole) == (Outcome.OK, "")
 
 
-def test_one_launch_trains_several_trials(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
-    trials = [_trial(job, "first", steps=3), _trial(job, "second", steps=4, learning_rate=1e-2, rank=2)]
-    assert _run(executor, trainer.launch(job, trials)) == 0
+def test_the_loss_is_measured_at_the_end(bench: Bench, whole: Trial) -> None:
+    if bench.measures:
+        assert _curves(whole)["loss/validation"][0][-1] == whole.steps - bench.steps_after
+
+
+def test_several_trials_train_together_or_one_by_one(bench: Bench) -> None:
+    trials = [bench.trial("first", steps=3), bench.trial("second", steps=4, learning_rate=1e-2, rank=4)]
+    if bench.trainer.together:
+        assert bench.run(bench.trainer.launch(bench.job, trials)) == 0
+    else:
+        with pytest.raises(ValueError, match="too many values"):
+            bench.trainer.launch(bench.job, trials)
+        for trial in trials:
+            assert bench.run(bench.trainer.launch(bench.job, [trial])) == 0
     for trial in trials:
-        assert trainer.find_checkpoint(trial)
-        assert {s.step for s in trainer.find_samples(trial)} == {trial.steps}
+        assert bench.trainer.find_checkpoint(trial)
+        assert {s.step for s in newest(bench.trainer.find_samples(trial))} == {trial.steps}
         assert (trial.folder / "exit.json").exists()
-    alone = Trial(**{**vars(trials[1]), "folder": job.folder / "trials" / "alone"})
-    assert _run(executor, trainer.launch(job, [alone])) == 0
-    weights = [next((trainer.find_checkpoint(t) or job.folder).glob("*.safetensors")) for t in (alone, trials[1])]
-    assert weights[0].read_bytes() == weights[1].read_bytes(), "the company a trial keeps changes nothing"
+    alone = bench.train(replace(trials[1], folder=bench.job.folder / "trials" / "alone"))
+    assert bench.weights(alone) == bench.weights(trials[1]), "the company a trial keeps changes nothing"
 
 
-def test_a_searched_knob_changes_what_is_run(trainer: Trainer, job: Job) -> None:
-    texts = set()
-    for name, value in (("learning_rate", 3e-3), ("rank", 2), ("batch_size", 2)):
-        trial = _trial(job, f"knob-{name}", **{name: value})
-        trainer.launch(job, [trial])
-        text = next(trial.folder.glob("config*")).read_text()
-        texts.add(text.replace(trial.id, ""))
-    assert len(texts) == 3
+def _what_is_run(bench: Bench, **config: Value) -> str:
+    """The command of a trial and all files that it reads."""
+    trial = bench.trial("knobs", **config)
+    shutil.rmtree(trial.folder, ignore_errors=True)
+    launch = bench.trainer.launch(bench.job, [trial])
+    read = [p for p in sorted(trial.folder.rglob("*")) if p.suffix in (".json", ".toml", ".yaml")]
+    return "\n".join([*launch.argv, *(p.read_text("utf-8") for p in read if p.name != "trial.json")])
 
 
-def test_a_stop_saves_and_the_next_launch_goes_on(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
-    trial = _trial(job, "stopped", steps=400)
-    handle = executor.submit(trainer.launch(job, [trial]), _device())
+def test_every_knob_changes_what_is_run(bench: Bench) -> None:
+    for knob in bench.job.knobs:
+        config = {name: values[0] for name, values in knob.when.items()}
+        values = knob.choices or (knob.low, knob.high)
+        texts = {_what_is_run(bench, **config, **{knob.name: value}) for value in values if value is not None}
+        assert len(texts) == len(values), f"{knob.name} changes nothing"
+
+
+def test_rate_and_rank_change_the_pictures(bench: Bench, whole: Trial) -> None:
+    seen = {_pictures(bench, whole)}
+    for name, config in (
+        ("fast", {"learning_rate": 1e-2}),
+        ("small", {"rank": 2 if bench.trainer.name == "builtin" else 8}),
+    ):
+        seen.add(_pictures(bench, bench.train(bench.trial(name, **config))))
+    assert len(seen) == 3
+
+
+def _pictures(bench: Bench, trial: Trial) -> tuple[bytes, ...]:
+    return tuple(s.path.read_bytes() for s in newest(bench.trainer.find_samples(trial)))
+
+
+def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Bench) -> None:
+    trial = bench.trial("stopped", steps=40)
+    handle = bench.start(bench.trainer.launch(bench.job, [trial]), pace=0.05)
     until = time.monotonic() + 60
     while handle.progress().step < 3:
         assert time.monotonic() < until, last_lines(handle.launch.log, 20)
-        time.sleep(0.02)
+        time.sleep(0.01)
     handle.stop()
-    code = _finish(handle)
-    reached = int(EventReader(trial.folder / "tfevents").read_all()["loss/train"][0][-1])
-    assert code == 130 and 3 <= reached < 400
+    finish(handle)
+    assert marked(handle.launch.log) == []
+    assert bench.outcome(trial, stopped=True) == (Outcome.STOPPED, "it was stopped")
+    assert bench.trainer.find_checkpoint(trial) is None
 
-    shorter = Trial(**{**vars(trial), "steps": reached + 3})
-    assert _run(executor, trainer.launch(job, [shorter])) == 0
-    steps = EventReader(trial.folder / "tfevents").read_all()["loss/train"][0]
-    assert list(steps) == list(range(1, reached + 4)), "no step was lost or done twice"
+    bench.train(trial)
+    assert _steps(trial) == list(range(1, trial.steps + 1 - bench.steps_after)), "no step is missing or there twice"
+    assert {s.step for s in newest(bench.trainer.find_samples(trial))} == {trial.steps}
+    if not bench.repeats:
+        unbroken = bench.train(bench.trial("unbroken", steps=40))
+        assert bench.weights(trial) == bench.weights(unbroken), "a stop changes nothing of what is trained"
 
 
-def test_a_melted_trial_is_told_from_a_crash(trainer: Trainer, job: Job, executor: LocalExecutor) -> None:
-    trial = _trial(job, "melted", learning_rate=1e30)
-    launch = trainer.launch(job, [trial])
-    code = _run(executor, launch)
-    outcome, cause = classify(code, last_lines(launch.log, 50), trainer.find_checkpoint(trial) is not None, False)
+def test_a_melted_trial_is_told_from_a_crash(bench: Bench) -> None:
+    trial = bench.trial("melted", learning_rate=1e30)
+    bench.run(bench.trainer.launch(bench.job, [trial]))
+    outcome, cause = bench.outcome(trial)
     assert outcome is Outcome.DIVERGED and cause
 
 
-def test_more_pictures_from_a_checkpoint_and_from_the_bare_base(
-    trainer: Trainer, job: Job, executor: LocalExecutor
-) -> None:
-    from bracket.trainers.base import read_samples
-
-    trial = _trial(job, "drawn", learning_rate=1e-2)
-    assert _run(executor, trainer.launch(job, [trial])) == 0
-    for name, checkpoint in (("tuned", trainer.find_checkpoint(trial)), ("bare", None)):
-        assert _run(executor, trainer.draw(job, checkpoint, PROMPTS, job.folder / name)) == 0
-        assert [s.seed for s in read_samples(job.folder / name)] == [1, 2]
-    again = [s.path.read_bytes() for s in read_samples(job.folder / "tuned")]
-    assert again == [s.path.read_bytes() for s in newest(trainer.find_samples(trial))], "same seed, same picture"
-    assert again != [s.path.read_bytes() for s in read_samples(job.folder / "bare")]
+def test_a_crash_has_a_cause(bench: Bench) -> None:
+    words, said = bench.bad_argument
+    trial = bench.trial("bad argument")
+    bench.run(bench.trainer.launch(replace(bench.job, extra_args=words), [trial]))
+    outcome, cause = bench.outcome(trial)
+    assert outcome is Outcome.CRASHED and said in cause
+    assert "CalledProcessError" not in cause and "Traceback" not in cause
 
 
-def test_the_command_by_hand_is_the_launch(trainer: Trainer, job: Job) -> None:
-    trial = _trial(job, "by hand")
-    assert trainer.launch(job, [trial]).argv == trainer.train_argv(job, trial)
+def test_a_dataset_that_is_gone_is_a_crash(bench: Bench, tmp_path: Path) -> None:
+    job = _elsewhere(bench, tmp_path)
+    trial = bench.trial("no pictures", job=job)
+    launch = bench.trainer.launch(job, [trial])
+    for folder in (job.folder / "cache", job.dataset.folder):
+        for path in folder.rglob("*"):
+            if not path.is_dir() and path.suffix in (".png", ".npz", ".safetensors"):
+                path.unlink()
+    bench.run(launch)
+    outcome, cause = bench.outcome(trial)
+    assert outcome is Outcome.CRASHED
+    assert "no " in cause.lower() and "CalledProcessError" not in cause
 
 
-def test_a_checkpoint_that_was_cut_short_does_not_count(
-    trainer: Trainer, job: Job, executor: LocalExecutor, tmp_path: Path
-) -> None:
-    trial = _trial(job, "cut", steps=2)
-    assert _run(executor, trainer.launch(job, [trial])) == 0
-    (weights,) = (trainer.find_checkpoint(trial) or tmp_path).glob("*.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-100])
-    assert trainer.find_checkpoint(trial) is None
+def test_more_pictures_from_a_checkpoint_and_from_the_bare_base(bench: Bench, whole: Trial) -> None:
+    drawn = {}
+    for name, checkpoint in (("tuned", bench.trainer.find_checkpoint(whole)), ("bare", None)):
+        out = bench.job.folder / "drawn" / name
+        assert bench.trainer.find_drawn(out) == []
+        launch = bench.trainer.draw(bench.job, checkpoint, PROMPTS, out)
+        assert bench.run(launch) == 0, last_lines(launch.log, 20)
+        samples = bench.trainer.find_drawn(out)
+        assert [(s.prompt, s.seed) for s in samples] == [(p.text, p.seed) for p in PROMPTS]
+        drawn[name] = tuple(s.path.read_bytes() for s in samples)
+    assert drawn["tuned"] == _pictures(bench, whole), "same seed, same picture"
+    assert drawn["tuned"] != drawn["bare"]
+    assert bench.outcome(whole) == (Outcome.OK, ""), "drawing leaves the trial as it was"
+
+
+def test_the_command_by_hand_does_the_same(bench: Bench, whole: Trial) -> None:
+    trial = bench.trial("by hand 'at' home")
+    launch = for_device(bench.trainer.launch(bench.job, [trial]), devices()[0])
+    script = write_command_sh(trial.folder / "command.sh", launch)
+    done = subprocess.run(["sh", str(script)], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert bench.weights(trial) == bench.weights(whole)
+    assert _pictures(bench, trial) == _pictures(bench, whole)
+
+
+def test_a_checkpoint_that_was_cut_short_does_not_count(bench: Bench) -> None:
+    trial = bench.train(bench.trial("cut", steps=2))
+    found = bench.trainer.find_checkpoint(trial)
+    assert found
+    weights = found if found.is_file() else next(found.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-7])
+    assert bench.trainer.find_checkpoint(trial) is None
+    assert bench.outcome(trial)[0] is Outcome.CRASHED
+
+
+def test_a_trial_that_continues_another_ends_like_one_long_one(bench: Bench) -> None:
+    short = bench.train(replace(bench.trial("short", steps=4), schedule=8))
+    long = bench.train(replace(bench.trial("long", steps=8), schedule=8))
+    further = replace(bench.trial("further", steps=8), schedule=8, continues=short.folder)
+    before = bench.weights(short)
+    bench.train(further)
+    assert bench.weights(further) == bench.weights(long)
+    assert _pictures(bench, further) == _pictures(bench, long)
+    assert _steps(further)[-1] == 8 - bench.steps_after
+    assert bench.weights(short) == before, "the trial it goes on from stays as it is"
+
+
+def test_the_page_on_adding_a_trainer_says_the_truth() -> None:
+    page = (HERE.parents[2] / "docs" / "adding-a-trainer.md").read_text("utf-8")
+    example = HERE / "minimal_trainer.py"
+    lines = len(example.read_text("utf-8").splitlines())
+    assert f"{example.relative_to(HERE.parents[2]).as_posix()}" in page
+    assert f"{lines} lines" in page and lines < 150
+    assert load_preset(HERE / "minimal.yaml").trainer == "minimal"

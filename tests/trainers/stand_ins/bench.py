@@ -1,0 +1,190 @@
+"""Every trainer set up to be tried, on the same pictures and in folders with difficult names."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bracket.dataset import scan, split
+from bracket.demo.dataset import write_demo_dataset
+from bracket.domain import DatasetSplit, Launch, Outcome, Prompt, Round, Trial, Value
+from bracket.presets import find_preset, load_preset
+from bracket.runner.devices import devices
+from bracket.runner.executor import Handle, LocalExecutor
+from bracket.runner.tail import last_lines
+from bracket.search.space import effective
+from bracket.session.evaluate import ended
+from bracket.session.job import Context
+from bracket.session.settings import SessionSettings
+from bracket.trainers import Job, Trainer, make_trainer
+from tests.trainers.stand_ins.checkouts import make_checkout
+from tests.trainers.stand_ins.little_model import PACE
+from tests.trainers.stand_ins.minimal_trainer import MinimalTrainer
+
+HERE = Path(__file__).parent
+PRESETS = {
+    "builtin": "embedded-demo",
+    "sd_scripts": "sd-scripts-sdxl-lora",
+    "musubi": "musubi-z-image-lora",
+    "ai_toolkit": "ai-toolkit-z-image-lora",
+    "minimal": "",
+}
+"""Trainer to the preset it is tried with."""
+FOREIGN = ("sd_scripts", "musubi", "ai_toolkit")
+PROMPTS = (
+    Prompt('a big red zorp "on" a ${HOME} [name] background', 7),
+    Prompt("ein grüner Kreis, l'été # 円", 8, negative="blurry"),
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A trainer with a job and everything to run it.
+
+    Attributes:
+        measures: whether its trials have a validation loss.
+        caches: whether it prepares anything.
+        steps_after: how many steps its loss curve ends before a trial's own last step.
+        repeats: how many steps it may do twice when it goes on after a kill; None when it begins anew.
+        bad_argument: an expert's addition that it can't take, and what it says to that as it fails.
+    """
+
+    trainer: Trainer
+    job: Job
+    executor: LocalExecutor
+    environment: dict[str, str]
+    bad_argument: tuple[tuple[str, ...], str]
+    measures: bool = False
+    caches: bool = True
+    steps_after: int = 0
+    repeats: int | None = None
+
+    def trial(self, name: str, *, steps: int = 6, seed: int = 1, job: Job | None = None, **config: Value) -> Trial:
+        job = job or self.job
+        chosen = effective({**job.preset.baseline, **config}, [k for k in job.knobs if k.name not in config])
+        return Trial(name, Round.SEARCH, "test", {**chosen, **config}, seed, steps, job.folder / "trials" / name)
+
+    def start(self, launch: Launch, *, pace: float = 0.0) -> Handle:
+        """Submits a launch that takes so many seconds a step (stand-ins only)."""
+        if pace:
+            launch = replace(launch, env={**launch.env, PACE: str(pace)})
+        return self.executor.submit(launch, devices()[0])
+
+    def run(self, launch: Launch) -> int | None:
+        return finish(self.start(launch))
+
+    def train(self, trial: Trial, job: Job | None = None) -> Trial:
+        """Trains a trial and holds that it went well."""
+        self.run(self.trainer.launch(job or self.job, [trial]))
+        assert self.outcome(trial) == (Outcome.OK, ""), last_lines(trial.folder / "logs" / "trainer.log", 20)
+        return trial
+
+    def outcome(self, trial: Trial, *, stopped: bool = False) -> tuple[Outcome, str]:
+        """How a session would class a trial that ended."""
+        context = Context(
+            folder=self.job.folder,
+            settings=SessionSettings.model_construct(),
+            preset=self.job.preset,
+            knobs=self.job.knobs,
+            dataset=self.job.dataset,
+            trainer=self.trainer,
+            device="cpu",
+        )
+        result = ended(context, trial, seconds=1.0, stopped=stopped).result
+        return result.outcome, result.cause
+
+    def weights(self, trial: Trial) -> bytes:
+        """The numbers of a trial's checkpoint."""
+        from safetensors.numpy import load_file
+
+        path = self.trainer.find_checkpoint(trial)
+        assert path
+        file = path if path.is_file() else next(path.glob("*.safetensors"))
+        return b"".join(array.tobytes() for _, array in sorted(load_file(file).items()))
+
+
+def finish(handle: Handle, seconds: float = 120.0) -> int | None:
+    until = time.monotonic() + seconds
+    while (exit := handle.poll()) is None:
+        assert time.monotonic() < until, last_lines(handle.launch.log, 20)
+        time.sleep(0.01)
+    return exit.code
+
+
+def make_dataset(folder: Path) -> DatasetSplit:
+    """Six pictures to train on and two to validate with, their names and captions with odd signs in them."""
+    whole = write_demo_dataset(folder.with_name("whole"))
+    folder.mkdir()
+    for number, picture in enumerate(sorted(whole.glob("*.png"))[:8]):
+        name = f"Bild {number} “l'été”"
+        shutil.copy(picture, folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f'zorp "{number}" ${{HOME}} [name], 円\n', encoding="utf-8")
+    made = split(scan(folder), trigger_word="zorp", class_word="star", validation=2, prompts=1, verdict=1)
+    return replace(made, prompts=tuple(p.text for p in PROMPTS))
+
+
+def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callable[[str, str], None]) -> Bench:
+    """The bench of one trainer, with everything of it under `folder`."""
+    folder = folder / "it's a “Größe” 訓練"
+    folder.mkdir()
+    environment = {"BRACKET_CONFIG": str(folder / "config"), "BRACKET_MINIMAL": str(HERE / "minimal_program.py")}
+    if name in FOREIGN:
+        environment |= make_checkout(name, folder / "the trainer")
+    for variable, value in environment.items():
+        setenv(variable, value)
+    preset = find_preset(PRESETS[name]) if PRESETS[name] else load_preset(HERE / "minimal.yaml")
+    weights = preset.resolve_weights({})
+    if name in FOREIGN:
+        weights = {spec.key: str(folder / f"{spec.key} weights.safetensors") for spec in preset.weights}
+        for path in weights.values():
+            Path(path).write_bytes(b"never read")
+    job = Job(
+        folder=folder / "a session",
+        preset=preset,
+        dataset=make_dataset(folder / "pictures"),
+        weights=weights,
+        fixed=preset.fixed,
+        knobs=preset.knob_list(),
+        sample=preset.sample,
+        prompts=PROMPTS,
+        device="cpu",
+    )
+    trainer = MinimalTrainer() if name == "minimal" else make_trainer(name)
+    return _KINDS[name](trainer, job, executor, environment)
+
+
+def _builtin(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+    bad = ("--set", "no.such=1"), "no.such"
+    return Bench(trainer, job, executor, environment, bad, measures=True, repeats=0)
+
+
+def _sd_scripts(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+    # With these two searched it has no validation loss that means the same in all trials.
+    knobs = tuple(k for k in job.knobs if k.name not in ("min_snr_gamma", "noise_offset"))
+    bad = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
+    return Bench(trainer, replace(job, knobs=knobs), executor, environment, bad, measures=True)
+
+
+def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+    return Bench(
+        trainer, job, executor, environment, (("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1")
+    )
+
+
+def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+    # Its steps are counted from 0, and the first one of a run is not logged.
+    bad = ("train.optimizer=nonsense",), "Unknown optimizer type nonsense"
+    return Bench(trainer, job, executor, environment, bad, measures=True, steps_after=1, repeats=1)
+
+
+def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+    bad = ("--no_such_flag",), "there is no flag --no_such_flag"
+    return Bench(trainer, job, executor, environment, bad, caches=False)
+
+
+_KINDS = {
+    "builtin": _builtin, "sd_scripts": _sd_scripts, "musubi": _musubi, "ai_toolkit": _ai_toolkit, "minimal": _minimal,
+}  # fmt: skip
