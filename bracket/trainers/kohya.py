@@ -60,7 +60,7 @@ class KohyaTrainer(ABC):
 
     def environment(self, home: Home) -> dict[str, str]:
         """What the trainer's processes are told beside what every launch is."""
-        return {"COLUMNS": "1000", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
     def train_flags(self, job: Job) -> dict[str, object]:
         """Flags that only this trainer has and every trial gets."""
