@@ -92,13 +92,13 @@ def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
 
 
 def _commands(settings: SessionSettings, device: Device, problems: list[Problem]) -> tuple[Command, ...]:
-    """The commands of every phase; what keeps them from being built joins the problems."""
-    if any(p.level == "error" for p in problems):
-        return ()
+    """The commands of every phase, also while something else keeps the session from starting; what keeps them from
+    being built joins the problems, unless those say enough."""
     try:
         return commands(settings, device)
     except BracketError as error:
-        problems.append(_problem_of(error))
+        if all(p.level != "error" for p in problems):
+            problems.append(_problem_of(error))
         return ()
 
 

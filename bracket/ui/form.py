@@ -59,6 +59,7 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "strategy": settings.search.strategy,
         "sample_weight": settings.score.sample_weight,
         "extra_args": shlex.join(settings.extra_args),
+        "device": settings.device,
         "knobs": knob_rows(preset, settings),
         **numbers,
     }
@@ -95,6 +96,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
             "bounds": bounds,
             "baseline": baseline,
             "extra_args": split_words(text(values["extra_args"])),
+            "device": text(values["device"]),
             **nested[""],
         }
     )

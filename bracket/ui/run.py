@@ -84,6 +84,14 @@ def build() -> Run:
                         fields[n] = gr.Number(
                             values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120
                         )
+                    fields["device"] = gr.Textbox(
+                        values["device"],
+                        label="Device",
+                        placeholder="what the machine has",
+                        max_lines=1,
+                        min_width=120,
+                        elem_id="device",
+                    )
                 fields["extra_args"] = gr.Textbox(
                     values["extra_args"],
                     label="Extra arguments for the trainer",
