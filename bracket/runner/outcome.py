@@ -66,7 +66,8 @@ def classify(
         signs: what the whole log says.
         steps: how many steps it was to train.
     """
-    if exit_code in (0, 1) and _STOP_BANNER.search(log_tail):
+    whole = exit_code == 0 and checkpoint_ok and samples_ok  # such as a rung, which is stopped where it is to end
+    if exit_code in (0, 1) and not whole and _STOP_BANNER.search(log_tail):
         exit_code = STOPPED_CODE
     divergence = _divergence(exit_code, log_tail, losses, finite, signs, steps)
     skipped = f"{signs.skipped} of {steps} steps were left out because memory ran out" if signs.skipped else ""
