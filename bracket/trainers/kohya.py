@@ -337,6 +337,8 @@ def with_weight(job: Job, checkpoint: Path) -> Job:
 _OURS = ("--output_dir", "--output_name", "--sample_prompts", "--sample_every_n_steps", "--sample_at_first", "--seed",
          "--max_train_steps", "--logging_dir", "--log_with", "--dataset_config")  # fmt: skip
 """Flags that bracket sets itself, because it looks for what they name."""
+_NOT_OURS = ("--config_file", "--max_train_epochs", "--network_weights", "--resume", "--sample_every_n_epochs")
+"""Flags that would overrule those."""
 
 
 def _by_knobs(job: Job) -> Iterator[str]:
@@ -349,8 +351,8 @@ def _by_knobs(job: Job) -> Iterator[str]:
 
 def _taken(job: Job) -> list[Problem]:
     """An expert's additions that would take away what bracket relies on."""
-    both = sorted(set(_OURS) & {word.partition("=")[0] for word in job.extra_args})
-    return [Problem("error", f"{flag} can't be added: bracket sets it itself", "Leave it out.") for flag in both]
+    both = sorted({*_OURS, *_NOT_OURS} & {word.partition("=")[0] for word in job.extra_args})
+    return [Problem("error", f"{flag} can't be added: bracket decides that", "Leave it out.") for flag in both]
 
 
 def _other_version(title: str, script: str, gone: Sequence[str], home: Home) -> Problem:

@@ -115,7 +115,7 @@ class SdScriptsTrainer(KohyaTrainer):
         problems = super().check(job)
         if not any(p.level == "error" for p in problems):
             problems += missing_packages(job, find_home(self.name), _library)
-        return [*problems, *_cache_problems(job), *_measure_problems(job)]
+        return [*problems, *_dataset_problems(job), *_measure_problems(job)]
 
     def dataset_toml(self, job: Job, settings: Mapping[str, object]) -> str:
         options = dataset_options(job, settings)
@@ -164,7 +164,7 @@ class SdScriptsTrainer(KohyaTrainer):
             more["--network_weights"] = str(checkpoint)
         kept = {k: v for k, v in settings.items() if k not in _DROPOUTS}
         argv = self._without_training(_one_picture(job, out), out, kept, prompts, more)
-        return self.run([*argv, *job.extra_args], out.with_name(f"{out.name}.log"))
+        return self.run(argv, out.with_name(f"{out.name}.log"))
 
     def _without_training(
         self,
@@ -177,12 +177,15 @@ class SdScriptsTrainer(KohyaTrainer):
         """The command of a training of no steps, which caches and draws all the same."""
         script = scripts_of(job).train
         chosen = {**script.settings, **settings}
+        added = list(job.extra_args)
         if script.script in _LORA_OF:
             name, module = _LORA_OF[script.script]
             script = Script(script=name, weights=script.weights)
             chosen = {k: v for k, v in chosen.items() if not k.startswith(_OF_FULL_ONLY)}
+            added = _without_flags(added, _OF_FULL_ONLY)
             more = {**more, "--network_module": module, "--network_train_unet_only": True, **_SMALLEST}
-        return self._argv(job, script, folder, chosen, prompts, {"--seed": 0, "--max_train_steps": 0, **more})
+        argv = self._argv(job, script, folder, chosen, prompts, {"--seed": 0, "--max_train_steps": 0, **more})
+        return [*argv, *added]
 
 
 def _longest_epoch(job: Job) -> int:
@@ -200,10 +203,21 @@ def _data_folder(job: Job, settings: Mapping[str, object]) -> Path:
         sorted(script.weights.items()),
         {key: _stamp(job.weights.get(key, "")) for key in script.weights.values()},
         {key: options.get(key) for key in _cached_options(settings)},
-        {flag: settings.get(flag) for flag in _CACHED_FLAGS},
+        {flag: {**script.settings, **settings}.get(flag) for flag in _CACHED_FLAGS},
+        job.extra_args,
     ]
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode()).hexdigest()[:12]
     return job.folder / "cache" / "data" / digest
+
+
+def _without_flags(words: Sequence[str], starts: tuple[str, ...]) -> list[str]:
+    """Words of a command line without flags that begin so, and what belongs to them."""
+    kept: list[str] = []
+    keep = True
+    for word in words:
+        keep = not word.startswith(starts) if word.startswith("--") else keep
+        kept += [word] if keep else []
+    return kept
 
 
 def _cached_options(settings: Mapping[str, object]) -> tuple[str, ...]:
@@ -255,9 +269,11 @@ def _measure_problems(job: Job) -> list[Problem]:
     return [Problem("info", said, f"Take {names} out of the search to have it counted.")]
 
 
-def _cache_problems(job: Job) -> list[Problem]:
+def _dataset_problems(job: Job) -> list[Problem]:
+    """What sd-scripts would stop at."""
     anima = "anima" in scripts_of(job).train.script
-    found = []
+    clips = [s.folder for s in job.dataset.sources if s.media == "video"]
+    found = [Problem("error", "sd-scripts can't train on clips", "Take them out of the dataset.", f) for f in clips]
     for settings in (dataset_options(job, job.fixed), *(s.options for s in sources_of(job.dataset))):
         for flag, options in _NOT_WITH_CACHES.items():
             for option in options:

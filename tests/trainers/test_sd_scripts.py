@@ -413,7 +413,7 @@ def test_what_caches_exclude_and_what_bracket_sets_is_told(
     job = replace(make_job(of("flux1-dev-lora"), shuffled, tmp_path / "session"), extra_args=("--output_dir=/x",))
     errors = [p.message for p in trainer.check(job) if p.level == "error"]
     assert errors == [
-        "--output_dir can't be added: bracket sets it itself",
+        "--output_dir can't be added: bracket decides that",
         "shuffle_caption can't be had while --cache_text_encoder_outputs is set, as it is by this preset",
         "random_crop can't be had while --cache_latents is set, as it is by this preset",
     ]
@@ -434,3 +434,20 @@ def test_an_experts_flags_come_last(trainer: SdScriptsTrainer, dataset: DatasetS
     argv = trainer.launch(job, [make_trial(job, job.preset.baseline)]).argv
     assert argv[-2:] == ("--ip_noise_gamma", "0.1; rm -rf /")
     assert settings_of(job, job.preset.baseline)["--optimizer_type"] == "AdamW8bit"
+
+
+def test_an_experts_flags_hold_for_caches_and_pictures_too(
+    trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path
+) -> None:
+    job = make_job(of("sdxl-full"), dataset, tmp_path / "session")
+    more = replace(job, extra_args=("--block_lr", "1e-6,2e-6", "--max_token_length", "225"))
+    (plain,), (longer,) = trainer.prepare(job), trainer.prepare(more)
+    assert longer.argv[-2:] == ("--max_token_length", "225") and "--block_lr" not in longer.argv
+    assert plain.log != longer.log
+    assert trainer.draw(more, None, PROMPTS, tmp_path / "before").argv[-2:] == ("--max_token_length", "225")
+
+
+def test_clips_are_told(trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path) -> None:
+    clips = replace(dataset, sources=(Source(dataset.folder, media="video"),))
+    (told,) = trainer.check(make_job(of("sd15-lora"), clips, tmp_path))
+    assert (told.level, told.message) == ("error", "sd-scripts can't train on clips")
