@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bracket.dataset.links import link_pictures
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json
@@ -53,6 +54,11 @@ DRAWN = "drawn"
 _SEEDS = 2**32
 """numpy takes no larger seed."""
 _PATTERN_SIGNS = "[]*?"
+_CACHED = frozenset(
+    f"{DATASETS}{key}" for key in ("resolution", "flip_x", "flip_y", "num_frames", "fps", "buckets", "square_crop")
+)
+"""Dataset settings that the cached files depend on."""
+_DROPOUT = f"{DATASETS}caption_dropout_rate"
 
 
 class AiToolkitTrainer:
@@ -80,7 +86,8 @@ class AiToolkitTrainer:
         """
         folder, settings = job.folder / "cache", trial_settings(job)
         variants = _dataset_variants(job, settings)
-        entries = [entry for v in variants for entry in dataset_entries(job, v, _pictures(job))]
+        sources = link_pictures(job.dataset, job.dataset.train, _pictures(job))
+        entries = [entry for v in variants for entry in dataset_entries(job, v, sources)]
         on_disk = settings.get("train.cache_text_embeddings") or any(e.get("cache_latents_to_disk") for e in entries)
         if not on_disk:
             return []
@@ -247,12 +254,14 @@ def _text_problems(job: Job) -> list[Problem]:
 
 
 def _dataset_variants(job: Job, settings: Mapping[str, object]) -> list[dict[str, object]]:
-    """The settings with every value of the knobs that change the dataset, for what is cached of it."""
+    """The settings with every value of the knobs that change what is cached of the dataset."""
     variants = [dict(settings)]
     for knob in job.knobs:
-        targets = [t for t in knob.targets if t.startswith(DATASETS)]
+        targets = [t for t in knob.targets if t in _CACHED]
         if targets:
             variants = [{**v, **dict.fromkeys(targets, choice)} for v in variants for choice in knob.choices]
+        elif _DROPOUT in knob.targets:  # the empty caption is cached where any is dropped
+            variants = [{**v, _DROPOUT: max(knob.choices, default=0)} for v in variants]
     return variants
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from bracket.dataset.dialects import ai_toolkit_datasets, without
 from bracket.dataset.keys import AI_TOOLKIT
 from bracket.dataset.links import link_pictures
-from bracket.domain import Prompt, Trial
+from bracket.domain import Prompt, Source, Trial
 from bracket.files import write_text
 from bracket.trainers.base import Job, nested, settings_of
 from bracket.trainers.kohya import interval
@@ -92,7 +92,7 @@ def write_config(path: Path, job: Job, run: Run, pictures: Path) -> None:
     Raises:
         DatasetError, StorageError: the pictures can't be linked.
     """
-    datasets = dataset_entries(job, run.settings, pictures)
+    datasets = dataset_entries(job, run.settings, link_pictures(job.dataset, job.dataset.train, pictures))
     text = json.dumps({"job": "extension", "config": {"name": run.name, "process": [process(job, run, datasets)]}},
                       indent=2)  # fmt: skip
     write_text(path, text.replace("$", "\\u0024") + "\n")
@@ -203,17 +203,16 @@ def beside(every: int, step: int) -> int:
     return every
 
 
-def dataset_entries(job: Job, settings: Mapping[str, object], pictures: Path) -> list[dict[str, object]]:
-    """The config's `datasets`; links the pictures. What the dataset's own file says wins over the preset, and a knob
-    over both."""
+def dataset_entries(job: Job, settings: Mapping[str, object], sources: Sequence[Source]) -> list[dict[str, object]]:
+    """The config's `datasets` of linked sources. What the dataset's own file says wins over the preset, and a knob over
+    both."""
     chosen = {k.removeprefix(DATASETS): v for k, v in settings.items() if k.startswith(DATASETS)}
     decided = {key.removeprefix(DATASETS) for key in _decided(job)}
     searched = {house for house, key in AI_TOOLKIT.items() if key in decided} | decided
     said = {k: v for k, v in job.dataset.options.items() if k not in searched}
     taken = {AI_TOOLKIT.get(k, k) for k in said}
     options = {**{k: v for k, v in chosen.items() if k not in taken}, **said}
-    sources = without(link_pictures(job.dataset, job.dataset.train, pictures), searched)
-    return ai_toolkit_datasets(sources, options)
+    return ai_toolkit_datasets(without(sources, searched), options)
 
 
 def _decided(job: Job) -> set[str]:

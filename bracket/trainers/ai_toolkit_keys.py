@@ -92,7 +92,7 @@ def key_problem(key: str, arch: str = "") -> str:
         return f"{key} is set by bracket itself"
     if key in ALLOWED or key.startswith(_FREE):
         return ""
-    near = difflib.get_close_matches(key, ALLOWED, 1)
+    near = difflib.get_close_matches(key, sorted(ALLOWED), 1, 0.85)
     return f"AI-Toolkit has no setting {key}, and would ignore it" + (f"; {near[0]} is meant?" if near else "")
 
 
