@@ -2,8 +2,9 @@
 
 Their train scripts draw samples themselves, with the trained weights in memory and the seed of every prompt fixed. More
 pictures of a finished checkpoint come out of the same sampler: the train script is started with the checkpoint as its
-`--network_weights` (a full checkpoint in place of the model) and `--sample_at_first`, for one step that is thrown away.
-The trainers' separate generation scripts use other schedulers and defaults; pictures of the two could not be compared.
+`--network_weights` (a full checkpoint in place of the model) and `--sample_at_first`, for one step that is thrown away
+(for none where the trainer can do that). The trainers' separate generation scripts use other schedulers and defaults;
+pictures of the two could not be compared.
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ def dataset_variants(job: Job, keys: Sequence[str]) -> list[dict[str, object]]:
     at = {f"{DATASET}{key}" for key in keys}
     knobs = [k for k in job.knobs if k.choices and at & {*k.targets, *(t for m in k.means.values() for t in m)}]
     return [
-        settings_of(job, {**job.preset.baseline, **dict(zip((k.name for k in knobs), values, strict=True))})
+        settings_of(job, {**config_of(job, None), **dict(zip((k.name for k in knobs), values, strict=True))})
         for values in product(*(k.choices for k in knobs))
     ]
 
@@ -323,9 +324,11 @@ def scripts_of(job: Job) -> Scripts:
 
 
 def config_of(job: Job, checkpoint: Path | None) -> dict[str, Any]:
-    """The config a trial's checkpoint was trained with; the preset's baseline without one."""
+    """The config a trial's checkpoint was trained with; without one, the preset's baseline as far as the session's
+    knobs still have its choices."""
     if checkpoint is None:
-        return dict(job.preset.baseline)
+        gone = {k.name: k.choices[0] for k in job.knobs if k.choices and job.preset.baseline[k.name] not in k.choices}
+        return {**job.preset.baseline, **gone}
     return dict(read_json(checkpoint.parent.parent / "trial.json")["config"])
 
 

@@ -74,9 +74,19 @@ _LORA_OF = {
 }
 """Full fine-tune's script: the LoRA script of the same model. With a LoRA that does nothing yet it caches and draws the
 same, in less memory, and doesn't save the whole model once more."""
-_OF_FULL_ONLY = ("--block_lr", "--diffusers_xformers", "--fused_", "--learning_rate", "--lr_", "--max_grad_norm",
-                 "--mem_eff_save", "--optimizer_", "--save_", "--train_text_encoder", "--use_safetensors",
-                 "--blockwise_fused_optimizers", "--full_", "--gradient_")  # fmt: skip
+_OF_STEPS = (
+    "--fused_",
+    "--learning_rate",
+    "--lr_",
+    "--max_grad_norm",
+    "--optimizer_",
+    "--text_encoder_lr",
+    "--unet_lr",
+)
+"""Beginnings of flags that only steps are made with: where there are none, no optimiser takes memory or is missing."""
+_OF_FULL_ONLY = ("--block_lr", "--blockwise_fused_optimizers", "--diffusers_xformers", "--full_", "--gradient_",
+                 "--mem_eff_save", "--save_", "--train_text_encoder", "--use_safetensors")  # fmt: skip
+"""Beginnings of flags that LoRA scripts don't have, or have no use for."""
 _CACHED_CAPTIONS, _CACHED_LATENTS = "--cache_text_encoder_outputs", "--cache_latents"
 _NOT_WITH_CACHES = {
     _CACHED_CAPTIONS: ("shuffle_caption", "caption_tag_dropout_rate", "token_warmup_step", _DROPOUT),
@@ -176,16 +186,16 @@ class SdScriptsTrainer(KohyaTrainer):
     ) -> list[str]:
         """The command of a training of no steps, which caches and draws all the same."""
         script = scripts_of(job).train
-        chosen = {**script.settings, **settings}
-        added = list(job.extra_args)
+        left_out: tuple[str, ...] = _OF_STEPS
+        kept = {**script.settings, **settings}
         if script.script in _LORA_OF:
+            left_out = (*_OF_STEPS, *_OF_FULL_ONLY)
             name, module = _LORA_OF[script.script]
             script = Script(script=name, weights=script.weights)
-            chosen = {k: v for k, v in chosen.items() if not k.startswith(_OF_FULL_ONLY)}
-            added = _without_flags(added, _OF_FULL_ONLY)
             more = {**more, "--network_module": module, "--network_train_unet_only": True, **_SMALLEST}
-        argv = self._argv(job, script, folder, chosen, prompts, {"--seed": 0, "--max_train_steps": 0, **more})
-        return [*argv, *added]
+        kept = {flag: value for flag, value in kept.items() if not flag.startswith(left_out)}
+        argv = self._argv(job, script, folder, kept, prompts, {"--seed": 0, "--max_train_steps": 0, **more})
+        return [*argv, *_without_flags(job.extra_args, left_out)]
 
 
 def _longest_epoch(job: Job) -> int:

@@ -13,6 +13,7 @@ from bracket.files import write_json
 from bracket.presets import find_preset
 from bracket.trainers import Job, bare_job
 from bracket.trainers.kohya import (
+    config_of,
     dataset_options,
     dataset_variants,
     flags,
@@ -135,3 +136,10 @@ def test_the_environment_keeps_what_is_there(monkeypatch: pytest.MonkeyPatch) ->
     assert with_path("SOME_PATH", Path("/mine")) == os.pathsep.join(["/mine", "/there"])
     monkeypatch.delenv("SOME_PATH")
     assert with_path("SOME_PATH", Path("/mine")) == "/mine"
+
+
+def test_the_baseline_keeps_to_what_the_session_allows() -> None:
+    rank = Knob("rank", "choice", ("--network_dim",), choices=(4, 8))
+    job = job_with((rank,), {})
+    assert config_of(job, None) == {"rank": 4}
+    assert config_of(replace(job, knobs=(replace(rank, choices=(8, 16)),)), None) == {"rank": 8}

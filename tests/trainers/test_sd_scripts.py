@@ -355,6 +355,20 @@ def test_a_full_checkpoint_stands_in_for_the_model(
     assert not {"--full_bf16", "--fused_backward_pass", "--optimizer_type"} & said.keys()
 
 
+def test_an_optimiser_that_was_ruled_out_is_not_needed_for_caches_and_pictures(
+    trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path
+) -> None:
+    job = make_job(of("sdxl-lora"), dataset, tmp_path / "session")
+    optimizer = replace(job.knobs[0], choices=("prodigy",))
+    job = replace(
+        job, knobs=(optimizer, *job.knobs[1:]), extra_args=("--optimizer_args", "a=1", "b=2", "--clip_skip", "2")
+    )
+    (cached,) = trainer.prepare(job)
+    for launch in (cached, trainer.draw(job, None, PROMPTS, tmp_path / "before")):
+        assert not [word for word in launch.argv if word.startswith(("--optimizer", "--learning_rate", "--lr_"))]
+        assert launch.argv[-2:] == ("--clip_skip", "2")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_caching_and_drawing_are_commands_the_scripts_take(
     name: str, trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path
