@@ -9,7 +9,7 @@ and remove what no longer belongs, so a changed, added or removed picture means 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from bracket.files import write_json, write_text
 from bracket.homes import Home, find_home
 from bracket.homes.look import canonical
 from bracket.presets import Script
-from bracket.trainers import first_frames
+from bracket.trainers import clips
 from bracket.trainers.artefacts import MUSUBI_TAGS
 from bracket.trainers.base import Job, settings_of
 from bracket.trainers.kohya import (
@@ -132,10 +132,15 @@ class MusubiTrainer(KohyaTrainer):
         argv = self._argv(job, script, out, settings, prompts, more)
         return self.run([*argv, *job.extra_args], out.with_name(f"{out.name}.log"))
 
+    def _argv(self, job: Job, *rest: Any) -> list[str]:
+        """Where clips are drawn, a picture of each is left, too: judges look at pictures."""
+        argv = super()._argv(job, *rest)
+        return [clips.__file__, "run", *argv] if int(str(job.sample.get("frames", 1))) > 1 else argv
+
     def _cache_toml(self, job: Job) -> Path:
         """A dataset file with everything that any trial trains on: one run of a cache script loads its model once.
 
-        It is named by its contents, so that caches made from another one are not taken for these.
+        It is named by its contents and the encoders, so that caches made from others are not taken for these.
         """
         shared = dataset_options(job, settings_of(job, job.preset.baseline)) | {"batch_size": 1}
         varied = searched_options(job) & _CACHED_OPTIONS
@@ -146,7 +151,8 @@ class MusubiTrainer(KohyaTrainer):
                 variant = replace(source, options={**source.options, **chosen})
                 sources[repr(variant)] = variant
         text = musubi_toml(tuple(sources.values()), shared, _cache(job))
-        path = _cache(job) / f"dataset-{hashlib.sha256(text.encode()).hexdigest()[:12]}.toml"
+        digest = hashlib.sha256(f"{text}{_encoders(job)}".encode()).hexdigest()[:12]
+        path = _cache(job) / f"dataset-{digest}.toml"
         write_text(path, text)
         return path
 
@@ -162,14 +168,14 @@ class MusubiTrainer(KohyaTrainer):
         if wanted:
             request = _cache(job) / "first-frames.json"
             write_json(request, wanted)
-            yield self.run([first_frames.__file__, str(request)], request.with_suffix(".log"))
+            yield self.run([clips.__file__, "first", str(request)], request.with_suffix(".log"))
 
     def _prompt(self, job: Job, prompt: Prompt) -> dict[str, Any]:
         said = super()._prompt(job, prompt)
         start = job.preset.prompt_keys.get(_START)
         if not start and job.preset.media != "edit":
             return said
-        shown = _shown(job, prompt.text)
+        shown = _shown(job, prompt)
         if job.preset.media == "edit":
             said["control_image_path"] = [str(c) for c in shown.controls]
             return said | ({start: str(shown.controls[0])} if start else {})
@@ -178,6 +184,13 @@ class MusubiTrainer(KohyaTrainer):
 
 def _cache(job: Job) -> Path:
     return job.folder / "cache" / "musubi"
+
+
+def _encoders(job: Job) -> list[tuple[str, int, int]]:
+    """Size and time of the files that caches are made with."""
+    names = {key for script in scripts_of(job).cache for key in script.weights.values()}
+    files = [Path(job.weights[key]) for key in sorted(names) if job.weights.get(key)]
+    return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
 
 
 def _is_clip(path: Path) -> bool:
@@ -200,23 +213,30 @@ def _sources(job: Job) -> tuple[Source, ...]:
     return tuple(replace(s, controls=()) for s in without(sources, ("control_directory",)))
 
 
-def _shown(job: Job, text: str) -> Picture:
-    """The picture a prompt is drawn from: the one it is the caption of, else one of those held out, always the same.
+def _shown(job: Job, prompt: Prompt) -> Picture:
+    """The picture a prompt is drawn from, the same for the same text and seed: one that it is the caption of (held out
+    rather than trained on), else any one that is held out.
 
     Raises:
         DatasetError: no picture of the dataset could be shown.
     """
     edit = job.preset.media == "edit"
-    fit = [p for p in (*job.dataset.validation, *job.dataset.train) if p.controls or not edit]
-    for picture in (*fit, *_all_pictures(job)):
-        if _key(picture.caption) == _key(text) and (picture.controls or not edit):
-            return picture
-    if not fit:
+    held, trained = (
+        [p for p in part if p.controls or not edit] for part in (job.dataset.validation, job.dataset.train)
+    )
+    own = next(filter(None, (_captioned(prompt.text, part) for part in (held, trained))), [])
+    own = own or _captioned(prompt.text, [p for p in _all_pictures(job) if p.controls or not edit])
+    choice = own or held or trained
+    if not choice:
         what = "has a control picture" if edit else "can be begun with"
         remedy = "This model draws from a picture: add some to the dataset."
         raise DatasetError(f"No picture of the dataset {what}", path=job.dataset.folder, remedy=remedy)
-    held = [p for p in fit if p in job.dataset.validation] or fit
-    return held[int(hashlib.sha256(_key(text).encode()).hexdigest(), 16) % len(held)]
+    lot = hashlib.sha256(f"{_key(prompt.text)} {prompt.seed}".encode()).hexdigest()
+    return choice[int(lot, 16) % len(choice)]
+
+
+def _captioned(text: str, pictures: Iterable[Picture]) -> list[Picture]:
+    return [p for p in pictures if _key(p.caption) == _key(text)]
 
 
 def _all_pictures(job: Job) -> Iterator[Picture]:
@@ -244,10 +264,10 @@ def _dataset_problems(job: Job) -> list[Problem]:
     if media != "edit" and any(p.controls for p in train):
         remedy = "For edits choose a preset that learns them."
         found.append(Problem("warning", f"{job.preset.model} is trained without the control pictures", remedy))
-    clips = [s for s in job.dataset.sources if s.media == "video"]
-    if clips and media != "video":
+    filmed = [s for s in job.dataset.sources if s.media == "video"]
+    if filmed and media != "video":
         remedy = "Take it out of the dataset, or choose a video model."
-        found.append(Problem("error", f"{job.preset.model} trains on pictures, not on clips", remedy, clips[0].folder))
+        found.append(Problem("error", f"{job.preset.model} trains on pictures, not on clips", remedy, filmed[0].folder))
     return found
 
 

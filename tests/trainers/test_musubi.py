@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from bracket.files import write_json
 from bracket.homes import UPSTREAMS, Home
 from bracket.presets import Preset, VramProfile, list_presets
 from bracket.search.space import effective, random_config
-from bracket.trainers import Job, MusubiTrainer, first_frames, make_trainer
+from bracket.trainers import Job, MusubiTrainer, clips, make_trainer
 from bracket.weights.kinds import KINDS
 from tests.trainers.presets_contract import check_argv, recorded
 from tests.trainers.upstreams import fake_venv
@@ -31,8 +32,9 @@ MODELS = {
     "z-image-lora", "z-image-turbo-lora", "z-image-full", "flux2-klein-4b-lora", "flux2-klein-4b-edit-lora",
     "flux2-klein-9b-lora", "flux2-klein-9b-edit-lora", "flux2-dev-lora", "qwen-image-lora", "qwen-image-full",
     "qwen-image-edit-2509-lora", "qwen-image-edit-2511-lora", "flux1-kontext-lora", "hidream-o1-lora",
-    "hidream-o1-full", "krea2-lora", "ideogram4-lora", "wan21-t2v-1.3b-lora", "wan21-t2v-14b-lora", "wan21-i2v-14b-lora",
-    "wan22-t2v-a14b-lora", "wan22-i2v-a14b-lora", "hunyuan-video-lora", "hunyuan-video-1.5-lora", "framepack-lora",
+    "hidream-o1-full", "krea2-lora", "ideogram4-lora", "wan21-t2v-1.3b-lora", "wan21-t2v-14b-lora",
+    "wan21-i2v-14b-lora", "wan22-t2v-a14b-lora", "wan22-i2v-a14b-lora",
+    "hunyuan-video-lora", "hunyuan-video-1.5-lora", "framepack-lora",
     "framepack-one-frame-lora", "kandinsky5-lite-t2v-lora", "kandinsky5-pro-t2v-lora",
 }  # fmt: skip
 MOST_SWAPPED = {
@@ -46,7 +48,7 @@ NEEDED = {"--dit", "--dataset_config", "--output_dir", "--output_name", "--max_t
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetSplit:
-    """Seven pictures with controls: four to train on, two held out, one for the verdict, which the split doesn't name."""
+    """Seven pictures with controls: four to train on, two held out, one for the verdict, which no split names."""
     folder = tmp_path_factory.mktemp("data") / 'it\'s a "zörp"'
     controls = folder.with_name("controls")
     pictures = []
@@ -107,6 +109,11 @@ def words_of(launch: Launch) -> dict[str, list[str]]:
         elif last:
             found[last].append(word)
     return found
+
+
+def script_of(launch: Launch) -> str:
+    wrapped = launch.argv[1:3] == (clips.__file__, "run")
+    return Path(launch.argv[3 if wrapped else 1]).name
 
 
 def of(name: str) -> Preset:
@@ -240,7 +247,7 @@ def test_caching_and_drawing_are_commands_the_scripts_take(
         launches = (*trainer.prepare(job), trainer.draw(job, None, PROMPTS, tmp_path / "before"))
         assert len(launches) == 3
         for launch in launches:
-            assert check_argv(launch.argv, recorded("musubi-tuner", Path(launch.argv[1]).name)) == []
+            assert check_argv(launch.argv, recorded("musubi-tuner", script_of(launch))) == []
             assert not launch.trials and "--skip_existing" not in launch.argv and "--keep_cache" not in launch.argv
         for flag in ("--fp8_llm", "--fp8_vl", "--fp8_t5", "--fp8_text_encoder"):  # captions are encoded as prompts are
             assert (flag in launches[1].argv) == (flag in launches[2].argv)
@@ -317,20 +324,32 @@ def test_what_changed_is_cached_again(trainer: MusubiTrainer, dataset: DatasetSp
         trainer.launch(job, [make_trial(job, job.preset.baseline)])
 
 
+def test_another_encoder_makes_caches_anew(trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path) -> None:
+    job = make_job(of("z-image-lora"), dataset, tmp_path / "session")
+    job = replace(job, weights={**job.weights, "vae": str(tmp_path / "vae.safetensors")})
+    (tmp_path / "vae.safetensors").write_bytes(b"one")
+    ran_well(trainer.prepare(job))
+    assert trainer.prepare(job) == []
+    (tmp_path / "vae.safetensors").write_bytes(b"other")
+    assert len(trainer.prepare(job)) == 2
+
+
 def test_every_searched_resolution_is_cached_in_one_run(
     trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path
 ) -> None:
     sized = replace(dataset, sources=(Source(dataset.folder, options={"resolution": [64, 64]}),))
     job = make_job(of("z-image-lora"), sized, tmp_path / "session")
-    job = replace(job, knobs=(*job.knobs, Knob("size", "choice", ("dataset.resolution",), choices=(768, 512))))
+    preset = job.preset.model_copy(update={"baseline": {**job.preset.baseline, "size": 768}})
+    size = Knob("size", "choice", ("dataset.resolution",), choices=(768, 512))
+    job = replace(job, preset=preset, knobs=(*job.knobs, size))
     cached = toml_of(trainer.prepare(job)[0])["datasets"]
     assert [d["resolution"] for d in cached] == [768, 512]  # the search decides, not the file
     places = {d["resolution"]: d["cache_directory"] for d in cached}
     assert len(set(places.values())) == 2
-    for size in (768, 512):
-        toml = toml_of(trainer.launch(job, [make_trial(job, {**job.preset.baseline, "size": size})]))
-        assert toml["general"]["resolution"] == size  # type: ignore[call-overload]
-        assert [d["cache_directory"] for d in toml["datasets"]] == [places[size]]
+    for pixels in (768, 512):
+        toml = toml_of(trainer.launch(job, [make_trial(job, {**job.preset.baseline, "size": pixels})]))
+        assert toml["general"]["resolution"] == pixels  # type: ignore[call-overload]
+        assert [d["cache_directory"] for d in toml["datasets"]] == [places[pixels]]
 
 
 def test_prompts_speak_musubi(trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path) -> None:
@@ -355,8 +374,13 @@ def test_an_edit_is_drawn_from_the_controls_of_its_picture(
     found = [p["control_image_path"] for p in prompts_of(launch)]
     assert found[:3] == [[str(controls / f"{n}.png")] for n in (4, 0, 6)]
     assert found[3] in ([str(controls / "4.png")], [str(controls / "5.png")])  # a held-out picture's
-    again = trainer.draw(job, None, [Prompt("nothing like it", 2)], tmp_path / "again")
+    again = trainer.draw(job, None, [Prompt("nothing like it", 1)], tmp_path / "again")
     assert [p["control_image_path"] for p in prompts_of(again)] == [found[3]]
+    alike = replace(dataset, train=tuple(replace(p, caption="make it a zorp") for p in dataset.train))
+    launch_ = trainer.draw(
+        replace(job, dataset=alike), None, [Prompt("make it a zorp", n) for n in range(20)], tmp_path
+    )
+    assert len({str(p["control_image_path"]) for p in prompts_of(launch_)}) == 4  # another seed, another picture
     (trained,) = toml_of(launch)["datasets"]
     assert sorted(p.name for p in Path(str(trained["control_directory"])).glob("*.png")) == [
         f"{n}.png" for n in range(4)
@@ -376,21 +400,21 @@ def test_a_clip_begins_with_a_picture_of_the_dataset(
     assert second["image_path"] in (str(dataset.folder / "4.png"), str(dataset.folder / "5.png"))
     assert first["frame_count"] == 17
 
-    clips = tmp_path / "clips"
-    clips.mkdir()
+    film = tmp_path / "film"
+    film.mkdir()
     for n in range(2):
-        (clips / f"{n}.mp4").write_bytes(bytes([n]))
-        (clips / f"{n}.txt").write_text(f"zorp {n}")
+        (film / f"{n}.mp4").write_bytes(bytes([n]))
+        (film / f"{n}.txt").write_text(f"zorp {n}")
     filmed = DatasetSplit(
-        clips, (Picture(clips / "0.mp4", "zorp 0", 0, 0),), (), (), (), sources=(Source(clips, media="video"),)
+        film, (Picture(film / "0.mp4", "zorp 0", 0, 0),), (), (), (), sources=(Source(film, media="video"),)
     )
     job = make_job(of("wan22-i2v-a14b-lora"), filmed, tmp_path / "filmed")
     frames, *caches = trainer.prepare(job)
-    assert frames.argv[1] == first_frames.__file__ and len(caches) == 2
-    wanted = json.loads(Path(frames.argv[2]).read_text())
-    assert wanted.keys() == {str(clips / "0.mp4"), str(clips / "1.mp4")}
+    assert frames.argv[1:3] == (clips.__file__, "first") and len(caches) == 2
+    wanted = json.loads(Path(frames.argv[3]).read_text())
+    assert wanted.keys() == {str(film / "0.mp4"), str(film / "1.mp4")}
     (said,) = prompts_of(trainer.draw(job, None, [Prompt("zorp 1", 1)], tmp_path / "drawn"))
-    assert said["image_path"] == wanted[str(clips / "1.mp4")]
+    assert said["image_path"] == wanted[str(film / "1.mp4")]
     for picture in wanted.values():
         Path(picture).parent.mkdir(exist_ok=True)
         Path(picture).touch()
@@ -399,22 +423,60 @@ def test_a_clip_begins_with_a_picture_of_the_dataset(
     assert dataset_["target_frames"] == [17] and "video_directory" in dataset_
 
 
-def test_first_frames_become_pictures(tmp_path: Path) -> None:
+def write_clip(path: Path) -> None:
+    """A red frame and a blue one."""
     av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "red.mp4"), "w") as container:
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=8)
         stream.width = stream.height = 64
         for colour in ("red", "blue"):
-            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 64), colour))
-            container.mux(stream.encode(frame))
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 64), colour))))
         container.mux(stream.encode())
+
+
+def colour_of(path: Path) -> str:
+    red, _, blue = Image.open(path).convert("RGB").getpixel((32, 32))  # type: ignore[misc]
+    return "red" if red > blue else "blue"
+
+
+def test_first_frames_become_pictures(tmp_path: Path) -> None:
+    write_clip(tmp_path / "red.mp4")
     (tmp_path / "broken.mp4").write_bytes(b"x")
     request = {str(tmp_path / f"{n}.mp4"): str(tmp_path / "out" / f"{n}.png") for n in ("broken", "red")}
     write_json(tmp_path / "request.json", request)
-    assert first_frames.main(str(tmp_path / "request.json")) == 1
+    assert clips.first(tmp_path / "request.json") == 1
     (made,) = (tmp_path / "out").iterdir()
-    red, _, blue = Image.open(made).getpixel((32, 32))  # type: ignore[misc]
-    assert made.name == "red.png" and red > 150 > blue
+    assert made.name == "red.png" and colour_of(made) == "red"
+
+
+def test_only_what_draws_clips_is_run_for_its_frames(
+    trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path
+) -> None:
+    job = make_job(of("wan21-i2v-14b-lora"), dataset, tmp_path / "session")
+    launch = trainer.launch(job, [make_trial(job, job.preset.baseline)])
+    assert launch.argv[1:3] == (clips.__file__, "run") and launch.argv[3].endswith("wan_train_network.py")
+    still = make_job(of("wan21-t2v-14b-lora"), dataset, tmp_path / "still")
+    assert clips.__file__ not in trainer.launch(still, [make_trial(still, still.preset.baseline)]).argv
+
+
+def test_a_judge_sees_the_last_frame_of_a_clip(
+    trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(of("wan21-i2v-14b-lora"), dataset, tmp_path / "session")
+    trial = make_trial(job, job.preset.baseline)
+    trainer.launch(job, [trial])
+    samples = trial.folder / "checkpoints" / "sample"
+    samples.mkdir(parents=True)
+    write_clip(samples / "search-000_000120_00_20261121120000_3.mp4")
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nassert sys.argv[1] == '--x' and __name__ == '__main__'\nraise SystemExit(3)\n")
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    with pytest.raises(SystemExit, match="3"):
+        clips.run(str(script), ["--x", "--output_dir", str(samples.parent)])
+    (sample,) = trainer.find_samples(trial)
+    assert (sample.step, sample.prompt, sample.path.suffix) == (120, "zorp 4", ".png")
+    assert colour_of(sample.path) == "blue"
 
 
 def test_drawing_takes_the_checkpoint_and_trains_nothing(
