@@ -142,13 +142,13 @@ class MusubiTrainer(KohyaTrainer):
 
         It is named by its contents and the encoders, so that caches made from others are not taken for these.
         """
-        shared = dataset_options(job, settings_of(job, job.preset.baseline)) | {"batch_size": 1}
-        varied = searched_options(job) & _CACHED_OPTIONS
+        shared = dataset_options(job, settings_of(job, config_of(job, None))) | {"batch_size": 1}
         sources: dict[str, Source] = {}
         for settings in dataset_variants(job, sorted(_CACHED_OPTIONS)):
-            chosen = {k: v for k, v in dataset_options(job, settings).items() if k in varied}
+            options = dataset_options(job, settings)
+            other = {k: v for k, v in options.items() if k in _CACHED_OPTIONS and shared.get(k) != v}
             for source in _sources(job):
-                variant = replace(source, options={**source.options, **chosen})
+                variant = replace(source, options={**other, **source.options})
                 sources[repr(variant)] = variant
         text = musubi_toml(tuple(sources.values()), shared, _cache(job))
         digest = hashlib.sha256(f"{text}{_encoders(job)}".encode()).hexdigest()[:12]

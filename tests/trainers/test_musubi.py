@@ -343,13 +343,23 @@ def test_every_searched_resolution_is_cached_in_one_run(
     size = Knob("size", "choice", ("dataset.resolution",), choices=(768, 512))
     job = replace(job, preset=preset, knobs=(*job.knobs, size))
     cached = toml_of(trainer.prepare(job)[0])["datasets"]
-    assert [d["resolution"] for d in cached] == [768, 512]  # the search decides, not the file
-    places = {d["resolution"]: d["cache_directory"] for d in cached}
+    assert [d.get("resolution") for d in cached] == [None, 512]  # the search decides, not the file
+    places = {d.get("resolution", 768): d["cache_directory"] for d in cached}
     assert len(set(places.values())) == 2
     for pixels in (768, 512):
         toml = toml_of(trainer.launch(job, [make_trial(job, {**job.preset.baseline, "size": pixels})]))
         assert toml["general"]["resolution"] == pixels  # type: ignore[call-overload]
         assert [d["cache_directory"] for d in toml["datasets"]] == [places[pixels]]
+
+    plain = replace(job, dataset=replace(dataset, sources=()))
+    means = {"large": {"dataset.resolution": 768}, "small": {"dataset.resolution": 512}}
+    named = Knob("size", "choice", (), choices=("large", "small"), means=means)
+    preset = preset.model_copy(update={"baseline": {**preset.baseline, "size": "large"}})
+    plain = replace(plain, preset=preset, knobs=(*job.knobs[:-1], named))
+    cached = toml_of(trainer.prepare(plain)[0])["datasets"]
+    for place, choice in zip(cached, ("large", "small"), strict=True):
+        toml = toml_of(trainer.launch(plain, [make_trial(plain, {**preset.baseline, "size": choice})]))
+        assert [d["cache_directory"] for d in toml["datasets"]] == [place["cache_directory"]]
 
 
 def test_prompts_speak_musubi(trainer: MusubiTrainer, dataset: DatasetSplit, tmp_path: Path) -> None:
