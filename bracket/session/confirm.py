@@ -15,11 +15,10 @@ from bracket.judges import judgement_from_json
 from bracket.report.summary import Duel, Pair
 from bracket.runner.devices import Device
 from bracket.runner.executor import Handle
-from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import JUDGEMENTS, keep_judgements
 from bracket.session.job import Context
-from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
+from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 
 
@@ -62,8 +61,8 @@ def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence
 
 def _hold_to(context: Context, out: Path, wanted: int) -> None:
     if len(context.trainer.find_drawn(out)) < wanted:
-        tail = last_lines(out.with_name(f"{out.name}.log"), 5)
-        raise TrainerError(f"drawing the verdict's pictures failed: {tail}", path=out, remedy="Resume to try again.")
+        log = out.with_name(f"{out.name}.log")
+        raise TrainerError(f"drawing pictures failed: {why(log)}", path=log, remedy="Resume to try again.")
 
 
 def _judge(runner: RoundRunner, folder: Path) -> tuple[Judgement, ...]:

@@ -15,12 +15,14 @@ from pathlib import Path
 from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.files import write_json
 from bracket.judges import Judge
+from bracket.runner.cause import cause
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, for_device
 from bracket.runner.outcome import hang_limit
 from bracket.runner.processes import write_command_sh
+from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
-from bracket.session.evaluate import Ended, ended, is_finished, judged
+from bracket.session.evaluate import LOG_LINES, Ended, ended, is_finished, judged
 from bracket.session.job import LOWERED, Context
 from bracket.session.score import combine
 from bracket.session.store import Store
@@ -187,6 +189,12 @@ class RoundRunner:
         while any(item.handle.poll() is None for item in self.running):
             time.sleep(POLL_SECONDS)
         self.running.clear()
+
+
+def why(log: Path) -> str:
+    """What a log says went wrong, in its own line or, failing one, its last three."""
+    text = last_lines(log, LOG_LINES)
+    return cause(text).partition("\n")[0] or " ".join(text.splitlines()[-3:]).strip() or "it left no log"
 
 
 def _put_aside(log: Path) -> None:

@@ -15,12 +15,12 @@ from bracket.files import read_json, write_json, write_text
 from bracket.judges import make_judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
-from bracket.runner.executor import LocalExecutor
-from bracket.runner.tail import last_lines
+from bracket.runner.executor import LocalExecutor, for_device
+from bracket.runner.processes import write_command_sh
 from bracket.session import confirm, plan, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
-from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped
+from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import Store
 from bracket.session.summarise import summarise
@@ -203,6 +203,7 @@ def _heed(problems: Sequence[Problem]) -> None:
 def _prepare(runner: RoundRunner) -> None:
     context = runner.context
     for launch in context.trainer.prepare(context.choosing_job()):
+        write_command_sh(launch.log.with_suffix(".command.sh"), for_device(launch, runner.slots[0]))
         handle = runner.executor.submit(launch, runner.slots[0])
         while (ended := handle.poll()) is None:
             if stop_asked(context.folder):
@@ -213,7 +214,7 @@ def _prepare(runner: RoundRunner) -> None:
             raise Stopped
         if ended.code != 0:
             raise TrainerError(
-                f"preparing the dataset failed: {last_lines(launch.log, 3).strip()}",
+                f"preparing the dataset failed: {why(launch.log)}",
                 path=launch.log,
                 remedy="Mend what it names and resume.",
             )
