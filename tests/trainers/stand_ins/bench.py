@@ -38,6 +38,8 @@ PROMPTS = (
     Prompt('a big red zorp "on" a ${HOME} [name] background', 7),
     Prompt("ein grüner Kreis, l'été # 円", 8, negative="blurry"),
 )
+_BAD_FLAG = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
+_COMMENT = ("--training_comment", 'it\'s $(touch gone); "so" `touch gone` --no_such_flag')
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class Bench:
         measures: whether its trials have a validation loss.
         caches: whether it prepares anything.
         steps_after: how many steps its loss curve ends before a trial's own last step.
-        repeats: how many steps it may do twice when it goes on after a kill; None when it begins anew.
+        repeats: how many steps it does twice where it goes on after a stop; 0 also where it begins anew.
+        saves_at: a step after which it could go on from what it saved.
+        addition: an expert's addition that changes nothing but is hard to quote.
         bad_argument: an expert's addition that it can't take, and what it says to that as it fails.
     """
 
@@ -60,7 +64,9 @@ class Bench:
     measures: bool = False
     caches: bool = True
     steps_after: int = 0
-    repeats: int | None = None
+    repeats: int = 0
+    saves_at: int = 2
+    addition: tuple[str, ...] = ()
 
     def trial(self, name: str, *, steps: int = 6, seed: int = 1, job: Job | None = None, **config: Value) -> Trial:
         job = job or self.job
@@ -71,6 +77,7 @@ class Bench:
         """Submits a launch that takes so many seconds a step (stand-ins only)."""
         if pace:
             launch = replace(launch, env={**launch.env, PACE: str(pace)})
+        launch.log.unlink(missing_ok=True)  # a session puts the log of an earlier start aside
         return self.executor.submit(launch, devices()[0])
 
     def run(self, launch: Launch) -> int | None:
@@ -157,27 +164,24 @@ def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callabl
 
 
 def _builtin(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
-    bad = ("--set", "no.such=1"), "no.such"
-    return Bench(trainer, job, executor, environment, bad, measures=True, repeats=0)
+    bad = ("--set", "no.such=1"), "Unknown key no"
+    return Bench(trainer, job, executor, environment, bad, measures=True)
 
 
 def _sd_scripts(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
     # With these two searched it has no validation loss that means the same in all trials.
     knobs = tuple(k for k in job.knobs if k.name not in ("min_snr_gamma", "noise_offset"))
-    bad = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
-    return Bench(trainer, replace(job, knobs=knobs), executor, environment, bad, measures=True)
+    return Bench(trainer, replace(job, knobs=knobs), executor, environment, _BAD_FLAG, measures=True, addition=_COMMENT)
 
 
 def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
-    return Bench(
-        trainer, job, executor, environment, (("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1")
-    )
+    return Bench(trainer, job, executor, environment, _BAD_FLAG, addition=_COMMENT)
 
 
 def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
     # Its steps are counted from 0, and the first one of a run is not logged.
     bad = ("train.optimizer=nonsense",), "Unknown optimizer type nonsense"
-    return Bench(trainer, job, executor, environment, bad, measures=True, steps_after=1, repeats=1)
+    return Bench(trainer, job, executor, environment, bad, measures=True, steps_after=1, repeats=1, saves_at=11)
 
 
 def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:

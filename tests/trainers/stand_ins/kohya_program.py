@@ -11,6 +11,7 @@ edits, jsonl files, `--config_file`, epochs in place of steps, `--resume`, `--sa
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -36,6 +37,8 @@ _PICTURE = {
                      "guidance_scale", "discrete_flow_shift", "frame_count"),
 }  # fmt: skip
 """What a prompt of a JSON file may say; anything else is not looked at."""
+_LETTERS = {"w": "width", "h": "height", "s": "sample_steps", "d": "seed", "l": "scale", "n": "negative_prompt"}
+"""Options of a prompt's line; others are passed over."""
 _ATTENTION = ("sdpa", "flash_attn", "flash3", "xformers", "sage_attn")
 
 
@@ -118,7 +121,7 @@ class _Training:
         self._check_model()
         print(f"import network module: {self.args.network_module}")
         if not self.musubi:
-            cache_latents_of_sd(self.args, [*train, *held])
+            _cache_of_sd(self.script, self.args, [*train, *held])
         lora = Lora.fresh(self.args.network_dim or 4)
         if self.args.network_weights:
             lora.load(Path(self.args.network_weights))
@@ -137,7 +140,7 @@ class _Training:
 
     def _check_musubi(self) -> None:
         if not any(getattr(self.args, name, False) for name in _ATTENTION):
-            raise ValueError("either --sdpa, --flash-attn, --flash3, --sage-attn or --xformers must be specified")
+            raise ValueError("either --sdpa, --flash-attn, --flash3, --sage-attn or --xformers must be specified / ...")
         if getattr(self.args, "fp8_scaled", False):
             assert self.args.fp8_base, "fp8_scaled requires fp8_base / fp8_scaledはfp8_baseが必要です"
 
@@ -188,20 +191,34 @@ class _Training:
                 self._sample(lora, f"{step:06d}", step)
             if args.save_every_n_steps and step % args.save_every_n_steps == 0:
                 self._save(lora, f"-step{step:08d}", step)
-            self._log(step, micro, {"loss/current": loss, "loss/average": average, "lr/unet": lr})
+            self._log(step, micro, {"loss/current": loss, "loss/average": average, "lr/unet": lr, **self._rates(lr)})
             if validates and args.validate_every_n_steps and step % args.validate_every_n_steps == 0:
                 self._log_validation(step, lora.validate(), loss)
-            if step % epoch_steps == 0 and self.events:
-                self.events.add(step // epoch_steps, {"loss/epoch" if self.musubi else "loss/epoch_average": average})
+            if step % epoch_steps == 0 or step == total:
+                self._end_epoch(lora, math.ceil(step / epoch_steps), step, average)
         self._end(worker)
+
+    def _end_epoch(self, lora: Lora, epoch: int, step: int, average: float) -> None:
+        """musubi draws once more where an epoch ends on a step to draw at."""
+        if self.events:
+            self.events.add(epoch, {"loss/epoch" if self.musubi else "loss/epoch_average": average})
+        if self.musubi and self.args.sample_every_n_steps and step % self.args.sample_every_n_steps == 0:
+            self._sample(lora, f"e{epoch:06d}", step)
 
     def _log(self, step: int, micro: int, values: dict[str, float]) -> None:
         """Once for every micro-batch: all but the last come before the step's own number."""
-        if not self.musubi:
-            values["lr/group0"] = values["lr/unet"]
         for batch in range(1, micro + 1):
             if self.events:
                 self.events.add(step if batch == micro else step - 1, values)
+
+    def _rates(self, lr: float) -> dict[str, float]:
+        """The learning rates of further groups of weights."""
+        plus = {"lr/unet plus": lr} if any(w.startswith("loraplus") for w in self.args.network_args or ()) else {}
+        if self.musubi:
+            return plus
+        if self.args.network_train_unet_only:
+            return {**plus, "lr/group0": lr}
+        return {**plus, "lr/textencoder": lr, "lr/group1": lr}
 
     def _log_validation(self, step: int, held_out: float, loss: float) -> None:
         if self.events:
@@ -215,7 +232,7 @@ class _Training:
 
     def _loader(self) -> int:
         """A data loader's worker process, where there are any and it may matter: 0 when there is none."""
-        if not self.args.max_data_loader_n_workers or not os.environ.get(PACE):
+        if not self.args.max_data_loader_n_workers or not os.environ.get(PACE) or not hasattr(os, "fork"):
             return 0
         child = os.fork()
         while not child:
@@ -263,21 +280,26 @@ class _Training:
 
 
 def _prompts(path: Path) -> list[dict[str, Any]]:
-    """The prompts of a JSON file; a text file's lines have options, which bracket never writes."""
-    import json
-
-    if path.suffix != ".json":
+    """The prompts of a JSON file, or of a text file, whose lines may end in options."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".json":
+        return list(json.loads(text))
+    if path.suffix != ".txt":
         raise UnboundLocalError("cannot access local variable 'prompts' where it is not associated with a value")
-    return list(json.loads(path.read_text("utf-8")))
+    found = []
+    for line in (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")):
+        prompt, *options = line.split(" --")
+        said = {_LETTERS[name]: value for name, _, value in (o.partition(" ") for o in options) if name in _LETTERS}
+        found.append({"prompt": prompt, **said})
+    return found
 
 
-def cache_latents_of_sd(args: argparse.Namespace, datasets: list[Dataset]) -> None:
+def _cache_of_sd(script: str, args: argparse.Namespace, datasets: list[Dataset]) -> None:
     """sd-scripts' caches beside the pictures; one that is there stays, whatever it was made from."""
-    ends = {"_sdxl.npz": args.cache_latents_to_disk, "_te_outputs.npz": args.cache_text_encoder_outputs_to_disk}
+    end = "sdxl" if script.startswith("sdxl") else "sd"
     for item in (item for dataset in datasets for item in dataset.items):
-        size = "x".join(f"{side:04d}" for side in item.size)
-        for end, wanted in ends.items():
-            mark = f"_{size}{end}" if end == "_sdxl.npz" else end
-            path = item.path.with_name(f"{item.path.stem}{mark}")
-            if wanted and not path.exists():
-                path.write_bytes(b"latents")
+        names = {f"{item.path.stem}_{item.size[0]:04d}x{item.size[1]:04d}_{end}.npz": args.cache_latents_to_disk}
+        names[f"{item.path.stem}_te_outputs.npz"] = getattr(args, "cache_text_encoder_outputs_to_disk", False)
+        for name, wanted in names.items():
+            if wanted and not item.path.with_name(name).exists():
+                item.path.with_name(name).write_bytes(b"latents")

@@ -1,7 +1,7 @@
 """The little model that the stand-in trainers train: a few numbers, a loss and a picture that follow from them.
 
 Nothing here is drawn by chance: a loss follows from the settings, the seed and the step, a picture from the prompt and
-the weights. Weights of zeros are the bare base, as with a LoRA before its first step. From a learning rate of 1e20 on
+the weights. Weights of zeros are the bare base, as with a LoRA before its first step. From a learning rate of 1e6 on
 the weights are NaN after the second step, and the pictures flat.
 """
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 PACE = "STAND_IN_PACE"
 """Environment variable: seconds that a step takes."""
-MELTING = 1e20
+MELTING = 1e6
 _SIDE = 16
 
 

@@ -1,8 +1,8 @@
 """The trainer that the minimal adapter drives: `python minimal_program.py REQUEST.json` trains or draws.
 
-REQUEST: output, rank, learning_rate, seed, steps, prompts [{text, seed}], weights ("" or a checkpoint). It trains
-`steps` steps (none where there are weights), then draws each prompt, and leaves `lora.safetensors`, `loss/` with
-tfevents and `<number>.png`. `--fast` is its only flag.
+REQUEST: output, rank, learning_rate, seed, steps, pictures, prompts [{text, seed, negative}], sample_every (0: only at
+the end), weights ("" or a checkpoint). It trains `steps` steps or takes the weights, draws each prompt, and leaves
+`lora.safetensors`, `loss/` with tfevents and `<step>-<number>.png`. `--fast` is its only flag.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from little_model import Events, Lora
 
@@ -33,10 +34,16 @@ def main(request_file: str, *flags: str) -> int:
             events.add(step, {"train_loss": loss})
             if not math.isfinite(loss):
                 print(f"step {step}: loss nan", file=sys.stderr)
+            if request["sample_every"] and step % request["sample_every"] == 0:
+                _draw(lora, output, request, step)
         lora.save(output / "lora.safetensors", {})
-    for number, prompt in enumerate(request["prompts"]):
-        lora.draw(output / f"{number}.png", prompt)
+    _draw(lora, output, request, request["steps"])
     return 0
+
+
+def _draw(lora: Lora, output: Path, request: dict[str, Any], step: int) -> None:
+    for number, prompt in enumerate(request["prompts"]):
+        lora.draw(output / f"{step}-{number}.png", prompt)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ picture for each prompt in one folder.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,17 +44,17 @@ class MinimalTrainer:
         trace = Trace(trial.folder / OUTPUT / "loss", {"train_loss": "loss/train"})
         write_trial(trial)
         write_trace(trial.folder, trace)
-        launch = _launch(job, trial.folder, trial.config, job.prompts, seed=trial.seed, steps=trial.steps)
+        argv = _command(job, trial.folder, trial.config, job.prompts, seed=trial.seed, steps=trial.steps)
         log = trial.folder / "logs" / "trainer.log"
         return Launch(
-            (trial,), (*launch, *job.extra_args), trial.folder, log, traces=(trace,), expected_steps=trial.steps
+            (trial,), (*argv, *job.extra_args), trial.folder, log, traces=(trace,), expected_steps=trial.steps
         )
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
         config: Config = job.preset.baseline
         if checkpoint:
             config = read_json(checkpoint.parent.parent / TRIAL)["config"]
-        argv = _launch(job, out, config, prompts, weights=str(checkpoint or ""))
+        argv = _command(job, out, config, prompts, weights=str(checkpoint or ""))
         return Launch((), argv, out, out.with_name(f"{out.name}.log"))
 
     def find_checkpoint(self, trial: Trial) -> Path | None:
@@ -66,22 +66,22 @@ class MinimalTrainer:
 
     def find_drawn(self, out: Path) -> list[Sample]:
         try:
-            request: Mapping[str, list[dict[str, str]]] = read_json(out / REQUEST)
+            prompts = [Prompt(**p) for p in read_json(out / REQUEST)["prompts"]]
         except StorageError:
-            return []
+            return []  # never begun
         found = []
-        for number, prompt in enumerate(request["prompts"]):
-            path = out / OUTPUT / f"{number}.png"
+        for path in (out / OUTPUT).glob("*.png"):
+            step, number = map(int, path.stem.split("-"))
             if is_whole(path):
-                found.append(Sample(path, prompt["text"], int(prompt["seed"]), int(str(request["steps"]))))
-        return found
+                found.append((step, number, Sample(path, prompts[number].text, prompts[number].seed, step)))
+        return [sample for *_, sample in sorted(found, key=lambda f: f[:2])]
 
 
 def _program() -> Path:
     return Path(trainer_variable("minimal"))
 
 
-def _launch(
+def _command(
     job: Job,
     folder: Path,
     config: Config,
@@ -98,6 +98,7 @@ def _launch(
         "output": str(folder / OUTPUT),
         "pictures": [str(picture.path) for picture in job.dataset.train],
         "prompts": [asdict(prompt) for prompt in prompts],
+        "sample_every": job.sample_every,
         "seed": seed,
         "steps": steps,
         "weights": weights,
