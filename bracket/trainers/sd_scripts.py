@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,7 @@ class SdScriptsTrainer(KohyaTrainer):
             argv = self._without_training(job, folder, settings, (), {**_SMALLEST, "--output_name": "nothing"})
             launch = self.run(argv, folder.with_suffix(".log"))
             if not is_prepared(launch, (*job.dataset.train, *job.dataset.validation)):
+                _remove_torn(folder.with_suffix(""))
                 launches.append(launch)
         return launches
 
@@ -232,6 +234,13 @@ def _without_flags(words: Sequence[str], starts: tuple[str, ...]) -> list[str]:
 
 def _cached_options(settings: Mapping[str, object]) -> tuple[str, ...]:
     return (*_CACHED_OPTIONS, _DROPOUT) if settings.get(_CACHED_CAPTIONS) else _CACHED_OPTIONS
+
+
+def _remove_torn(folder: Path) -> None:
+    """Caches that were cut off as they were written; sd-scripts would stop at them ever after."""
+    for cache in folder.rglob("*.npz"):
+        if not zipfile.is_zipfile(cache):
+            cache.unlink()
 
 
 def _stamp(weight: str) -> list[object]:

@@ -295,6 +295,18 @@ def test_caches_of_what_changed_are_not_taken_for_valid(
     assert sorted(p.name for p in links().glob("*.npz")) == ["1_0064x0064_sdxl.npz"]
 
 
+def test_caches_that_a_stop_tore_are_made_again(
+    trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path
+) -> None:
+    job = make_job(of("sdxl-lora"), dataset, tmp_path / "session")
+    trainer.prepare(job)
+    (links,) = {p.parent for p in (tmp_path / "session" / "cache" / "data").rglob("0.txt")}
+    np.savez(links / "0_0064x0064_sdxl.npz", latents=np.zeros(100))
+    (links / "1_0064x0064_sdxl.npz").write_bytes((links / "0_0064x0064_sdxl.npz").read_bytes()[:500])
+    trainer.prepare(job)
+    assert [p.name for p in links.glob("*.npz")] == ["0_0064x0064_sdxl.npz"]
+
+
 def test_each_resolution_and_model_has_caches_of_its_own(
     trainer: SdScriptsTrainer, dataset: DatasetSplit, tmp_path: Path
 ) -> None:
