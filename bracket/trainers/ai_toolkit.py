@@ -58,6 +58,7 @@ _CACHED = frozenset(
     f"{DATASETS}{key}" for key in ("resolution", "flip_x", "flip_y", "num_frames", "fps", "buckets", "square_crop")
 )
 """Dataset settings that the cached files depend on."""
+_OF_TRAINING = ("train.optimizer", "train.lr", "train.validation_config")
 _DROPOUT = f"{DATASETS}caption_dropout_rate"
 
 
@@ -84,7 +85,8 @@ class AiToolkitTrainer:
 
         AI-Toolkit has no job for that alone. Trials that start together would otherwise write the same files.
         """
-        folder, settings = job.folder / "cache", trial_settings(job)
+        folder = job.folder / "cache"
+        settings = _without_training(trial_settings(job))
         variants = _dataset_variants(job, settings)
         sources = link_pictures(job.dataset, job.dataset.train, _pictures(job))
         entries = [entry for v in variants for entry in dataset_entries(job, v, sources)]
@@ -138,9 +140,7 @@ class AiToolkitTrainer:
 
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
         trial = _trial_in(checkpoint.parent.parent.parent) if checkpoint else None
-        settings = trial_settings(job, trial)
-        for key in [k for k in settings if k.startswith("train.lr_scheduler")]:
-            del settings[key]  # a schedule of no steps is an error to some
+        settings = _without_training(trial_settings(job, trial))
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
         if checkpoint:
             link_checkpoint(checkpoint, out / CHECKPOINTS / DRAWN, DRAWN)
@@ -251,6 +251,11 @@ def _text_problems(job: Job) -> list[Problem]:
         message = f"AI-Toolkit can't find its own checkpoints below a folder with one of {_PATTERN_SIGNS} in its name"
         found.append(Problem("error", message, "Choose another folder for sessions.", job.folder))
     return found
+
+
+def _without_training(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings for a run that trains nothing. Its optimiser may not be there; some schedules fail on no steps."""
+    return {k: v for k, v in settings.items() if not k.startswith(_OF_TRAINING)}
 
 
 def _dataset_variants(job: Job, settings: Mapping[str, object]) -> list[dict[str, object]]:
