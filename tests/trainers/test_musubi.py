@@ -148,6 +148,7 @@ def test_a_preset_says_what_a_person_needs(name: str) -> None:
     assert all(k.why for k in preset.knobs.values()) and 6 <= len(preset.knobs) <= 10
     for weight in preset.weights:
         assert weight.size_gb and weight.source and weight.env.startswith("BRACKET_") and set(weight.is_a) <= KINDS
+    assert all(len(k.choices) > 1 or k.low != k.high for k in preset.knobs.values())
     assert any(c.get("optimizer") == "prodigy" for c in preset.curated) or preset.trains
     for config in (preset.baseline, *preset.curated_configs()):
         assert effective(config, preset.knob_list()) == dict(config)
@@ -196,7 +197,7 @@ def holds(said: dict[str, list[str]], config: Config, job: Job) -> None:
     assert said.keys() >= NEEDED
     (optimizer,) = said["--optimizer_type"]
     assert optimizer in ("adamw", "adamw8bit", "adafactor") or "." in optimizer  # another bare name is a class of torch
-    if config["optimizer"] == "prodigy":
+    if config.get("optimizer") == "prodigy":
         assert float(said["--learning_rate"][0]) == 1 and float(said["--lr_warmup_steps"][0]) == 0
         assert "--network_args" not in said  # groups of two learning rates
     if optimizer == "adafactor":
