@@ -133,7 +133,7 @@ def problems_html(problems: Iterable[Problem]) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter at its head, unless its first word is a name written small (sd-scripts, lr_warmup_steps)."""
+    """With a capital letter at its head, unless its first word is a name written small (sd-scripts)."""
     first = text.partition(" ")[0].rstrip(":,")
     return text[:1].upper() + text[1:] if first.isalpha() else text
 

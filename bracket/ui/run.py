@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -78,28 +80,7 @@ def build() -> Run:
                 max_height=420,
             )
             same = gr.Button("Take the open session's settings", size="sm", elem_id="same", scale=0)
-            with gr.Accordion("More", open=False, elem_id="more"):
-                with gr.Row():
-                    for n in ("sample_every", "seed", "vram"):
-                        fields[n] = gr.Number(
-                            values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120
-                        )
-                    fields["device"] = gr.Textbox(
-                        values["device"],
-                        label="Device",
-                        placeholder="what the machine has",
-                        max_lines=1,
-                        min_width=120,
-                        elem_id="device",
-                    )
-                fields["extra_args"] = gr.Textbox(
-                    values["extra_args"],
-                    label="Extra arguments for the trainer",
-                    info="Added to its training command as they stand; see the exact commands.",
-                    elem_id="extra-args",
-                    elem_classes="mono",
-                    max_lines=3,
-                )
+            fields |= _more(values)
         with gr.Column(scale=2, min_width=360, elem_id="plan-side"):
             plan = gr.HTML(apply_default_css=False, elem_id="plan")
             start = gr.Button("Start", variant="primary", elem_id="start")
@@ -116,6 +97,32 @@ def build() -> Run:
                     elem_classes="mono",
                 )
     return Run(fields, name, same, plan, command, start, said_)
+
+
+def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
+    """What few need, folded away."""
+    fields: dict[str, gr.components.Component] = {}
+    with gr.Accordion("More", open=False, elem_id="more"):
+        with gr.Row():
+            for n in ("sample_every", "seed", "vram"):
+                fields[n] = gr.Number(values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120)
+            fields["device"] = gr.Textbox(
+                values["device"],
+                label="Device",
+                placeholder="what the machine has",
+                max_lines=1,
+                min_width=120,
+                elem_id="device",
+            )
+        fields["extra_args"] = gr.Textbox(
+            values["extra_args"],
+            label="Extra arguments for the trainer",
+            info="Added to its training command as they stand; see the exact commands.",
+            elem_id="extra-args",
+            elem_classes="mono",
+            max_lines=3,
+        )
+    return fields
 
 
 def plan_html(plan: Plan) -> str:

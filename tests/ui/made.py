@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from bracket.demo.shapes import SHAPES, caption, draw, picture_of
@@ -167,7 +166,8 @@ class Maker:
             "**lr 9e-4** wins. Its pictures beat the baseline's in 81 % of 40 fresh prompts (95 % interval 67–91 %). "
             "This is about this LoRA file; for the settings, 5 of 5 needed runs are done.",
         )
-        write_text(self.folder / "winner" / "config.yaml", yaml.safe_dump({"seed": 21}))
+        argv = ["python", "-m", "bracket.training", str(self.folder / "winner" / "config.yaml"), "--resume"]
+        write_json(self.folder / "winner" / "argv.json", argv)
 
     def log(self, lines: int) -> None:
         text = "".join(f"2026-01-01 10:00:{i:02d} INFO trial search-{i:03d} ended: ok\n" for i in range(lines))
