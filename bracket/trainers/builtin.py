@@ -12,6 +12,7 @@ import yaml
 
 from bracket.domain import Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
+from bracket.errors import TrainerError
 from bracket.files import read_json, write_json, write_text
 from bracket.trainers.base import TRIAL, Job, loads, nested, read_samples, settings_of, write_trial
 
@@ -133,11 +134,15 @@ def _take_over(trial: Trial) -> None:
     target = trial.folder / "checkpoints"
     if trial.continues is None or target.exists():
         return
+    final = trial.continues / "checkpoints" / "final"
+    if not loads(final / "pytorch_lora_weights.safetensors"):
+        remedy = "Begin it anew, without the trial before it."
+        raise TrainerError("the trial it goes on from left no checkpoint", path=final, remedy=remedy, trial=trial.id)
     done = int(read_json(trial.continues / TRIAL)["steps"])
     beside = target.with_name(".checkpoints.part")
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(trial.continues / "tfevents", trial.folder / "tfevents", dirs_exist_ok=True)
-    shutil.copytree(trial.continues / "checkpoints" / "final", beside / f"step-{done:06d}")
+    shutil.copytree(final, beside / f"step-{done:06d}")
     os.replace(beside, target)
 
 

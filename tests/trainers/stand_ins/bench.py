@@ -52,6 +52,7 @@ class Bench:
         steps_after: how many steps its loss curve ends before a trial's own last step.
         repeats: how many steps it does twice where it goes on after a stop; 0 also where it begins anew.
         saves_at: a step after which it could go on from what it saved.
+        checks_additions: whether `check` knows the trainer's flags; if not, the trainer itself refuses at once.
         addition: an expert's addition that changes nothing but is hard to quote.
         bad_argument: an expert's addition that it can't take, and what it says to that as it fails.
     """
@@ -59,14 +60,20 @@ class Bench:
     trainer: Trainer
     job: Job
     executor: LocalExecutor
-    environment: dict[str, str]
     bad_argument: tuple[tuple[str, ...], str]
     measures: bool = False
     caches: bool = True
     steps_after: int = 0
     repeats: int = 0
     saves_at: int = 2
+    checks_additions: bool = True
     addition: tuple[str, ...] = ()
+
+    @property
+    def another_rank(self) -> Value:
+        """One that isn't the baseline's."""
+        (knob,) = (k for k in self.job.knobs if k.name == "rank")
+        return next(c for c in knob.choices if c != self.job.preset.baseline["rank"])
 
     def trial(self, name: str, *, steps: int = 6, seed: int = 1, job: Job | None = None, **config: Value) -> Trial:
         job = job or self.job
@@ -107,10 +114,13 @@ class Bench:
         """The numbers of a trial's checkpoint."""
         from safetensors.numpy import load_file
 
-        path = self.trainer.find_checkpoint(trial)
-        assert path
-        file = path if path.is_file() else next(path.glob("*.safetensors"))
-        return b"".join(array.tobytes() for _, array in sorted(load_file(file).items()))
+        return b"".join(array.tobytes() for _, array in sorted(load_file(self.weights_file(trial)).items()))
+
+    def weights_file(self, trial: Trial) -> Path:
+        """The file of a trial's checkpoint."""
+        found = self.trainer.find_checkpoint(trial)
+        assert found
+        return found if found.is_file() else next(found.glob("*.safetensors"))
 
 
 def finish(handle: Handle, seconds: float = 120.0) -> int | None:
@@ -160,33 +170,33 @@ def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callabl
         device="cpu",
     )
     trainer = MinimalTrainer() if name == "minimal" else make_trainer(name)
-    return _KINDS[name](trainer, job, executor, environment)
+    return _KINDS[name](trainer, job, executor)
 
 
-def _builtin(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+def _builtin(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     bad = ("--set", "no.such=1"), "Unknown key no"
-    return Bench(trainer, job, executor, environment, bad, measures=True)
+    return Bench(trainer, job, executor, bad, measures=True, checks_additions=False)
 
 
-def _sd_scripts(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+def _sd_scripts(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     # With these two searched it has no validation loss that means the same in all trials.
     knobs = tuple(k for k in job.knobs if k.name not in ("min_snr_gamma", "noise_offset"))
-    return Bench(trainer, replace(job, knobs=knobs), executor, environment, _BAD_FLAG, measures=True, addition=_COMMENT)
+    return Bench(trainer, replace(job, knobs=knobs), executor, _BAD_FLAG, measures=True, addition=_COMMENT)
 
 
-def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
-    return Bench(trainer, job, executor, environment, _BAD_FLAG, addition=_COMMENT)
+def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
+    return Bench(trainer, job, executor, _BAD_FLAG, addition=_COMMENT)
 
 
-def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     # Its steps are counted from 0, and the first one of a run is not logged.
     bad = ("train.optimizer=nonsense",), "Unknown optimizer type nonsense"
-    return Bench(trainer, job, executor, environment, bad, measures=True, steps_after=1, repeats=1, saves_at=11)
+    return Bench(trainer, job, executor, bad, measures=True, steps_after=1, repeats=1, saves_at=11)
 
 
-def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor, environment: dict[str, str]) -> Bench:
+def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     bad = ("--no_such_flag",), "there is no flag --no_such_flag"
-    return Bench(trainer, job, executor, environment, bad, caches=False)
+    return Bench(trainer, job, executor, bad, caches=False)
 
 
 _KINDS = {
