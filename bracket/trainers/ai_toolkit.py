@@ -19,7 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bracket.dataset.dialects import untold
 from bracket.dataset.links import link_pictures
+from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json
@@ -48,6 +50,7 @@ from bracket.trainers.ai_toolkit_state import (
 from bracket.trainers.artefacts import AI_TOOLKIT_TAGS, ai_toolkit_checkpoints, ai_toolkit_samples
 from bracket.trainers.base import TRIAL, Job, write_trial
 from bracket.trainers.kohya import is_prepared
+from bracket.trainers.shown import dataset_problems
 
 CHECKPOINTS, CONFIG, CONTROL, PROMPTS = "checkpoints", "config.json", "control.db", "prompts.json"
 DRAWN = "drawn"
@@ -78,7 +81,9 @@ class AiToolkitTrainer:
         problems = home_problems(home)
         if any(p.level == "error" for p in problems):
             return problems
-        return [*problems, *_setting_problems(job), *_version_problems(job, home), *_text_problems(job)]
+        lost = untold("ai_toolkit", sources_of(job.dataset), job.dataset.options)
+        said = (_setting_problems(job), _version_problems(job, home), _text_problems(job), dataset_problems(job), lost)
+        return [*problems, *(problem for found in said for problem in found)]
 
     def prepare(self, job: Job) -> list[Launch]:
         """One run that reads the model and the dataset, caches its pictures and captions, and stops before training.

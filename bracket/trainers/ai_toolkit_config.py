@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bracket.domain import Prompt, Source, Trial
 from bracket.files import write_text
 from bracket.trainers.base import Job, nested, settings_of
 from bracket.trainers.kohya import interval
+from bracket.trainers.shown import shown
 
 DATASETS, SAMPLE = "datasets.", "sample."
 SAMPLE_KEYS = {
@@ -167,15 +168,10 @@ def drawable(text: str) -> str:
 
 
 def _controls(job: Job, prompt: Prompt) -> dict[str, object]:
-    """The control pictures a prompt of an edit model is drawn with: those of the picture it is the caption of, else
-    of one picture of the dataset, always the same."""
+    """The control pictures a prompt of an edit model is drawn with."""
     if job.preset.media != "edit":
         return {}
-    held_out = [p for p in (*job.dataset.validation, *job.dataset.train) if p.controls]
-    chosen = [p for p in held_out if p.caption == prompt.text] or held_out
-    if not chosen:
-        return {}
-    paths = [str(c.absolute()) for c in chosen[0].controls[:3]]
+    paths = [str(c.absolute()) for c in shown(job, prompt).controls[:3]]
     return {"ctrl_img": paths[0]} if len(paths) == 1 else {f"ctrl_img_{n}": p for n, p in enumerate(paths, 1)}
 
 
@@ -205,14 +201,17 @@ def beside(every: int, step: int) -> int:
 
 def dataset_entries(job: Job, settings: Mapping[str, object], sources: Sequence[Source]) -> list[dict[str, object]]:
     """The config's `datasets` of linked sources. What the dataset's own file says wins over the preset, and a knob over
-    both."""
+    both; control pictures are for models that learn edits."""
     chosen = {k.removeprefix(DATASETS): v for k, v in settings.items() if k.startswith(DATASETS)}
     decided = {key.removeprefix(DATASETS) for key in _decided(job)}
     searched = {house for house, key in AI_TOOLKIT.items() if key in decided} | decided
     said = {k: v for k, v in job.dataset.options.items() if k not in searched}
     taken = {AI_TOOLKIT.get(k, k) for k in said}
     options = {**{k: v for k, v in chosen.items() if k not in taken}, **said}
-    return ai_toolkit_datasets(without(sources, searched), options)
+    sources = without(sources, searched)
+    if job.preset.media != "edit":
+        sources = tuple(replace(s, controls=()) for s in without(sources, ("control_directory",)))
+    return ai_toolkit_datasets(sources, options)
 
 
 def _decided(job: Job) -> set[str]:

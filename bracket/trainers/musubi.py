@@ -9,7 +9,7 @@ and remove what no longer belongs, so a changed, added or removed picture means 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ from typing import Any
 from bracket.dataset.dialects import musubi_toml, without
 from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO
 from bracket.dataset.links import link_pictures
-from bracket.dataset.media import VIDEO_SUFFIXES, caption_beside, items_of
-from bracket.dataset.splitting import sources_of
-from bracket.domain import Launch, Picture, Problem, Prompt, Source
-from bracket.errors import DatasetError
+from bracket.dataset.media import VIDEO_SUFFIXES
+from bracket.domain import Launch, Problem, Prompt, Source
 from bracket.files import write_json, write_text
 from bracket.homes import Home, find_home
 from bracket.homes.look import canonical
@@ -42,6 +40,7 @@ from bracket.trainers.kohya import (
     with_path,
     with_weight,
 )
+from bracket.trainers.shown import all_pictures, dataset_problems, shown
 
 _CACHED_OPTIONS = (MUSUBI_GENERAL.keys() | MUSUBI_IMAGE.keys() | MUSUBI_VIDEO.keys()) - {"batch_size", "num_repeats"}
 """Dataset settings that change what is cached."""
@@ -87,7 +86,7 @@ class MusubiTrainer(KohyaTrainer):
         return super().environment(home) | {"PYTHONPATH": with_path("PYTHONPATH", home.folder / "src")}
 
     def check(self, job: Job) -> list[Problem]:
-        problems = [*super().check(job), *_dataset_problems(job)]
+        problems = [*super().check(job), *dataset_problems(job)]
         if any(p.level == "error" for p in problems):
             return problems
         return [*problems, *missing_packages(job, find_home(self.name), _package)]
@@ -162,7 +161,7 @@ class MusubiTrainer(KohyaTrainer):
             return
         wanted = {
             str(picture.path): str(_first_frame(job, picture.path))
-            for picture in (*job.dataset.train, *job.dataset.validation, *_all_pictures(job))
+            for picture in (*job.dataset.train, *job.dataset.validation, *all_pictures(job))
             if _is_clip(picture.path) and not _first_frame(job, picture.path).exists()
         }
         if wanted:
@@ -175,11 +174,11 @@ class MusubiTrainer(KohyaTrainer):
         start = job.preset.prompt_keys.get(_START)
         if not start and job.preset.media != "edit":
             return said
-        shown = _shown(job, prompt)
+        picture = shown(job, prompt)
         if job.preset.media == "edit":
-            said["control_image_path"] = [str(c) for c in shown.controls]
-            return said | ({start: str(shown.controls[0])} if start else {})
-        return said | {str(start): str(_first_frame(job, shown.path) if _is_clip(shown.path) else shown.path)}
+            said["control_image_path"] = [str(c) for c in picture.controls]
+            return said | ({start: str(picture.controls[0])} if start else {})
+        return said | {str(start): str(_first_frame(job, picture.path) if _is_clip(picture.path) else picture.path)}
 
 
 def _cache(job: Job) -> Path:
@@ -211,64 +210,6 @@ def _sources(job: Job) -> tuple[Source, ...]:
     if job.preset.media == "edit":
         return sources
     return tuple(replace(s, controls=()) for s in without(sources, ("control_directory",)))
-
-
-def _shown(job: Job, prompt: Prompt) -> Picture:
-    """The picture a prompt is drawn from, the same for the same text and seed: one that it is the caption of (held out
-    rather than trained on), else any one that is held out.
-
-    Raises:
-        DatasetError: no picture of the dataset could be shown.
-    """
-    edit = job.preset.media == "edit"
-    held, trained = (
-        [p for p in part if p.controls or not edit] for part in (job.dataset.validation, job.dataset.train)
-    )
-    own = next(filter(None, (_captioned(prompt.text, part) for part in (held, trained))), [])
-    own = own or _captioned(prompt.text, [p for p in _all_pictures(job) if p.controls or not edit])
-    choice = own or held or trained
-    if not choice:
-        what = "has a control picture" if edit else "can be begun with"
-        remedy = "This model draws from a picture: add some to the dataset."
-        raise DatasetError(f"No picture of the dataset {what}", path=job.dataset.folder, remedy=remedy)
-    lot = hashlib.sha256(f"{_key(prompt.text)} {prompt.seed}".encode()).hexdigest()
-    return choice[int(lot, 16) % len(choice)]
-
-
-def _captioned(text: str, pictures: Iterable[Picture]) -> list[Picture]:
-    return [p for p in pictures if _key(p.caption) == _key(text)]
-
-
-def _all_pictures(job: Job) -> Iterator[Picture]:
-    """Everything the dataset's folders hold: the pictures whose captions the verdict draws are no part of the split."""
-    for number, source in enumerate(sources_of(job.dataset)):
-        for item in items_of(source).items:
-            caption = item.caption
-            if caption is None:
-                caption = caption_beside(item.path, [source.caption_suffix])[0]
-            yield Picture(item.path, caption or source.class_words, 0, 0, number, item.controls)
-
-
-def _key(text: str) -> str:
-    return " ".join(text.split()).casefold()
-
-
-def _dataset_problems(job: Job) -> list[Problem]:
-    """What musubi-tuner would only tell by training on something else, or on nothing."""
-    found = []
-    train, media = job.dataset.train, job.preset.media
-    if media == "edit" and train and not any(p.controls for p in train):
-        remedy = "Name their folder in the dataset file (control_directory), each called like its picture."
-        message = "this model learns edits, and no picture has a control picture"
-        found.append(Problem("error", message, remedy, job.dataset.folder))
-    if media != "edit" and any(p.controls for p in train):
-        remedy = "For edits choose a preset that learns them."
-        found.append(Problem("warning", f"{job.preset.model} is trained without the control pictures", remedy))
-    filmed = [s for s in job.dataset.sources if s.media == "video"]
-    if filmed and media != "video":
-        remedy = "Take it out of the dataset, or choose a video model."
-        found.append(Problem("error", f"{job.preset.model} trains on pictures, not on clips", remedy, filmed[0].folder))
-    return found
 
 
 def _package(optimizer: str) -> str:

@@ -328,6 +328,29 @@ def test_an_expert_adds_settings_and_nothing_else(trainer: AiToolkitTrainer, job
     ]
 
 
+def test_an_edit_is_drawn_from_a_picture_before(trainer: AiToolkitTrainer, job: Job) -> None:
+    preset = find_preset("ai-toolkit-qwen-image-edit-lora")
+    pictures = [replace(p, controls=(p.path.with_name(f"before-{p.path.name}"),)) for p in job.dataset.validation]
+    for picture in pictures:
+        Image.new("RGB", (64, 64)).save(picture.controls[0])
+    trained = [replace(p, controls=pictures[0].controls) for p in job.dataset.train]
+    dataset = replace(job.dataset, validation=tuple(pictures), train=tuple(trained))
+    edit = replace(
+        job, preset=preset, fixed=preset.fixed, knobs=preset.knob_list(), sample=preset.sample, dataset=dataset
+    )
+    prompts = (Prompt(pictures[1].caption, 3),)
+    made = trial(edit)
+    trainer.launch(replace(edit, prompts=prompts), [made])
+    said = process(made.folder / "config.json")
+    assert said["sample"]["samples"][0]["ctrl_img"] == str(pictures[1].controls[0])
+    assert said["datasets"][0]["control_path"].endswith("-control") and "validation_config" not in said["train"]
+    without = replace(edit, dataset=job.dataset)
+    assert any("no picture has a control picture" in p.message for p in trainer.check(without))
+
+    trainer.launch(replace(job, dataset=dataset), [made])
+    assert "control_path" not in process(made.folder / "config.json")["datasets"][0], "a model that learns no edits"
+
+
 def test_a_checkout_without_the_model_or_a_setting_is_found_out(
     trainer: AiToolkitTrainer, job: Job, tmp_path: Path
 ) -> None:

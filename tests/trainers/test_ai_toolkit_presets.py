@@ -44,7 +44,7 @@ each = pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.name)
 def job_of(preset: Preset, profile: VramProfile | None = None) -> Job:
     fixed = {**preset.fixed, **(profile.settings if profile else {})}
     weights = {w.key: w.default or "" for w in preset.weights}
-    return replace(bare_job(preset), dataset=SPLIT, fixed=fixed, weights=weights, prompts=(Prompt("a", 1),))
+    return replace(bare_job(preset), dataset=SPLIT, fixed=fixed, weights=weights, prompts=(Prompt("a 2", 1),))
 
 
 def config_of(job: Job, config: Config) -> dict[str, Any]:
