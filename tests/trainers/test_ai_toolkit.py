@@ -333,16 +333,16 @@ def test_an_edit_is_drawn_from_a_picture_before(trainer: AiToolkitTrainer, job: 
     pictures = [replace(p, controls=(p.path.with_name(f"before-{p.path.name}"),)) for p in job.dataset.validation]
     for picture in pictures:
         Image.new("RGB", (64, 64)).save(picture.controls[0])
-    trained = [replace(p, controls=pictures[0].controls) for p in job.dataset.train]
+    trained = [replace(p, controls=(p.path,)) for p in job.dataset.train]
     dataset = replace(job.dataset, validation=tuple(pictures), train=tuple(trained))
     edit = replace(
         job, preset=preset, fixed=preset.fixed, knobs=preset.knob_list(), sample=preset.sample, dataset=dataset
     )
-    prompts = (Prompt(pictures[1].caption, 3),)
+    prompts = (Prompt(pictures[0].caption, 3),)
     made = trial(edit)
     trainer.launch(replace(edit, prompts=prompts), [made])
     said = process(made.folder / "config.json")
-    assert said["sample"]["samples"][0]["ctrl_img"] == str(pictures[1].controls[0])
+    assert said["sample"]["samples"][0]["ctrl_img"] == str(pictures[0].controls[0])
     assert said["datasets"][0]["control_path"].endswith("-control") and "validation_config" not in said["train"]
     without = replace(edit, dataset=job.dataset)
     assert any("no picture has a control picture" in p.message for p in trainer.check(without))
