@@ -111,10 +111,10 @@ class VramProfile(_Strict):
 
 
 class JudgeDefault(_Strict):
-    """The judge a preset suggests, with its model folder (may hold `{presets}`)."""
+    """The judge a preset suggests, with its model: a folder (may hold `{presets}`) or a hub id."""
 
     kind: str = "clip"
-    model: str = ""
+    model: str = "openai/clip-vit-large-patch14"
 
 
 class RoundDefaults(_Strict):

@@ -73,9 +73,7 @@ def resolve_weights(defaults: Mapping[str, float], changes: Mapping[str, float])
     """
     for axis, weight in changes.items():
         if axis not in defaults:
-            raise JudgeError(
-                f"the judge has no axis called {axis!r}", remedy=nearest(axis, list(defaults), "weights")
-            )
+            raise JudgeError(f"the judge has no axis called {axis!r}", remedy=nearest(axis, list(defaults), "weights"))
         if not math.isfinite(weight) or weight < 0:
             raise JudgeError(f"the weight of {axis} is {weight}", remedy="Give a number of 0 or more.")
     weights = {**defaults, **changes}
@@ -108,8 +106,12 @@ def judgement_to_json(judgement: Judgement, folder: Path) -> dict[str, Any]:
     path = judgement.sample.path
     inside = path.relative_to(folder) if path.is_relative_to(folder) else path
     return {
-        "path": inside.as_posix(), "prompt": judgement.sample.prompt, "seed": judgement.sample.seed,
-        "step": judgement.sample.step, "judge": judgement.judge, "score": judgement.score,
+        "path": inside.as_posix(),
+        "prompt": judgement.sample.prompt,
+        "seed": judgement.sample.seed,
+        "step": judgement.sample.step,
+        "judge": judgement.judge,
+        "score": judgement.score,
         "axes": dict(judgement.axes),
     }
 
@@ -126,6 +128,7 @@ def judgement_from_json(data: Any, folder: Path) -> Judgement:
         return Judgement(sample, str(data["judge"]), float(data["score"]), axes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JudgeError(
-            f"a line of judgements can't be understood: {error}", path=folder,
+            f"a line of judgements can't be understood: {error}",
+            path=folder,
             remedy="Delete the file of judgements: the pictures will be judged again.",
         ) from error

@@ -73,9 +73,17 @@ class ClipJudge:
     def __init__(
         self, model: str, dataset: DatasetSplit, cache: Path, weights: Mapping[str, float], batch_size: int = 16
     ) -> None:
-        if not any(p.caption.strip() for p in dataset.train):
+        self._stills = [p for p in dataset.train if p.width]
+        if dataset.train and not self._stills:
             raise JudgeError(
-                "no training picture has a caption, so the judge can't tell what a good fit is", path=dataset.folder,
+                "this judge compares with the training pictures, and the dataset holds only clips",
+                path=dataset.folder,
+                remedy="Add a folder of still pictures to it; single frames of the clips will do.",
+            )
+        if not any(p.caption.strip() for p in self._stills):
+            raise JudgeError(
+                "no training picture has a caption, so the judge can't tell what a good fit is",
+                path=dataset.folder,
                 remedy="Put a .txt file with a caption beside each picture.",
             )
         self._weights = resolve_weights(WEIGHTS, weights)
@@ -140,8 +148,8 @@ class ClipJudge:
         return rows
 
     def _look_at_training(self) -> Reference:
-        paths = [p.path for p in self._dataset.train]
-        captions = [self._neutral(p.caption) for p in self._dataset.train]
+        paths = [p.path for p in self._stills]
+        captions = [self._neutral(p.caption) for p in self._stills]
         try:
             seen, broken = self._encoder.pictures(paths), self._encoder.shuffled(paths)
         except JudgeError as error:

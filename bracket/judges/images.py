@@ -33,7 +33,8 @@ def open_image(path: Path) -> Image.Image:
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise JudgeError(
-                        f"the picture has {image.width}×{image.height} pixels, which is too many", path=path,
+                        f"the picture has {image.width}×{image.height} pixels, which is too many",
+                        path=path,
                         remedy=f"Scale it down to at most {MAX_PIXELS // 1_000_000} million.",
                     )
                 image.seek(0)

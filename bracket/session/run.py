@@ -118,9 +118,11 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     reporter.runner = runner
     clock = _Clock(folder)
     try:
+        reporter.say(message="Looking at the judge's model")
+        fingerprint = judge.fingerprint  # a model that is missing or can't be had is told before any GPU time is spent
         _stages(runner, reporter, clock)
         reporter.say(phase="report", message="Writing the report")
-        summary, _ = _report(context, store, f"{judge.name} {judge.fingerprint}", clock.read())
+        summary, _ = _report(context, store, f"{judge.name} {fingerprint}", clock.read())
         reporter.say("done", "done", "Done")
         return summary
     finally:

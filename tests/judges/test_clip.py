@@ -110,3 +110,10 @@ def test_a_lost_training_picture_is_not_blamed_on_a_sample(
         judge.score([Sample(stars.train[0].path, "zorb", 0, 0)])
     judge.close()
     assert caught.value.path is None
+
+
+def test_a_dataset_of_clips_alone_is_told_before_anything_is_judged(tmp_path: Path) -> None:
+    clip = Picture(tmp_path / "a.mp4", "a zorp turns", 0, 0)
+    split = DatasetSplit(tmp_path, (clip,), (), ("a zorp",), ())
+    with pytest.raises(JudgeError, match="only clips"):
+        ClipJudge("any/model", split, tmp_path / "judge.sqlite", {})
