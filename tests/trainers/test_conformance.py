@@ -164,10 +164,10 @@ def test_a_trial_trains_saves_and_draws(bench: Bench, whole: Trial) -> None:
     assert bench.trainer.find_checkpoint(whole)
     drawn = newest(bench.trainer.find_samples(whole))
     assert [(s.prompt, s.seed, s.step) for s in drawn] == [(p.text, p.seed, whole.steps) for p in PROMPTS]
-    assert _steps(whole) == list(range(1, whole.steps + 1 - bench.steps_after))
+    assert _steps(whole) == bench.logged(0, whole.steps)
     measured = _curves(whole).get("loss/validation")
     assert (measured is not None) is bench.measures
-    assert measured is None or measured[0][-1] == whole.steps - bench.steps_after, "the loss of what is saved"
+    assert measured is None or measured[0][-1] == _steps(whole)[-1], "the loss of what is saved"
 
 
 def test_pictures_on_the_way(bench: Bench) -> None:
@@ -239,7 +239,7 @@ def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Be
     assert bench.trainer.find_checkpoint(trial) is None
 
     bench.train(trial)
-    assert _steps(trial) == list(range(1, trial.steps + 1 - bench.steps_after)), "no step is missing or there twice"
+    assert _steps(trial) == bench.logged(0, trial.steps), "no step is missing or there twice"
     assert {s.step for s in newest(bench.trainer.find_samples(trial))} == {trial.steps}
     unbroken = bench.train(bench.trial("unbroken", steps=40))
     assert (bench.weights(trial) != bench.weights(unbroken)) is bool(bench.repeats)
@@ -291,6 +291,21 @@ def test_more_pictures_from_a_checkpoint_and_from_the_bare_base(bench: Bench) ->
     assert bench.outcome(trial) == (Outcome.OK, ""), "drawing leaves the trial as it was"
 
 
+def test_every_sample_setting_changes_the_pictures(bench: Bench) -> None:
+    changed = {"negative": "blurry", "sampler": "ddim", "batch_size": 12}
+    drawn = {}
+    for key, value in {"": 0, **bench.job.sample}.items():
+        sample = {**bench.job.sample, key: changed.get(key) or 2 * value} if key else bench.job.sample
+        out = bench.job.folder / "drawn" / f"with another {key}"
+        launch = bench.trainer.draw(replace(bench.job, sample=sample), None, PROMPTS[:1], out)
+        assert bench.run(launch) == 0, last_lines(launch.log, 20)
+        (picture,) = bench.trainer.find_drawn(out)
+        drawn[key] = picture.path.read_bytes()
+    same = {"", "batch_size"} & drawn.keys()
+    assert len({drawn[key] for key in same}) == 1
+    assert len(set(drawn.values())) == len(drawn) - len(same) + 1
+
+
 def test_the_command_by_hand_does_the_same(bench: Bench, whole: Trial) -> None:
     trial = bench.trial("by hand 'at' home")
     job = replace(bench.job, extra_args=bench.addition)
@@ -328,7 +343,7 @@ def test_a_trial_that_continues_another_ends_like_one_long_one(bench: Bench, lon
     bench.train(further)
     assert bench.weights(further) == bench.weights(long)
     assert _pictures(bench, further) == _pictures(bench, long)
-    assert _steps(further)[-1] == 8 - bench.steps_after
+    assert _steps(further) == bench.logged(0, 4) + bench.logged(4, 8)
     assert bench.weights(short) == before, "the trial it goes on from stays as it is"
 
 

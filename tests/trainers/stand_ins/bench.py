@@ -35,7 +35,7 @@ PRESETS = {
 """Trainer to the preset it is tried with."""
 FOREIGN = ("sd_scripts", "musubi", "ai_toolkit")
 PROMPTS = (
-    Prompt('a big red zorp "on" a ${HOME} [name] background', 7),
+    Prompt('a big red zorp "on" a ${zorp} [name] background', 7),
     Prompt("ein grüner Kreis, l'été # 円", 8, negative="blurry"),
 )
 _BAD_FLAG = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
@@ -49,7 +49,7 @@ class Bench:
     Attributes:
         measures: whether its trials have a validation loss.
         caches: whether it prepares anything.
-        steps_after: how many steps its loss curve ends before a trial's own last step.
+        from_zero: whether its log counts steps from 0, and leaves out the first of every start.
         repeats: how many steps it does twice where it goes on after a stop; 0 also where it begins anew.
         saves_at: a step after which it could go on from what it saved.
         checks_additions: whether `check` knows the trainer's flags; if not, the trainer itself refuses at once.
@@ -63,11 +63,15 @@ class Bench:
     bad_argument: tuple[tuple[str, ...], str]
     measures: bool = False
     caches: bool = True
-    steps_after: int = 0
+    from_zero: bool = False
     repeats: int = 0
     saves_at: int = 2
     checks_additions: bool = True
     addition: tuple[str, ...] = ()
+
+    def logged(self, done: int, steps: int) -> list[int]:
+        """The steps that the log of a start has, where some were done before it."""
+        return list(range(done + 1, steps if self.from_zero else steps + 1))
 
     @property
     def another_rank(self) -> Value:
@@ -189,9 +193,8 @@ def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
 
 
 def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
-    # Its steps are counted from 0, and the first one of a run is not logged.
     bad = ("train.optimizer=nonsense",), "Unknown optimizer type nonsense"
-    return Bench(trainer, job, executor, bad, measures=True, steps_after=1, repeats=1, saves_at=11)
+    return Bench(trainer, job, executor, bad, measures=True, from_zero=True, repeats=1, saves_at=11)
 
 
 def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:

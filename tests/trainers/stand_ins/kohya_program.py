@@ -177,13 +177,14 @@ class _Training:
             self._sample(lora, "e000000", 0)
         worker = self._loader()
         settings = self._settings(train)
+        seed = time.time_ns() if args.seed is None else args.seed
         losses: list[float] = []
         self._bar(0, total, None)
         for step in range(1, total + 1):
             if (step - 1) % epoch_steps == 0:
                 print(f"\nepoch {1 + (step - 1) // epoch_steps}/{math.ceil(total / epoch_steps)}\n", flush=True)
             lr = rate(args.lr_scheduler or "constant", args.learning_rate or 2e-6, step, total)
-            loss = lora.step(lr, args.seed or 0, step, settings)
+            loss = lora.step(lr, seed, step, settings)
             losses.append(loss)
             average = sum(losses[-batches:]) / len(losses[-batches:])
             self._bar(step, total, average)
