@@ -207,22 +207,32 @@ class Sample:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one judge said of one sample: 0 is worst, 1 is best, on every axis and overall."""
+    """What one judge said of one sample: 0 is worst, 1 is best, on every axis and overall.
+
+    An axis the judge could not or would not answer is absent. `spread` is the standard deviation of the score where the
+    judge has one, `how` how the score was had ("expected value", "median of 5").
+    """
 
     sample: Sample
     judge: str
     score: float
     axes: Mapping[str, float]
+    spread: float = 0.0
+    how: str = ""
 
 
 @dataclass(frozen=True)
 class Preference:
-    """A judge's choice between two samples of the same prompt and seed: 1 prefers `a`, 0 prefers `b`, 0.5 is a tie."""
+    """A judge's choice between two samples of the same prompt and seed: 1 prefers `a`, 0 prefers `b`, 0.5 is a tie.
+
+    `flipped` when the two orders of showing them gave opposite answers, which counts as a tie.
+    """
 
     a: Sample
     b: Sample
     judge: str
     value: float
+    flipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ class JudgeError(BracketError):
     """A judge that can't be loaded or asked."""
 
 
+class JudgeUnavailable(JudgeError):
+    """A judge that can't be asked now; asking again later may work. Never becomes a score."""
+
+
 class StorageError(BracketError):
     """A session's folder that can't be read or written."""
 

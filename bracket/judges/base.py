@@ -26,6 +26,24 @@ class JudgeSettings(Protocol):
     def weights(self) -> Mapping[str, float]: ...
     @property
     def batch_size(self) -> int: ...
+    @property
+    def rubric(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def key_variable(self) -> str: ...
+    @property
+    def repeats(self) -> int: ...
+    @property
+    def references(self) -> int: ...
+    @property
+    def quantize(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def concurrency(self) -> int: ...
 
 
 class Judge(Protocol):
@@ -49,6 +67,7 @@ class Judge(Protocol):
 
         Raises:
             JudgeError: a sample can't be read (`path` names it), or the judge can't work (`path` is None).
+            JudgeUnavailable: it can't be asked now; the caller keeps the samples and asks again later.
         """
         ...
 
@@ -58,6 +77,19 @@ class Judge(Protocol):
         Raises:
             JudgeError: as `score`.
         """
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it needs the GPU for itself while it looks, so that nothing may train there meanwhile."""
+        ...
+
+    def park(self) -> None:
+        """Free the GPU for a training; the next call takes it back, without a download."""
+        ...
+
+    def remarks(self) -> list[str]:
+        """What a reader of its scores must know, in sentences with counts (refusals, flips, batches voided)."""
         ...
 
     def close(self) -> None:
@@ -113,6 +145,8 @@ def judgement_to_json(judgement: Judgement, folder: Path) -> dict[str, Any]:
         "judge": judgement.judge,
         "score": judgement.score,
         "axes": dict(judgement.axes),
+        **({"spread": judgement.spread} if judgement.spread else {}),
+        **({"how": judgement.how} if judgement.how else {}),
     }
 
 
@@ -125,7 +159,8 @@ def judgement_from_json(data: Any, folder: Path) -> Judgement:
     try:
         sample = Sample(folder / str(data["path"]), str(data["prompt"]), int(data["seed"]), int(data["step"]))
         axes = {str(k): float(v) for k, v in data["axes"].items()}
-        return Judgement(sample, str(data["judge"]), float(data["score"]), axes)
+        spread, how = float(data.get("spread", 0.0)), str(data.get("how", ""))
+        return Judgement(sample, str(data["judge"]), float(data["score"]), axes, spread, how)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JudgeError(
             f"a line of judgements can't be understood: {error}",

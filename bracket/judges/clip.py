@@ -117,6 +117,14 @@ class ClipJudge:
         scored = zip(pairs, totals[::2], totals[1::2], strict=True)
         return [preference(a, b, NAME, score_a, score_b) for (a, b), score_a, score_b in scored]
 
+    exclusive = False
+
+    def park(self) -> None:
+        """Nothing to do: it is small, and works on the CPU."""
+
+    def remarks(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         self._cache.close()
 

@@ -86,14 +86,34 @@ class ScoreSettings(_Strict):
 
 
 class JudgeSettings(_Strict):
-    """Which judge looks at the pictures."""
+    """Which judge looks at the pictures. What a kind has no use for it ignores."""
 
     kind: str = "clip"
+    """clip, qwen_vl, openai_api or reference."""
     model: str = ""
-    """Folder (or hub id) of the judge's model."""
+    """Folder or hub id of the judge's model; its name on the server for openai_api."""
     weights: Mapping[str, float] = Field(default_factory=dict)
     """Weights of the judge's axes, over its own defaults."""
     batch_size: int = Field(16, ge=1)
+    share: float = Field(1.0, ge=0)
+    """What it counts beside the session's other judges."""
+    rubric: str = ""
+    """YAML with the questions of a vision-language judge; empty for the one that ships."""
+    url: str = ""
+    """Address of an OpenAI-compatible server, such as http://localhost:1234/v1."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key; the key itself is never written down."""
+    repeats: int = Field(5, ge=1)
+    """How often a question is asked where the model's probabilities can't be had."""
+    references: int = Field(2, ge=0)
+    """Training pictures shown with the question about likeness."""
+    quantize: Literal["", "8bit", "4bit"] = ""
+    device: str = ""
+    """Where a local model runs; empty for the GPU when there is one."""
+    timeout: float = Field(120.0, gt=0)
+    """Seconds a server may take for an answer."""
+    concurrency: int = Field(4, ge=1)
+    """Questions sent to a server at once."""
 
 
 class Bound(_Strict):
@@ -121,6 +141,8 @@ class SessionSettings(_Strict):
     confirmation: ConfirmationSettings = ConfirmationSettings()
     score: ScoreSettings = ScoreSettings()
     judge: JudgeSettings = JudgeSettings()
+    other_judges: tuple[JudgeSettings, ...] = ()
+    """Judges beside the first; the score is their mean by `share`."""
     bounds: Mapping[str, Bound] = Field(default_factory=dict)
     baseline: Mapping[str, Value] = Field(default_factory=dict)
     """Changes to the preset's baseline."""

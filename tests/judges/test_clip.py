@@ -10,6 +10,7 @@ from PIL import Image
 
 from bracket.demo.shapes import Picture, draw, picture_of
 from bracket.domain import DatasetSplit, Sample
+from bracket.domain import Picture as TrainingPicture
 from bracket.errors import JudgeError
 from bracket.judges.clip import ClipJudge, has_word, without_trigger
 
@@ -113,7 +114,7 @@ def test_a_lost_training_picture_is_not_blamed_on_a_sample(
 
 
 def test_a_dataset_of_clips_alone_is_told_before_anything_is_judged(tmp_path: Path) -> None:
-    clip = Picture(tmp_path / "a.mp4", "a zorp turns", 0, 0)
+    clip = TrainingPicture(tmp_path / "a.mp4", "a zorp turns", 0, 0)
     split = DatasetSplit(tmp_path, (clip,), (), ("a zorp",), ())
     with pytest.raises(JudgeError, match="only clips"):
         ClipJudge("any/model", split, tmp_path / "judge.sqlite", {})
