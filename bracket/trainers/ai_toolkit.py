@@ -37,7 +37,7 @@ from bracket.trainers.ai_toolkit_config import (
     write_config,
 )
 from bracket.trainers.ai_toolkit_control import Stop, make_control
-from bracket.trainers.ai_toolkit_keys import archs_of, key_problem, unknown_to
+from bracket.trainers.ai_toolkit_keys import NO_CAPTION_CACHE, archs_of, key_problem, unknown_to
 from bracket.trainers.ai_toolkit_state import (
     carry_over,
     experts_trained,
@@ -219,6 +219,8 @@ def _setting_problems(job: Job) -> list[Problem]:
     keys = dict.fromkeys([*settings, *meant, *(t for knob in job.knobs for t in knob.targets)])
     said = [key_problem(key, arch) for key in keys if not key.startswith("dataset.")]
     said += [f"a trial's pictures have no setting {key} in AI-Toolkit" for key in job.sample if key not in SAMPLE_KEYS]
+    if settings.get("train.cache_text_embeddings") and arch in NO_CAPTION_CACHE:
+        said.append(f"AI-Toolkit can't draw with {arch} when train.cache_text_embeddings is on")
     remedy = "Take it out, or correct its name."
     found = [Problem("error", sentence, remedy) for sentence in said if sentence]
     for word in job.extra_args:

@@ -370,6 +370,13 @@ def test_a_checkout_without_the_model_or_a_setting_is_found_out(
     assert "train.optimizer" in problem.message and "train.lr," not in problem.message
 
 
+def test_captions_are_not_cached_where_it_could_not_draw(trainer: AiToolkitTrainer, job: Job) -> None:
+    preset = find_preset("ai-toolkit-sd15-lora")
+    words = ("train.cache_text_embeddings=true",)
+    said = trainer.check(replace(job, preset=preset, fixed=preset.fixed, knobs=preset.knob_list(), extra_args=words))
+    assert "AI-Toolkit can't draw with sd15 when train.cache_text_embeddings is on" in [p.message for p in said]
+
+
 def test_a_folder_in_which_it_finds_no_checkpoint_is_refused(trainer: AiToolkitTrainer, job: Job) -> None:
     said = [p for p in trainer.check(replace(job, folder=job.folder / "try [2]")) if p.level == "error"]
     assert len(said) == 1 and said[0].path == job.folder / "try [2]"
