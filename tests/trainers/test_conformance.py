@@ -224,8 +224,8 @@ def _pictures(bench: Bench, trial: Trial) -> tuple[bytes, ...]:
     return tuple(s.path.read_bytes() for s in newest(bench.trainer.find_samples(trial)))
 
 
-def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Bench) -> None:
-    trial = bench.trial("stopped", steps=40)
+def _stop(bench: Bench, trial: Trial) -> None:
+    """Starts a trial and stops it when it could have saved itself once."""
     handle = bench.start(bench.trainer.launch(bench.job, [trial]), pace=0.03)
     until = time.monotonic() + 60
     while handle.progress().step < bench.saves_at + 1:
@@ -235,6 +235,11 @@ def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Be
     handle.stop()
     finish(handle)
     assert marked(handle.launch.log) == []
+
+
+def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Bench) -> None:
+    trial = bench.trial("stopped", steps=40)
+    _stop(bench, trial)
     assert bench.outcome(trial, stopped=True) == (Outcome.STOPPED, "it was stopped")
     assert bench.trainer.find_checkpoint(trial) is None
 
@@ -243,6 +248,17 @@ def test_a_stop_ends_everything_and_the_next_launch_finishes_the_trial(bench: Be
     assert {s.step for s in newest(bench.trainer.find_samples(trial))} == {trial.steps}
     unbroken = bench.train(bench.trial("unbroken", steps=40))
     assert (bench.weights(trial) != bench.weights(unbroken)) is bool(bench.repeats)
+
+
+@pytest.mark.parametrize("bench", FOREIGN, indirect=True)
+def test_what_a_kill_cut_short_is_not_gone_on_from(bench: Bench) -> None:
+    """These trainers write their files in place."""
+    trial = bench.trial("cut in the middle", steps=40)
+    _stop(bench, trial)
+    for file in (f for f in trial.folder.rglob("*") if f.suffix in (".safetensors", ".png")):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    bench.train(trial)
+    assert _pictures(bench, trial)
 
 
 def test_a_melted_trial_is_told_from_a_crash(bench: Bench) -> None:
@@ -327,13 +343,13 @@ def test_a_checkpoint_that_was_cut_short_does_not_count(bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def long(bench: Bench) -> Trial:
-    return bench.train(replace(bench.trial("long", steps=8), schedule=8))
+    return bench.train(replace(bench.trial("long", steps=8, **bench.fading), schedule=8))
 
 
 def _rung(bench: Bench, name: str) -> tuple[Trial, Trial]:
     """A trained trial of 4 of 8 steps, and one that goes on from it to the end."""
-    short = bench.train(replace(bench.trial(f"{name} short", steps=4), schedule=8))
-    further = bench.trial(f"{name} further", steps=8)
+    short = bench.train(replace(bench.trial(f"{name} short", steps=4, **bench.fading), schedule=8))
+    further = bench.trial(f"{name} further", steps=8, **bench.fading)
     return short, replace(further, schedule=8, continues=short.folder)
 
 

@@ -74,6 +74,11 @@ class Bench:
         return list(range(done + 1, steps if self.from_zero else steps + 1))
 
     @property
+    def fading(self) -> dict[str, Value]:
+        """A learning rate that ends at nothing, where a knob can say so: it shows how long a schedule is."""
+        return {"scheduler": "cosine"} if any(k.name == "scheduler" for k in self.job.knobs) else {}
+
+    @property
     def another_rank(self) -> Value:
         """One that isn't the baseline's."""
         (knob,) = (k for k in self.job.knobs if k.name == "rank")
@@ -81,7 +86,7 @@ class Bench:
 
     def trial(self, name: str, *, steps: int = 6, seed: int = 1, job: Job | None = None, **config: Value) -> Trial:
         job = job or self.job
-        chosen = effective({**job.preset.baseline, **config}, [k for k in job.knobs if k.name not in config])
+        chosen = effective({**job.preset.baseline, **config}, job.knobs)
         return Trial(name, Round.SEARCH, "test", {**chosen, **config}, seed, steps, job.folder / "trials" / name)
 
     def start(self, launch: Launch, *, pace: float = 0.0) -> Handle:
