@@ -73,9 +73,7 @@ _DEAD = {
 ALLOWED = frozenset(f"{block}.{w}".lstrip(".") for block, words in _WORDS.items() for w in words.split())
 UNET_ARCHS = frozenset({"sd1", "sd15", "sd2", "sdxl", "ssd", "vega"})
 """Where alpha, convolutions and the noise settings of DDPM count; LoRAs of all others have their rank as alpha."""
-NO_CAPTION_CACHE = frozenset(
-    {"sd1", "sd15", "sd2", "lumina2", "pixart", "pixart_sigma", "auraflow", "chroma", "chroma_radiance", "flex2"}
-)
+NO_CAPTION_CACHE = frozenset({"sd1", "sd15", "sd2", "lumina2", "pixart", "pixart_sigma", "auraflow", "chroma", "flex2"})
 """Models that fail to draw once captions are cached: before each picture their loaders look into the text encoder, and
 caching has taken it away."""
 _LEGACY_ARCHS = UNET_ARCHS | {"sd3", "pixart", "pixart_sigma", "auraflow", "flux", "flex1", "lumina2"}
