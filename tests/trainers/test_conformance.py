@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bracket.domain import Outcome, Problem, Trial, Value
+from bracket.domain import Config, Outcome, Problem, Trial
 from bracket.errors import TrainerError
 from bracket.presets import load_preset
 from bracket.runner.devices import devices
@@ -180,7 +180,7 @@ def test_pictures_on_the_way(bench: Bench) -> None:
 
 
 def test_several_trials_train_together_or_one_by_one(bench: Bench) -> None:
-    trials = [bench.trial("first", steps=3), bench.trial("second", steps=4, learning_rate=1e-2, rank=4)]
+    trials = [bench.trial("first", steps=3), bench.trial("second", {"learning_rate": 1e-2, "rank": 4}, steps=4)]
     if bench.trainer.together:
         assert bench.run(bench.trainer.launch(bench.job, trials)) == 0
     else:
@@ -196,9 +196,9 @@ def test_several_trials_train_together_or_one_by_one(bench: Bench) -> None:
     assert bench.weights(alone) == bench.weights(trials[1]), "the company a trial keeps changes nothing"
 
 
-def _what_is_run(bench: Bench, **config: Value) -> str:
+def _what_is_run(bench: Bench, config: Config) -> str:
     """The command of a trial and all files that it reads."""
-    trial = bench.trial("knobs", **config)
+    trial = bench.trial("knobs", config)
     shutil.rmtree(trial.folder, ignore_errors=True)
     launch = bench.trainer.launch(bench.job, [trial])
     read = [p for p in sorted(trial.folder.rglob("*")) if p.suffix in (".json", ".toml", ".yaml")]
@@ -209,14 +209,14 @@ def test_every_knob_changes_what_is_run(bench: Bench) -> None:
     for knob in bench.job.knobs:
         config = {name: values[0] for name, values in knob.when.items()}
         values = knob.choices or (knob.low, knob.high)
-        texts = {_what_is_run(bench, **config, **{knob.name: value}) for value in values if value is not None}
+        texts = {_what_is_run(bench, {**config, knob.name: value}) for value in values if value is not None}
         assert len(texts) == len(values), f"{knob.name} changes nothing"
 
 
 def test_rate_and_rank_change_the_pictures(bench: Bench, whole: Trial) -> None:
     seen = {_pictures(bench, whole)}
     for name, config in (("fast", {"learning_rate": 1e-2}), ("other", {"rank": bench.another_rank})):
-        seen.add(_pictures(bench, bench.train(bench.trial(name, **config))))
+        seen.add(_pictures(bench, bench.train(bench.trial(name, config))))
     assert len(seen) == 3
 
 
@@ -262,7 +262,7 @@ def test_what_a_kill_cut_short_is_not_gone_on_from(bench: Bench) -> None:
 
 
 def test_a_melted_trial_is_told_from_a_crash(bench: Bench) -> None:
-    trial = bench.trial("melted", learning_rate=1e30)
+    trial = bench.trial("melted", {"learning_rate": 1e30})
     bench.run(bench.trainer.launch(bench.job, [trial]))
     outcome, cause = bench.outcome(trial)
     assert outcome is Outcome.DIVERGED and cause
@@ -292,7 +292,7 @@ def test_a_dataset_that_is_gone_is_a_crash(bench: Bench, tmp_path: Path) -> None
 
 
 def test_more_pictures_from_a_checkpoint_and_from_the_bare_base(bench: Bench) -> None:
-    trial = bench.train(bench.trial("drawn with", rank=bench.another_rank))
+    trial = bench.train(bench.trial("drawn with", {"rank": bench.another_rank}))
     drawn = {}
     for name, checkpoint in (("tuned", bench.trainer.find_checkpoint(trial)), ("bare", None)):
         out = bench.job.folder / "drawn" / name
@@ -307,11 +307,17 @@ def test_more_pictures_from_a_checkpoint_and_from_the_bare_base(bench: Bench) ->
     assert bench.outcome(trial) == (Outcome.OK, ""), "drawing leaves the trial as it was"
 
 
+def _another(value: object) -> object:
+    """Another value of a sample setting."""
+    if isinstance(value, int | float):
+        return 2 * value
+    return "ddim" if value else "blurry"  # a sampler, a negative prompt
+
+
 def test_every_sample_setting_changes_the_pictures(bench: Bench) -> None:
-    changed = {"negative": "blurry", "sampler": "ddim", "batch_size": 12}
     drawn = {}
     for key, value in {"": 0, **bench.job.sample}.items():
-        sample = {**bench.job.sample, key: changed.get(key) or 2 * value} if key else bench.job.sample
+        sample = {**bench.job.sample, **({key: _another(value)} if key else {})}
         out = bench.job.folder / "drawn" / f"with another {key}"
         launch = bench.trainer.draw(replace(bench.job, sample=sample), None, PROMPTS[:1], out)
         assert bench.run(launch) == 0, last_lines(launch.log, 20)
@@ -343,13 +349,13 @@ def test_a_checkpoint_that_was_cut_short_does_not_count(bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def long(bench: Bench) -> Trial:
-    return bench.train(replace(bench.trial("long", steps=8, **bench.fading), schedule=8))
+    return bench.train(replace(bench.trial("long", bench.fading, steps=8), schedule=8))
 
 
 def _rung(bench: Bench, name: str) -> tuple[Trial, Trial]:
     """A trained trial of 4 of 8 steps, and one that goes on from it to the end."""
-    short = bench.train(replace(bench.trial(f"{name} short", steps=4, **bench.fading), schedule=8))
-    further = bench.trial(f"{name} further", steps=8, **bench.fading)
+    short = bench.train(replace(bench.trial(f"{name} short", bench.fading, steps=4), schedule=8))
+    further = bench.trial(f"{name} further", bench.fading, steps=8)
     return short, replace(further, schedule=8, continues=short.folder)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bracket.dataset import scan, split
 from bracket.demo.dataset import write_demo_dataset
-from bracket.domain import DatasetSplit, Launch, Outcome, Prompt, Round, Trial, Value
+from bracket.domain import Config, DatasetSplit, Launch, Outcome, Prompt, Round, Trial, Value
 from bracket.presets import find_preset, load_preset
 from bracket.runner.devices import devices
 from bracket.runner.executor import Handle, LocalExecutor
@@ -18,7 +18,7 @@ from bracket.runner.tail import last_lines
 from bracket.search.space import effective
 from bracket.session.evaluate import ended
 from bracket.session.job import Context
-from bracket.session.settings import SessionSettings
+from bracket.session.settings import DatasetSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 from tests.trainers.stand_ins.checkouts import make_checkout
 from tests.trainers.stand_ins.little_model import PACE
@@ -38,6 +38,7 @@ PROMPTS = (
     Prompt('a big red zorp "on" a ${zorp} [name] background', 7),
     Prompt("ein grüner Kreis, l'été # 円", 8, negative="blurry"),
 )
+NO_CHANGE: Config = {}
 _BAD_FLAG = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
 _COMMENT = ("--training_comment", 'it\'s $(touch gone); "so" `touch gone` --no_such_flag')
 
@@ -74,7 +75,7 @@ class Bench:
         return list(range(done + 1, steps if self.from_zero else steps + 1))
 
     @property
-    def fading(self) -> dict[str, Value]:
+    def fading(self) -> Config:
         """A learning rate that ends at nothing, where a knob can say so: it shows how long a schedule is."""
         return {"scheduler": "cosine"} if any(k.name == "scheduler" for k in self.job.knobs) else {}
 
@@ -84,7 +85,10 @@ class Bench:
         (knob,) = (k for k in self.job.knobs if k.name == "rank")
         return next(c for c in knob.choices if c != self.job.preset.baseline["rank"])
 
-    def trial(self, name: str, *, steps: int = 6, seed: int = 1, job: Job | None = None, **config: Value) -> Trial:
+    def trial(
+        self, name: str, config: Config = NO_CHANGE, *, steps: int = 6, seed: int = 1, job: Job | None = None
+    ) -> Trial:
+        """A trial with the baseline's config and these changes."""
         job = job or self.job
         chosen = effective({**job.preset.baseline, **config}, job.knobs)
         return Trial(name, Round.SEARCH, "test", {**chosen, **config}, seed, steps, job.folder / "trials" / name)
@@ -109,7 +113,9 @@ class Bench:
         """How a session would class a trial that ended."""
         context = Context(
             folder=self.job.folder,
-            settings=SessionSettings.model_construct(),
+            settings=SessionSettings(
+                preset=self.job.preset.name, dataset=DatasetSettings(folder=str(self.job.dataset.folder))
+            ),
             preset=self.job.preset,
             knobs=self.job.knobs,
             dataset=self.job.dataset,

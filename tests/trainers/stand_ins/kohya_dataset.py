@@ -64,7 +64,8 @@ def sd_datasets(text: Mapping[str, Any]) -> tuple[list[Dataset], list[Dataset]]:
     _only(text, {"general", "datasets"}, "data")
     general = text.get("general", {})
     _only(general, _SD_DATASET | _SD_SUBSET, "data['general']")
-    train, held = [], []
+    train: list[Dataset] = []
+    held: list[Dataset] = []
     for number, raw in enumerate(text["datasets"]):
         place = f"data['datasets'][{number}]"
         _only(raw, _SD_DATASET | _SD_SUBSET | {"subsets"}, place)
