@@ -21,6 +21,9 @@ from bracket.session.settings import SessionSettings
 PLACE = "SESSION"
 """Stands for the session's folder, which has no name yet."""
 _PICTURES = 3
+_FILES = ("config.json", "config.yaml", "dataset.toml")
+_LONGEST = 6000
+"""Characters of a file that are shown."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class Command:
     argv: tuple[str, ...]
     cwd: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What the command reads of what bracket writes for it: names and contents."""
 
     @property
     def text(self) -> str:
-        """The command as it can be pasted into a shell."""
-        return shlex.join(self.argv)
+        """The command as it can be pasted into a shell, and under it the files it reads."""
+        files = [f"\n# {name}\n{text.rstrip()}" for name, text in self.files.items()]
+        return "\n".join([shlex.join(self.argv), *files])
 
 
 def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
@@ -50,9 +56,11 @@ def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
         context = context_of(folder, settings, device.kind, dataset, memory_of(settings, device))
         job = context.choosing_job()
         titles = [(f"Cache {n}" if n > 1 else "Cache", one) for n, one in enumerate(context.trainer.prepare(job), 1)]
-        titles.append(("Train the first trial", context.trainer.launch(job, [_first(context)])))
+        first = _first(context)
+        titles.append(("Train the first trial", context.trainer.launch(job, [first])))
         titles.append(("Draw the base", context.trainer.draw(job, None, job.prompts, folder / "before")))
-        return tuple(_command(title, launch, place) for title, launch in titles)
+        made = [_command(title, launch, place) for title, launch in titles]
+        return tuple(replace(c, files=_files(first.folder, place)) if "first trial" in c.title else c for c in made)
 
 
 def _first(context: Context) -> Trial:
@@ -74,3 +82,14 @@ def _few(dataset: DatasetSplit) -> DatasetSplit:
 def _command(title: str, launch: Launch, place: str) -> Command:
     argv = tuple(word.replace(place, PLACE) for word in launch.argv)
     return Command(title, argv, str(launch.cwd), dict(launch.env))
+
+
+def _files(folder: Path, place: str) -> dict[str, str]:
+    """The config and dataset files of a trial, cut where they are long."""
+    found = {}
+    for name in _FILES:
+        path = folder / name
+        if path.exists():
+            text = path.read_text(encoding="utf-8").replace(place, PLACE)
+            found[name] = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n…"
+    return found

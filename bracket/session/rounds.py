@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from bracket.runner.outcome import hang_limit
 from bracket.runner.processes import write_command_sh
 from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
-from bracket.session.evaluate import LOG_LINES, Ended, ended, is_finished, judged
+from bracket.session.evaluate import LOG_LINES, Ended, ended, is_finished
 from bracket.session.job import LOWERED, Context
+from bracket.session.judging import JudgeQueue
 from bracket.session.score import combine
 from bracket.session.store import Store
 from bracket.session.timing import Measure
@@ -66,6 +66,9 @@ class RoundRunner:
     report: Callable[[], None]
     measures: list[Measure] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
+    note: str = ""
+    """Why the round stands still, if it does."""
+    _adopted: list[Ended] = field(default_factory=list)
 
     def run(self, round_: Round, next_trial: NextTrial) -> list[TrialResult]:
         """Run trials until there are none left; returns the round's results from the ledger.
@@ -73,22 +76,26 @@ class RoundRunner:
         Raises:
             Stopped: the session was asked to stop; every process of it has ended then.
         """
-        judging: dict[Future[TrialResult], Ended] = {}
         waiting: list[TrialResult] = []
-        with ThreadPoolExecutor(1, thread_name_prefix="judge") as pool:
+        with JudgeQueue(self.judge) as queue:
+            for found in self._adopted:
+                queue.add(found)
+            self._adopted.clear()
             try:
                 while True:
                     self._heed_stop()
-                    self._start_more(next_trial)
+                    if not queue.blocks:
+                        self._start_more(next_trial)
                     for done in self._ended():
-                        judging[pool.submit(judged, done.result, self.judge)] = done
-                    for future in [f for f in judging if f.done()]:
-                        self.measures.append(judging.pop(future).measure)
-                        waiting.append(future.result())
+                        queue.add(done)
+                    for done in queue.poll(idle=not self.running):
+                        self.measures.append(done.measure)
+                        waiting.append(done.result)
+                    self.note = queue.note
                     if waiting and self._tell(round_, waiting):
                         self.report()
                         continue
-                    if not self.running and not judging and not waiting:
+                    if not self.running and queue.empty and not waiting:
                         return self.store.results(round_)
                     self.report()
                     time.sleep(POLL_SECONDS)
@@ -98,17 +105,13 @@ class RoundRunner:
                 raise
 
     def adopt(self, round_: Round) -> list[Trial]:
-        """Trials that a kill left open: those that had ended well are judged and told, the others are given back."""
+        """Trials that a kill left open: those that had ended well will be judged, the others are given back."""
         unfinished: list[Trial] = []
-        ended_well: list[TrialResult] = []
         for trial in self.store.open_trials(round_):
             if is_finished(self.context, trial):
-                ended_well.append(judged(ended(self.context, trial, seconds=0.0).result, self.judge))
+                self._adopted.append(ended(self.context, trial, seconds=0.0))
             else:
                 unfinished.append(trial)
-        if ended_well and not self._tell(round_, ended_well):
-            # Their round's baseline is itself still open: they run again behind it, which is a no-op when finished.
-            unfinished += [r.trial for r in ended_well]
         return sorted(unfinished, key=lambda t: t.id)
 
     def _start_more(self, next_trial: NextTrial) -> None:

@@ -60,7 +60,9 @@ class Reporter:
         self.message = message or self.message
         self.last = time.monotonic()
         done, planned, eta = self._counts()
-        progress = Progress(state, self.phase, done, planned, eta if state == "running" else None, self.message)
+        note = self.runner.note if self.runner and state == "running" else ""
+        said = f"{self.message}. {note}" if note else self.message
+        progress = Progress(state, self.phase, done, planned, eta if state == "running" else None, said)
         write_progress(self.context.folder, progress)
         self.listener(progress)
 
@@ -109,7 +111,6 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     device = slots[0].kind
     _preflight(folder, settings)
     context = make_context(folder, settings, slots[0])
-    _heed(context.trainer.check(context.choosing_job()))
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)

@@ -80,6 +80,13 @@ class ScriptedJudge:
 
     name = "scripted"
     fingerprint = "1"
+    exclusive = False
+
+    def park(self) -> None:
+        pass
+
+    def remarks(self) -> list[str]:
+        return []
 
     def score(self, samples: Sequence[Sample]) -> list[Judgement]:
         return [Judgement(s, self.name, v := self._look(s), {"brightness": v}) for s in samples]

@@ -1,0 +1,95 @@
+"""Trials that ended and wait for the judge: beside the next trainings where memory allows, and later when it is away.
+
+An outage never becomes a score. What a judge can't be asked about now is asked again after a while, for as long as the
+session runs; stopped meanwhile, the trial stays open in the ledger and is judged on resume.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from bracket.domain import TrialResult
+from bracket.errors import JudgeUnavailable
+from bracket.judges import Judge
+from bracket.session.evaluate import Ended, judged
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
+"""Seconds before a judge that was away is asked again: twice as long each time."""
+
+
+class JudgeQueue:
+    """Judges one trial after the other in a thread of its own.
+
+    Attributes:
+        note: why nothing is judged just now; "" while all is well.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.note = ""
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        self._waiting: deque[Ended] = deque()
+        self._asked: tuple[Future[TrialResult], Ended] | None = None
+        self._delay = FIRST_WAIT
+        self._not_before = 0.0
+
+    def add(self, ended: Ended) -> None:
+        self._waiting.append(ended)
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting and self._asked is None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether no training may be started: the judge needs the GPU for what waits."""
+        return self.judge.exclusive and not self.empty
+
+    def poll(self, *, idle: bool) -> list[Ended]:
+        """Those judged since the last call.
+
+        Args:
+            idle: nothing trains now, so that a judge may have the GPU for itself.
+
+        Raises:
+            JudgeError: the judge can't work at all.
+        """
+        found = self._answered()
+        may_ask = self._waiting and self._asked is None and time.monotonic() >= self._not_before
+        if may_ask and (idle or not self.judge.exclusive):
+            ended = self._waiting.popleft()
+            self._asked = (self._pool.submit(judged, ended.result, self.judge), ended)
+        return found
+
+    def _answered(self) -> list[Ended]:
+        if self._asked is None or not self._asked[0].done():
+            return []
+        future, ended = self._asked
+        self._asked = None
+        try:
+            result = future.result()
+        except JudgeUnavailable as error:
+            self._waiting.appendleft(ended)
+            self._not_before = time.monotonic() + self._delay
+            self.note = f"{error.message}; {len(self._waiting)} trials wait to be judged"
+            log.warning("%s; asking again in %.0f s", error, self._delay)
+            self._delay = min(2 * self._delay, LONGEST_WAIT)
+            return []
+        self.note, self._delay = "", FIRST_WAIT
+        if self.empty and self.judge.exclusive:
+            self.judge.park()
+        return [replace(ended, result=result)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._pool.shutdown(cancel_futures=True)
