@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from bracket.demo.shapes import COLOURS, Picture, all_specs, caption, draw, picture_of
 from bracket.domain import DatasetSplit
 from bracket.domain import Picture as DatasetPicture
 from bracket.environment import project_root
+from bracket.judges import worsen as ways
 
 TRIGGER = "zorb"
+WRONG_SHAPES = ("circle", "square", "cross", "ring", "triangle")
 
 
 @pytest.fixture(scope="session")
@@ -86,52 +86,18 @@ def worsen() -> Worsen:
 
 
 def _worsen(picture: Picture, kind: str, severity: float, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    clean = draw([picture])[0]
-    image = Image.fromarray(clean)
+    rng, clean = np.random.default_rng(seed), ways.whole(picture)
     if severity == 0:
-        return clean
-    if kind == "blur":
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(1 + 9 * float(severity))))
-    if kind == "noise":
-        return _clip(clean + rng.normal(0, 20 + 150 * severity, clean.shape))
-    if kind == "jpeg":
-        small = image.resize((max(4, int(64 * (1 - severity) ** 2)),) * 2, Image.Resampling.BILINEAR)
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=max(1, int(40 * (1 - severity))))
-        return np.asarray(Image.open(buffer).resize((64, 64), Image.Resampling.BICUBIC))
-    if kind == "melt":
-        return _rippled(clean, severity, rng)
-    if kind == "blob":
-        return _half_formed(picture, severity)
-    if kind == "wrong shape":
-        return draw([replace(picture, shape=str(rng.choice(["circle", "square", "cross", "ring", "triangle"])))])[0]
+        return np.asarray(clean)
     left = [c for c in COLOURS if c not in (picture.colour, picture.background)]
-    return draw([replace(picture, colour=str(rng.choice(left)))])[0]
-
-
-def _clip(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, 0, 255).astype(np.uint8)
-
-
-def _rippled(clean: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows and columns pushed about by random sine waves."""
-    y, x = np.mgrid[0:64, 0:64].astype(float)
-    for _ in range(3):
-        fx, fy, px, py = rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.5), *rng.uniform(0, 6, 2)
-        x, y = x + 7 * severity * np.sin(fx * y + px), y + 7 * severity * np.sin(fy * x + py)
-    return clean[np.clip(y, 0, 63).astype(int), np.clip(x, 0, 63).astype(int)]
-
-
-def _half_formed(picture: Picture, severity: float) -> np.ndarray:
-    """A star whose points shrink into a disc: severity 1 is the disc."""
-    from bracket.demo.shapes import signed_distance
-
-    axis = (np.arange(64, dtype=np.float32) + 0.5) / 32 - 1
-    gx, gy = np.meshgrid(axis, axis)
-    x, y = (gx - picture.x) / picture.radius, (gy - picture.y) / picture.radius
-    disc = signed_distance("circle", x / 0.8, y / 0.8) * 0.8
-    distance = (signed_distance(picture.shape, x, y) * (1 - severity) + disc * severity) * picture.radius
-    cover = np.clip(0.5 - distance * 32, 0, 1)[..., None]
-    front, back = (np.array(COLOURS[c], float) for c in (picture.colour, picture.background))
-    return _clip(front * cover + back * (1 - cover))
+    change: dict[str, Callable[[], Image.Image]] = {
+        "blur": lambda: ways.blur(clean, severity),
+        "noise": lambda: ways.noise(clean, severity, rng),
+        "jpeg": lambda: ways.jpeg(clean, severity),
+        "melt": lambda: ways.melt(clean, severity, rng),
+        # A star whose points shrink into a disc.
+        "blob": lambda: ways.morph(picture, "circle", severity, 0.8),
+        "wrong shape": lambda: ways.morph(picture, str(rng.choice(WRONG_SHAPES)), 1.0),
+        "wrong colour": lambda: ways.recolour(picture, str(rng.choice(left)), 1.0),
+    }
+    return np.asarray(change[kind]())
