@@ -258,28 +258,34 @@ def load_preset(path: Path) -> Preset:
         PresetError: the file is missing, is no YAML, or doesn't fit; names the place and what is wrong there.
     """
     try:
-        return Preset.model_validate(_read(path, ()))
+        return Preset.model_validate(read_mapping(path))
     except ValidationError as error:
         raise PresetError(f"the preset doesn't fit: {plain(error)}", path=path) from error
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """A preset's own keys over those of the file it extends; a key set to null is taken away."""
+def read_mapping(path: Path, seen: tuple[Path, ...] = (), what: str = "preset") -> dict[str, Any]:
+    """A file's own keys over those of the file it extends; a key set to null is taken away.
+
+    Raises:
+        PresetError: a file is missing or is no YAML, or extends itself; `what` is what to call it.
+    """
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except OSError as error:
-        raise PresetError(f"the preset can't be read: {error.strerror}", path=path) from error
+        raise PresetError(f"the {what} can't be read: {error.strerror}", path=path) from error
+    except UnicodeDecodeError as error:
+        raise PresetError(f"the {what} is no text", path=path, remedy="Save it as UTF-8.") from error
     except yaml.YAMLError as error:
-        raise PresetError(f"the preset is no YAML: {error}", path=path, remedy="Mend the line it names.") from error
+        raise PresetError(f"the {what} is no YAML: {error}", path=path, remedy="Mend the line it names.") from error
     if not isinstance(raw, dict):
-        raise PresetError("the preset doesn't fit: it holds no keys", path=path)
+        raise PresetError(f"the {what} doesn't fit: it holds no keys", path=path)
     base = raw.pop("extends", "")
     if not base:
         return raw
     below = path.parent / str(base)
     if below in seen:
-        raise PresetError("the preset extends itself", path=path)
-    return _over(_read(below, (*seen, path)), raw)
+        raise PresetError(f"the {what} extends itself", path=path)
+    return _over(read_mapping(below, (*seen, path), what), raw)
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,8 +308,9 @@ def plain(error: ValidationError) -> str:
 
 def list_presets(folder: Path | None = None) -> list[Preset]:
     """Every preset under `presets/`, sorted by title, the embedded demo first. A name that begins with `_` is only for
-    other presets to extend."""
+    other presets to extend; `rubrics` holds what judges ask."""
     files = sorted(f for f in (folder or presets_folder()).glob("*/*.yaml") if not f.name.startswith("_"))
+    files = [f for f in files if f.parent.name != RUBRICS]
     found = [_loaded(f, _stamp(f)) for f in files]
     return sorted(found, key=lambda p: (p.name != DEMO_PRESET, p.title))
 
@@ -336,3 +343,4 @@ def find_preset(name: str, folder: Path | None = None) -> Preset:
 
 
 DEMO_PRESET = "embedded-demo"
+RUBRICS = "rubrics"
