@@ -165,6 +165,35 @@ def verify(session: SessionName) -> None:
 
 
 @app.command()
+def rejudge(
+    session: SessionName,
+    new: Annotated[str, typer.Argument(help="Name or folder of the new session with the new scores.")],
+    kind: Annotated[str, typer.Option(help="clip, qwen_vl, openai_api or reference.")] = "clip",
+    model: Annotated[str, typer.Option(help="The judge's model: folder, hub id, or name on the server.")] = "",
+    url: Annotated[str, typer.Option(help="Address of an OpenAI-compatible server.")] = "",
+    rubric: Annotated[str, typer.Option(help="YAML with the questions of a vision-language judge.")] = "",
+) -> None:
+    """Judge a session again with another judge, without training anything."""
+    from tqdm import tqdm
+
+    from bracket.session import launch
+    from bracket.session.rejudge import rejudge as judge_again
+    from bracket.session.run import write_session_report
+    from bracket.session.settings import JudgeSettings
+
+    folder = launch.named(new)
+    asked = JudgeSettings(kind=kind, model=model, url=url, rubric=rubric)
+    with tqdm(desc="judging", unit="trial") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        judge_again(launch.named(session), folder, (asked,), progress)
+    typer.echo(f"Report: {write_session_report(folder)}")
+
+
+@app.command()
 def presets(name: Annotated[str, typer.Argument(help="One of them, in detail.")] = "") -> None:
     """List the presets, or show one: what it needs and whether that is there, and its knobs."""
     from bracket.cli_text import preset_details, preset_lines

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Problem
 from bracket.errors import BracketError, DatasetError
-from bracket.judges import check_judge, make_judge
 from bracket.presets import Preset
 from bracket.runner.devices import Device
 from bracket.session.job import context_of, memory_of, preview_split, slots_of
+from bracket.session.judges import judge_problems
 from bracket.session.preview import Command, commands
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
@@ -138,7 +137,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
     found += _checked(lambda: _device_problems(settings))
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
-    found += _checked(lambda: _judge_problems(settings))
+    found += _checked(lambda: judge_problems(settings, preview_split(settings)))
     found += _checked(lambda: _trainer_problems(settings))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info"}.values())
@@ -156,16 +155,6 @@ def _bound_problems(settings: SessionSettings) -> list[Problem]:
 def _device_problems(settings: SessionSettings) -> list[Problem]:
     slots_of(settings)
     return []
-
-
-def _judge_problems(settings: SessionSettings) -> list[Problem]:
-    """What keeps the judge from working, with its own look at the dataset; it loads no model for that."""
-    found = check_judge(settings.judge)
-    if any(p.level == "error" for p in found):
-        return found
-    with TemporaryDirectory(prefix="bracket-") as folder:
-        make_judge(settings.judge, preview_split(settings), Path(folder) / "judge.sqlite").close()
-    return found
 
 
 def _trainer_problems(settings: SessionSettings) -> list[Problem]:

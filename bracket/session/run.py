@@ -12,7 +12,6 @@ from pathlib import Path
 from bracket.domain import Problem, Round
 from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
-from bracket.judges import make_judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.runner.executor import LocalExecutor, for_device
@@ -20,6 +19,7 @@ from bracket.runner.processes import write_command_sh
 from bracket.session import confirm, plan, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
+from bracket.session.judges import session_judge
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import Store
@@ -114,7 +114,7 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)
-    judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
+    judge = session_judge(settings, context.dataset, folder / "cache")
     runner = RoundRunner(context, store, executor, judge, slots, reporter)
     reporter.runner = runner
     clock = _Clock(folder)
@@ -142,7 +142,7 @@ def write_session_report(folder: Path) -> Path:
     settings = load(folder)
     context = make_context(folder, settings, slots_of(settings)[0])
     store = Store(folder)
-    judge = make_judge(settings.judge, context.dataset, folder / "cache" / "judge.sqlite")
+    judge = session_judge(settings, context.dataset, folder / "cache")
     try:
         return _report(context, store, f"{judge.name} {judge.fingerprint}", _Clock(folder).read())[1]
     finally:

@@ -94,12 +94,20 @@ class Store:
         asked.set_user_attr(_TRIAL, wanted.described())
         return self._trial(wanted, asked.number)
 
+    def skip_to(self, trial: Trial) -> None:
+        """Fill the round's numbers up to that of a trial of another ledger, so that it gets the same one here."""
+        from optuna.trial import TrialState, create_trial
+
+        study = self._study(trial.round)
+        for _ in range(len(study.get_trials(deepcopy=False)), _number_of(trial)):
+            study.add_trial(create_trial(state=TrialState.FAIL))
+
     def finish(self, result: TrialResult) -> None:
         """Tell how a trial ended. Telling the same trial twice changes nothing."""
         from optuna.trial import TrialState
 
         study = self._study(result.trial.round)
-        number = int(result.trial.id.rsplit("-", 1)[1])
+        number = _number_of(result.trial)
         frozen = study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
             return
@@ -200,6 +208,10 @@ def _open(url: str, path: Path) -> Any:
         )
     except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
         raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
+
+
+def _number_of(trial: Trial) -> int:
+    return int(trial.id.rsplit("-", 1)[1])
 
 
 def _suggest(asked: optuna.Trial, knob: Knob) -> Value:

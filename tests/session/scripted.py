@@ -123,8 +123,8 @@ def play(
 ) -> run.Summary | None:
     """Run the session in `folder` with the scripted trainer and judge."""
     job.make_trainer = lambda name: trainer or ScriptedTrainer()
-    run.make_judge = lambda *_: judge or ScriptedJudge()
-    plan.check_judge = lambda _: []
+    run.session_judge = lambda *_: judge or ScriptedJudge()
+    plan.judge_problems = lambda *_: []
     return run.run(folder)
 
 

@@ -47,8 +47,8 @@ def _own_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from bracket.session import job, plan, run
 
     monkeypatch.setattr(job, "make_trainer", job.make_trainer)
-    monkeypatch.setattr(run, "make_judge", run.make_judge)
-    monkeypatch.setattr(plan, "check_judge", plan.check_judge)
+    monkeypatch.setattr(run, "session_judge", run.session_judge)
+    monkeypatch.setattr(plan, "judge_problems", plan.judge_problems)
     monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
 
 

@@ -1,0 +1,126 @@
+"""Judging a session again with other judges, without training anything: a new session beside the old one.
+
+Trials, pictures and checkpoints are linked, not copied; the ledger is written anew with the new scores. What the new
+judge would have trained instead stays untrained, and the report of the new session says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bracket.domain import Outcome, Round, TrialResult
+from bracket.errors import SettingsError
+from bracket.judges import Judge
+from bracket.session import stages
+from bracket.session.control import Lock
+from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
+from bracket.session.job import Context, make_context, slots_of
+from bracket.session.judges import session_judge
+from bracket.session.score import combine
+from bracket.session.settings import JudgeSettings, load, save
+from bracket.session.store import Store, Wanted
+
+_NOT_LINKED = (
+    "study.db*",
+    "session.yaml",
+    "report",
+    "lock",
+    "control",
+    "state.json",
+    "*.log",
+    JUDGEMENTS,
+    "votes.jsonl",
+)
+_ARMS = ("winner", "baseline")
+
+
+def rejudge(
+    old: Path, new: Path, judges: tuple[JudgeSettings, ...], progress: Callable[[int, int], None] = lambda *_: None
+) -> Context:
+    """Judge every trial of the session in `old` with `judges`, into the new session `new`; returns its context.
+
+    Args:
+        progress: called with trials judged and trials in all.
+
+    Raises:
+        SettingsError: there is no session in `old`, or something in `new`.
+        SessionBusy: the old session runs.
+        JudgeError, StorageError: with what to do; `new` is then taken away again.
+    """
+    settings = load(old)
+    if new.exists():
+        raise SettingsError("there is something here already", path=new, remedy="Choose another name.")
+    with Lock(old):
+        try:
+            shutil.copytree(old, new, copy_function=_linked, ignore=shutil.ignore_patterns(*_NOT_LINKED))
+            save(settings.model_copy(update={"judge": judges[0], "other_judges": judges[1:]}), new)
+            return _judge_all(old, new, progress)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+
+def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Context:
+    settings = load(new)
+    context = make_context(new, settings, slots_of(settings)[0])
+    before = context.trainer.find_drawn(new / "before")
+    judge = session_judge(settings, context.dataset, new / "cache", before)
+    source, store = Store(old), Store(new)
+    try:
+        told = {r: source.results(r) for r in Round}
+        total, done = sum(map(len, told.values())), 0
+        for results in told.values():
+            reference: float | None = None
+            for result in results:
+                again = _again(context, store, judge, result)
+                if result.trial.origin == "baseline" and reference is None and again.outcome is Outcome.OK:
+                    reference = again.validation_loss
+                score = None
+                if again.outcome is Outcome.OK:
+                    score = combine(settings.score, again.judgements, again.validation_loss, reference)
+                store.finish(replace(again, score=score))
+                done += 1
+                progress(done, total)
+        _duel(context, source, store, judge)
+        return context
+    finally:
+        source.close()
+        store.close()
+        judge.close()
+
+
+def _again(context: Context, store: Store, judge: Judge, result: TrialResult) -> TrialResult:
+    """A result with its pictures judged anew, begun in the new ledger under the same number."""
+    t = result.trial
+    wanted = Wanted(t.round, t.origin, t.config, t.seed, t.steps, t.schedule, t.continues.name if t.continues else "")
+    store.skip_to(t)
+    trial = store.begin(wanted, context.knobs)
+    samples = tuple(s for s in context.trainer.find_samples(trial) if s.step == trial.steps) or result.samples
+    checkpoint = context.trainer.find_checkpoint(trial)
+    return judged(replace(result, trial=trial, samples=samples, checkpoint=checkpoint), judge)
+
+
+def _duel(context: Context, source: Store, store: Store, judge: Judge) -> None:
+    """Judge the duel's pictures, if they are of the very checkpoints that the new scores would let duel."""
+    pairs = [stages.duellists(s.results(Round.FINALS)) for s in (source, store)]
+    chosen = [stages.common_seed(*pair) if pair else None for pair in pairs]
+    ids = [tuple(r.trial.id for r in two) if two else None for two in chosen]
+    for name in _ARMS:
+        folder = context.folder / "confirm" / name
+        if ids[0] is None or ids[0] != ids[1]:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif folder.is_dir():
+            keep_judgements(folder, judge.score(context.trainer.find_drawn(folder)))
+
+
+def _linked(source: str, target: str) -> str:
+    """A hard link where the file system has them, else a copy."""
+    try:
+        os.link(source, target)
+        return target
+    except OSError:
+        return str(shutil.copy2(source, target))

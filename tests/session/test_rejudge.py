@@ -1,0 +1,54 @@
+"""Judging a session again: new scores, no new training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bracket.domain import Outcome, Round
+from bracket.errors import SettingsError
+from bracket.presets import find_preset
+from bracket.session import view
+from bracket.session.rejudge import rejudge
+from bracket.session.run import write_session_report
+from bracket.session.settings import JudgeSettings, load
+from bracket.session.store import Store
+from tests.ui.made import done_session
+
+SCORER = JudgeSettings(model=find_preset("embedded-demo").judge_model(), weights={"likeness": 0.0})
+
+
+@pytest.mark.slow
+def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path: Path) -> None:
+    old = done_session(tmp_path / "runs")
+    before = {p: p.stat().st_mtime_ns for p in old.rglob("*") if p.is_file()}
+    seen: list[tuple[int, int]] = []
+
+    rejudge(old, tmp_path / "again", (SCORER,), lambda done, total: seen.append((done, total)))
+
+    assert {p: p.stat().st_mtime_ns for p in old.rglob("*") if p.is_file() and p in before} == before
+    stores = [Store(folder) for folder in (old, tmp_path / "again")]
+    for round_ in Round:
+        was, now = ([*store.results(round_)] for store in stores)
+        assert [r.trial.id for r in was] == [r.trial.id for r in now]
+        assert [r.trial.config for r in was] == [r.trial.config for r in now]
+        assert [r.outcome for r in was] == [r.outcome for r in now]
+        told = [(a, b) for a, b in zip(was, now, strict=True) if a.outcome is Outcome.OK]
+        assert all(a.score != b.score and "adherence" in b.axes for a, b in told)
+    for store in stores:
+        store.close()
+    assert seen[-1][0] == seen[-1][1] == len(view.read(old).trials)
+    assert load(tmp_path / "again").judge == SCORER
+    assert write_session_report(tmp_path / "again").exists()
+    picture = next((old / "trials" / "search-000" / "samples").rglob("*.png"))
+    assert (tmp_path / "again" / picture.relative_to(old)).samefile(picture), "pictures are linked"
+
+
+def test_a_judge_that_cannot_work_leaves_nothing_behind(tmp_path: Path) -> None:
+    old = done_session(tmp_path / "runs")
+    with pytest.raises(Exception, match="judge"):
+        rejudge(old, tmp_path / "again", (JudgeSettings(model=str(tmp_path / "nothing")),))
+    assert not (tmp_path / "again").exists()
+    with pytest.raises(SettingsError, match="something here"):
+        rejudge(old, old, (SCORER,))
