@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bracket import cli_trainers
+from bracket import cli_judge, cli_trainers
 from bracket.errors import BracketError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Find the best settings for a diffusion fine-tune, with evidence.",
 )
 app.add_typer(cli_trainers.app, name="trainers")
+app.add_typer(cli_judge.app, name="judge")
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
 
