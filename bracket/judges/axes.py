@@ -1,4 +1,4 @@
-"""The arithmetic of the `clip` judge: from unit embeddings to axes. Pure functions on arrays, no model, no disk.
+"""The arithmetic of the judges that compare embeddings: from unit vectors to axes. Pure functions on arrays, no disk.
 
 A raw cosine means nothing by itself: 0.28 is a good fit for one CLIP and a bad one for another. So every axis is read
 off a scale whose two ends come from the session's own training pictures (`Levels`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ COPY = (0.98, 0.993)
 """Pixel correlation of thumbnails at which a sample begins to count as a copy, and at which it is one."""
 BEND = 0.1
 """Share of a scale at each end that is bent; the ends themselves read 0.04 and 0.96."""
+NEIGHBOURS = 3
+"""Training pictures that `nearest_cosine` looks at."""
 MIN_RANGE = 0.02
 """Least cosine between the ends of a scale, so that a dataset of near-equal pictures doesn't blow up rounding."""
 
@@ -78,6 +81,15 @@ class Levels:
     near: float
 
 
+class Spreads(Protocol):
+    """How far training pictures lie apart, see `Levels`."""
+
+    @property
+    def spread(self) -> float: ...
+    @property
+    def near(self) -> float: ...
+
+
 def levels(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vectors) -> Levels:
     """Reference levels of a training set.
 
@@ -87,23 +99,28 @@ def levels(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vec
         captions: the N captions; "" for none. At least one has words.
         broken: unit embeddings (N, D) of the pictures with shuffled tiles.
     """
+    pairs = ~np.eye(len(images), dtype=bool)
+    apart = _distances(images, images)[pairs]
+    line = fit_line(1.0 - apart, 1.0 - _distances(texts, texts)[pairs])
+    alone = np.eye(len(images), dtype=bool) if apart.size else None
+    return Levels(
+        adherence=adherence_scale(images, texts, captions, broken),
+        likeness=Scale(float(closeness(broken, texts, images, texts, line, alone).mean()), 0.0),
+        line=line,
+        spread=float(apart.mean()) if apart.size else 0.0,
+        near=float(nearest_distance(images).mean()) if apart.size else 0.0,
+    )
+
+
+def adherence_scale(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vectors) -> Scale:
+    """From a picture with another one's caption to a picture with its own; arguments as those of `levels`."""
     said = np.array([bool(c) for c in captions])
     similarity = images.astype(np.float64) @ texts.astype(np.float64).T
     own = similarity.diagonal()[said].mean()
     other = np.array([[a != b and bool(b) for b in captions] for a in captions]) & said[:, None]
     # One caption for all pictures: the wrong pair is then that caption with a broken picture.
     wrong = similarity[other] if other.any() else (broken * texts)[said].sum(1)
-    pairs = ~np.eye(len(images), dtype=bool)
-    apart = _distances(images, images)[pairs]
-    line = fit_line(1.0 - apart, 1.0 - _distances(texts, texts)[pairs])
-    alone = np.eye(len(images), dtype=bool) if apart.size else None
-    return Levels(
-        adherence=Scale(float(wrong.mean()), float(own)),
-        likeness=Scale(float(closeness(broken, texts, images, texts, line, alone).mean()), 0.0),
-        line=line,
-        spread=float(apart.mean()) if apart.size else 0.0,
-        near=float(nearest_distance(images).mean()) if apart.size else 0.0,
-    )
+    return Scale(float(wrong.mean()), float(own))
 
 
 def fit_line(pictures: Values, captions: Values) -> Line:
@@ -142,15 +159,14 @@ def closeness(
     return mean
 
 
-def nearest_distance(pictures: Vectors) -> Values:
-    """Cosine distance (N,) of each picture to the nearest other one; N is 2 or more."""
-    distance = _distances(pictures, pictures)
-    np.fill_diagonal(distance, np.inf)
-    least: Values = distance.min(1)
+def nearest_distance(pictures: Vectors, counts: NDArray[np.bool_] | None = None) -> Values:
+    """Cosine distance (N,) of each picture to the nearest one of those that count ((N, N), all others by default)."""
+    pairs = ~np.eye(len(pictures), dtype=bool) if counts is None else counts
+    least: Values = np.where(pairs, _distances(pictures, pictures), np.inf).min(1)
     return least
 
 
-def variety(pictures: Vectors, prompts: Sequence[str], reference: Levels) -> Values | None:
+def variety(pictures: Vectors, prompts: Sequence[str], reference: Spreads) -> Values | None:
     """How varied each picture (N,) is among its like, 0..1, capped at what the training set shows; None for a lone one.
 
     Pictures of one prompt (other seeds) are held against the training set's nearest neighbours, since they ought to be
@@ -186,6 +202,38 @@ def originality(
     copied = np.clip((equal - begin) / (end - begin), 0.0, 1.0)
     result: Values = 1.0 - np.where(close, copied, 0.0).max(1)
     return result
+
+
+def nearest_cosine(pictures: Vectors, training: Vectors, counts: NDArray[np.bool_] | None = None) -> Values:
+    """Mean cosine (N,) of each picture to the `NEIGHBOURS` training pictures that it is most alike.
+
+    Args:
+        counts: (N, M), the pairs that count; at least one a row.
+    """
+    cosines = 1.0 - _distances(pictures, training)
+    if counts is not None:
+        cosines = np.where(counts, cosines, -np.inf)
+    best = -np.sort(-cosines, axis=1)[:, :NEIGHBOURS]
+    there = np.isfinite(best)
+    mean: Values = np.where(there, best, 0.0).sum(1) / there.sum(1)
+    return mean
+
+
+def bleed(pictures: Vectors, before: Vectors, spread: float) -> Values:
+    """How far each picture (N,) moved from what the bare base drew in its place (N, D): 0 not at all, 1 out of sight.
+
+    Args:
+        spread: the distance that reads 1: of two pictures that have nothing to do with each other.
+    """
+    moved = 1.0 - (pictures.astype(np.float64) * before).sum(1)
+    result: Values = np.clip(moved / max(spread, MIN_RANGE), 0.0, 1.0)
+    return result
+
+
+def mean_distance(pictures: Vectors, counts: NDArray[np.bool_] | None = None) -> float:
+    """Mean cosine distance of two of the pictures; 0 when no pair counts ((N, N), all by default)."""
+    pairs = ~np.eye(len(pictures), dtype=bool) if counts is None else counts
+    return float(_distances(pictures, pictures)[pairs].mean()) if pairs.any() else 0.0
 
 
 def _distances(a: Vectors, b: Vectors) -> Values:

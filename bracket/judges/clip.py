@@ -36,6 +36,7 @@ from bracket.judges.axes import Levels, closeness, levels, originality, variety
 from bracket.judges.base import preference, resolve_weights, weighted_mean
 from bracket.judges.cache import VectorCache
 from bracket.judges.encoder import Encoder, Seen
+from bracket.judges.images import told
 from bracket.judges.model import Vectors
 
 NAME = "clip"
@@ -123,7 +124,8 @@ class ClipJudge:
         """Nothing to do: it is small, and works on the CPU."""
 
     def remarks(self) -> list[str]:
-        return []
+        """What had to be done to pictures before they could be judged."""
+        return told(self._encoder.notes)
 
     def close(self) -> None:
         self._cache.close()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from bracket.judges.cache import Vector, VectorCache
-from bracket.judges.images import content_key, open_image, shuffled, thumbnail
-from bracket.judges.model import ClipModel, Vectors, identity, resolve
+from bracket.judges.images import content_key, inspect, open_image, shuffled, thumbnail
+from bracket.judges.model import Check, ClipModel, Vectors, check_clip, identity, resolve
 
 
 @dataclass(frozen=True)
@@ -25,24 +26,42 @@ class Seen:
     thumbnails: Vectors
 
 
+class Embedder(Protocol):
+    """What looks at pictures; a `ClipModel` reads texts too."""
+
+    def images(self, pictures: Sequence[Image.Image]) -> Vectors: ...
+
+
 class Encoder:
-    """A CLIP model behind a cache. `load` makes the model from its folder."""
+    """A model behind a cache. `load` makes the model from its folder, `check` says what is wrong with that folder."""
 
     def __init__(
-        self, model: str, cache: VectorCache, batch_size: int, load: Callable[[Path], ClipModel] = ClipModel
+        self,
+        model: str,
+        cache: VectorCache,
+        batch_size: int,
+        load: Callable[[Path], Embedder] | None = None,
+        check: Check = check_clip,
     ) -> None:
-        self._model, self._cache, self._batch_size, self._load = model, cache, batch_size, load
+        self._model, self._cache, self._batch_size = model, cache, batch_size
+        self._load, self._check = load or ClipModel, check
+        self._found: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def notes(self) -> Counter[str]:
+        """What had to be done to the pictures asked for so far, each counted once, see `images.inspect`."""
+        return Counter(note for found in self._found.values() for note in found)
 
     @cached_property
     def folder(self) -> Path:
-        return resolve(self._model)
+        return resolve(self._model, self._check)
 
     @cached_property
     def identity(self) -> str:
         return identity(self.folder)
 
     @cached_property
-    def loaded(self) -> ClipModel:
+    def loaded(self) -> Embedder:
         return self._load(self.folder)
 
     def pictures(self, paths: Sequence[Path]) -> Seen:
@@ -52,6 +71,9 @@ class Encoder:
             JudgeError: a file can't be read; `path` names it.
         """
         keys = [content_key(p) for p in paths]
+        for key, path in zip(keys, paths, strict=True):
+            if key not in self._found:
+                self._found[key] = inspect(path)
         vectors = self._known_or_made([f"image:{k}" for k in keys], paths, self._look)
         found = [np.split(v, [len(v) - _THUMBNAIL]) for v in vectors]
         return Seen(np.stack([f[0] for f in found]), np.stack([f[1] for f in found]))
@@ -62,9 +84,14 @@ class Encoder:
         return np.stack(self._known_or_made(keys, paths, self._look_shuffled))
 
     def texts(self, texts: Sequence[str]) -> Vectors:
-        """Embeddings (N, D) of texts."""
+        """Embeddings (N, D) of texts. Only a CLIP has them."""
         keys = [f"text:{hashlib.sha256(t.encode()).hexdigest()}" for t in texts]
-        return np.stack(self._known_or_made(keys, texts, lambda part: self.loaded.texts(part)))
+        return np.stack(self._known_or_made(keys, texts, self._read))
+
+    def _read(self, texts: Sequence[str]) -> Vectors:
+        if not isinstance(self.loaded, ClipModel):
+            raise TypeError("a model of pictures alone reads no texts")
+        return self.loaded.texts(texts)
 
     def _look(self, paths: Sequence[Path]) -> Vectors:
         images = [open_image(p) for p in paths]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from bracket.errors import JudgeError
 
 Vectors = NDArray[np.float32]
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
 """What of a hub repository is needed; the safetensors are enough where both exist, yet old ones have only the other."""
+
+Check = Callable[[Path], list[Problem]]
+"""What is wrong with a model's folder."""
 
 _WHOLE = 64 << 20
 _CHUNK = 1 << 20
@@ -29,58 +33,79 @@ def is_hub_id(model: str) -> bool:
     return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model) is not None and not Path(model).expanduser().exists()
 
 
-def check_model(model: str) -> list[Problem]:
-    """What is wrong with a model folder or hub id, without loading it."""
+def check_model(model: str, check: Check | None = None, what: str = "a CLIP model") -> list[Problem]:
+    """What is wrong with a model folder or hub id, without loading it.
+
+    Args:
+        check: what is wrong with a folder that is there; `check_clip` by default.
+        what: what the folder ought to hold, for remedies.
+    """
+    check = check or check_clip
     if not model:
-        return [Problem("error", "the judge has no model", "Name the folder of a CLIP model, or its hub id.")]
+        return [Problem("error", "the judge has no model", f"Name the folder of {what}, or its hub id.")]
     if is_hub_id(model):
-        if _snapshot(model):
+        if snapshot(model, check):
             return []
         return [Problem("info", f"the judge's model {model} will be downloaded when it is first used")]
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return [Problem("error", "the judge's model folder is missing", "Name the folder of a CLIP model.", folder)]
-    return _check_folder(folder)
+        return [Problem("error", "the judge's model folder is missing", f"Name the folder of {what}.", folder)]
+    return check(folder)
 
 
-def _check_folder(folder: Path) -> list[Problem]:
-    if not (folder / "config.json").is_file():
-        return [Problem("error", "the judge's model has no config.json", "Name the folder of a CLIP model.", folder)]
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        remedy = "Get the model anew."
-        return [Problem("error", "the config.json of the judge's model is damaged", remedy, folder / "config.json")]
+def check_clip(folder: Path) -> list[Problem]:
+    """What is wrong with the folder of a CLIP."""
+    kind = kind_of(folder)
+    if isinstance(kind, Problem):
+        return [kind]
     if kind != "clip":
         remedy = "Name the folder of a CLIP model."
         return [Problem("error", f"the judge's model is of type {kind!r}, not 'clip'", remedy, folder)]
+    return missing_files(folder, texts=True)
+
+
+def kind_of(folder: Path) -> str | Problem | None:
+    """The `model_type` of a folder's config.json, None when it names none, or what is wrong with that file."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return Problem("error", "the judge's model has no config.json", "Name the folder of a whole model.", folder)
+    try:
+        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return Problem("error", "the config.json of the judge's model is damaged", "Get the model anew.", config)
+    return None if found is None else str(found)
+
+
+def missing_files(folder: Path, *, texts: bool = False) -> list[Problem]:
+    """What a model of pictures (and `texts`) needs beside its config.json and lacks."""
     lacking = [n for n in ("preprocessor_config.json",) if not (folder / n).is_file()]
     if not any((folder / name).is_file() for name in WEIGHTS):
         lacking.append(WEIGHTS[0])
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+    if texts and not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         lacking.append("tokenizer.json")
     if lacking:
         return [Problem("error", f"the judge's model lacks {', '.join(lacking)}", "Get the model whole.", folder)]
     return []
 
 
-def resolve(model: str) -> Path:
-    """The folder of a model; a hub id is downloaded unless it is on this machine already.
+def resolve(model: str, check: Check = check_clip) -> Path:
+    """The folder of a model; a hub id is downloaded unless it is on this machine already, and `check` finds it whole.
 
     Raises:
         JudgeError: it isn't there or can't be downloaded.
     """
     if not is_hub_id(model):
         return Path(model).expanduser()
-    return _snapshot(model) or _download(model)
+    return snapshot(model, check) or _download(model)
 
 
-def _snapshot(model: str) -> Path | None:
+def snapshot(model: str, check: Check) -> Path | None:
+    """The folder of a hub id that is on this machine; None when it isn't, or `check` finds something wrong with it."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(model, "config.json")
     folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder and not _check_folder(folder) else None
+    return folder if folder and not check(folder) else None
 
 
 def _download(model: str) -> Path:
@@ -116,6 +141,27 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Load a model inside, without progress bars.
+
+    Raises:
+        JudgeError: the folder's files don't make that model.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise JudgeError(
+            f"the judge's model in {folder} can't be loaded: {said.strip()}",
+            remedy="Get the model anew, or name another one.",
+        ) from error
+
+
 class ClipModel:
     """A loaded CLIP. Embeddings are float32 of length 1, on one thread, so the same input gives the same bits.
 
@@ -126,21 +172,14 @@ class ClipModel:
     def __init__(self, folder: Path) -> None:
         import torch
         import transformers
-        from safetensors import SafetensorError
 
         torch.set_num_threads(1)
         # Named after its backend since transformers 5.1; the other one would need torchvision.
         processor = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
-        transformers.utils.logging.disable_progress_bar()
-        try:
+        with loading(folder):
             model = transformers.CLIPModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
             self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._processor: Any = processor.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise JudgeError(
-                f"the judge's model in {folder} can't be loaded: {str(error).splitlines()[0]}",
-                remedy="Get the model anew, or name another one.",
-            ) from error
         self._model: Any = model.eval()
         self._context = int(self._model.config.text_config.max_position_embeddings)
 
@@ -151,7 +190,7 @@ class ClipModel:
         pixels = self._processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
             pooled = self._model.vision_model(pixel_values=pixels).pooler_output
-            return _unit(self._model.visual_projection(pooled))
+            return unit(self._model.visual_projection(pooled))
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Texts to unit vectors (N, D); what exceeds the model's context is cut off."""
@@ -162,9 +201,10 @@ class ClipModel:
         )
         with torch.inference_mode():
             out = self._model.text_model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
-            return _unit(self._model.text_projection(out.pooler_output))
+            return unit(self._model.text_projection(out.pooler_output))
 
 
-def _unit(vectors: Any) -> Vectors:
+def unit(vectors: Any) -> Vectors:
+    """A tensor's rows made length 1."""
     result: Vectors = (vectors / vectors.norm(dim=-1, keepdim=True)).numpy()
     return result
