@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bracket.domain import DatasetSplit, Problem
-from bracket.errors import JudgeError
+from bracket.errors import JudgeError, PresetError
+from bracket.judges.asking import Asker
 from bracket.judges.base import (
     Judge,
     JudgeSettings,
@@ -17,10 +18,12 @@ from bracket.judges.base import (
 from bracket.judges.clip import NAME as CLIP
 from bracket.judges.clip import WEIGHTS, ClipJudge
 from bracket.judges.model import check_model
+from bracket.judges.rubric import load_rubric
 
 __all__ = ["KINDS", "Judge", "check_judge", "judgement_from_json", "judgement_to_json", "make_judge"]
 
-KINDS = (CLIP,)
+QWEN_VL, OPENAI_API = "qwen_vl", "openai_api"
+KINDS = (CLIP, QWEN_VL, OPENAI_API)
 
 
 def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> Judge:
@@ -30,14 +33,30 @@ def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> J
         cache: the file its cache lives in; made when it is missing.
 
     Raises:
-        JudgeError: there is no such kind, its model is missing or no CLIP, a weight names no axis, or no training
-            picture has a caption.
+        JudgeError: there is no such kind, its model is missing or of another kind, its rubric doesn't fit, a weight
+            names no axis, or (for clip) no training picture has a caption.
         StorageError: the cache can't be opened.
     """
     for problem in check_judge(settings):
         if problem.level == "error":
             raise JudgeError(problem.message, path=problem.path, remedy=problem.remedy)
-    return ClipJudge(settings.model, dataset, cache, settings.weights, settings.batch_size)
+    if settings.kind == CLIP:
+        return ClipJudge(settings.model, dataset, cache, settings.weights, settings.batch_size)
+    from bracket.judges.vlm import VlmJudge
+
+    rubric = load_rubric(settings.rubric)
+    return VlmJudge(make_asker(settings), rubric, settings, dataset, cache, settings.kind)
+
+
+def make_asker(settings: JudgeSettings) -> Asker:
+    """The vision-language model that the settings name; loads nothing yet."""
+    if settings.kind == QWEN_VL:
+        from bracket.judges.qwen_vl import LocalModel
+
+        return LocalModel(settings)
+    from bracket.judges.openai_api import Client
+
+    return Client(settings)
 
 
 def check_judge(settings: JudgeSettings) -> list[Problem]:
@@ -45,9 +64,27 @@ def check_judge(settings: JudgeSettings) -> list[Problem]:
     if settings.kind not in KINDS:
         remedy = nearest(settings.kind, KINDS, "judges")
         return [Problem("error", f"there is no judge called {settings.kind!r}", remedy)]
-    problems = check_model(settings.model)
+    if settings.kind == CLIP:
+        problems, known = check_model(settings.model), dict(WEIGHTS)
+    else:
+        problems = _check_asker(settings)
+        try:
+            known = load_rubric(settings.rubric).weights
+        except PresetError as error:
+            path = Path(error.path) if error.path else None
+            return [*problems, Problem("error", error.message, error.remedy, path)]
     try:
-        resolve_weights(WEIGHTS, settings.weights)
+        resolve_weights(known, settings.weights)
     except JudgeError as error:
         problems.append(Problem("error", error.message, error.remedy))
     return problems
+
+
+def _check_asker(settings: JudgeSettings) -> list[Problem]:
+    if settings.kind == QWEN_VL:
+        from bracket.judges.qwen_vl import check_local
+
+        return check_local(settings)
+    from bracket.judges.openai_api import check_server
+
+    return check_server(settings)
