@@ -1,11 +1,14 @@
 """Statistics as pure functions on arrays: no disk, no global random numbers, no Gradio.
 
 `claims` holds the two kinds of claim a fresh duel can support, `verdict` weighs them and `wording` says so in English.
+`agreement` and `correction` hold a judge against a person's votes, `bradley_terry` ranks by pairwise choices.
 `descriptive`, `importance` and `curves` describe a search and prove nothing. `power` says what more runs would buy.
 """
 
 from __future__ import annotations
 
+from bracket.stats.agreement import Agreement, Gate, agreement, gate
+from bracket.stats.bradley_terry import Ranking, rank_pairs
 from bracket.stats.claims import (
     CheckpointClaim,
     ConfigClaim,
@@ -15,6 +18,7 @@ from bracket.stats.claims import (
     improvement_probability,
     win_rate_interval,
 )
+from bracket.stats.correction import Corrected, corrected_rate
 from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
 from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interval, welch
 from bracket.stats.importance import KnobImportance, knob_importance
@@ -25,21 +29,28 @@ from bracket.stats.wording import sentence, short_sentence
 
 __all__ = [
     "DESCRIPTIVE",
+    "Agreement",
     "CheckpointClaim",
     "ConfigClaim",
+    "Corrected",
     "Curve",
+    "Gate",
     "Knee",
     "KnobImportance",
     "Mean",
     "PairedClaim",
+    "Ranking",
     "SignFlip",
     "Verdict",
     "Welch",
+    "agreement",
     "checkpoint_claim",
     "config_claim",
+    "corrected_rate",
     "decide",
     "detectable_difference",
     "failure_knee",
+    "gate",
     "holm",
     "improvement_probability",
     "knob_importance",
@@ -47,6 +58,7 @@ __all__ = [
     "mean_and_interval",
     "pairs_needed",
     "prompts_needed",
+    "rank_pairs",
     "sentence",
     "short_sentence",
     "sign_flip",
