@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bracket.domain import DatasetSplit, Problem
+from bracket.domain import DatasetSplit, Problem, Sample
 from bracket.errors import JudgeError, PresetError
 from bracket.judges.asking import Asker
 from bracket.judges.base import (
@@ -18,19 +19,22 @@ from bracket.judges.base import (
 from bracket.judges.clip import NAME as CLIP
 from bracket.judges.clip import WEIGHTS, ClipJudge
 from bracket.judges.model import check_model
+from bracket.judges.reference import NAME as REFERENCE
+from bracket.judges.reference import ReferenceJudge, check_reference
 from bracket.judges.rubric import load_rubric
 
 __all__ = ["KINDS", "Judge", "check_judge", "judgement_from_json", "judgement_to_json", "make_judge"]
 
 QWEN_VL, OPENAI_API = "qwen_vl", "openai_api"
-KINDS = (CLIP, QWEN_VL, OPENAI_API)
+KINDS = (CLIP, REFERENCE, QWEN_VL, OPENAI_API)
 
 
-def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> Judge:
+def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path, before: Sequence[Sample] = ()) -> Judge:
     """The judge that the settings name. Loads no model yet.
 
     Args:
         cache: the file its cache lives in; made when it is missing.
+        before: the bare base's pictures, which may be added to later; only `reference` looks at them.
 
     Raises:
         JudgeError: there is no such kind, its model is missing or of another kind, its rubric doesn't fit, a weight
@@ -42,6 +46,8 @@ def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> J
             raise JudgeError(problem.message, path=problem.path, remedy=problem.remedy)
     if settings.kind == CLIP:
         return ClipJudge(settings.model, dataset, cache, settings.weights, settings.batch_size)
+    if settings.kind == REFERENCE:
+        return ReferenceJudge(settings, dataset, cache, before)
     from bracket.judges.vlm import VlmJudge
 
     rubric = load_rubric(settings.rubric)
@@ -64,6 +70,8 @@ def check_judge(settings: JudgeSettings) -> list[Problem]:
     if settings.kind not in KINDS:
         remedy = nearest(settings.kind, KINDS, "judges")
         return [Problem("error", f"there is no judge called {settings.kind!r}", remedy)]
+    if settings.kind == REFERENCE:
+        return check_reference(settings)
     if settings.kind == CLIP:
         problems, known = check_model(settings.model), dict(WEIGHTS)
     else:
