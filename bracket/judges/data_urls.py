@@ -14,8 +14,9 @@ from bracket.judges.images import open_image
 
 MAX_SENT = 1536 * 1024
 """Pixels of a picture as it is sent; larger ones are scaled down."""
-_PNG_BYTES = 512 * 1024
-"""A picture whose PNG is larger is sent as a JPEG of high quality, which takes about a fifth."""
+MAX_PNG = 512 * 512
+"""Pixels of a picture that is sent without loss; a larger one goes as a JPEG of high quality: a fifth of the bytes, and
+a tenth of the time."""
 
 
 def picture_part(path: Path) -> dict[str, Any]:
@@ -48,9 +49,10 @@ def _encoded(path: Path, version: tuple[int, int]) -> str:
     factor = (MAX_SENT / (image.width * image.height)) ** 0.5
     if factor < 1:
         sides = (max(1, int(image.width * factor)), max(1, int(image.height * factor)))
-        image = image.resize(sides, Image.Resampling.LANCZOS)
-    whole = _url(image, "PNG")
-    return whole if len(whole) <= _PNG_BYTES * 4 // 3 else _url(image, "JPEG", quality=95, subsampling=0)
+        image = image.resize(sides, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if image.width * image.height <= MAX_PNG:
+        return _url(image, "PNG")
+    return _url(image, "JPEG", quality=95, subsampling=0)
 
 
 def _url(image: Image.Image, kind: str, **options: Any) -> str:

@@ -49,7 +49,7 @@ class Patience:
         first_wait: seconds before the second try; doubled for every further one, give or take half.
         longest_wait: seconds at most between two tries; a server that asks for more is left alone that long.
         failures: so many failed tries in a row open the circuit breaker.
-        rest: seconds for which an open breaker refuses; then one question is let through.
+        rest: seconds for which an open breaker refuses.
     """
 
     tries: int = 5
@@ -90,7 +90,7 @@ class _Again(Exception):
 
 
 class Breaker:
-    """Refuses at once after so many failures in a row; lets one through after a rest, and all after a success."""
+    """Refuses at once after so many failures in a row. After a rest all may try again, until the next failure."""
 
     def __init__(self, failures: int, rest: float) -> None:
         self._limit, self._rest = failures, rest
@@ -100,12 +100,7 @@ class Breaker:
     def closed_for(self) -> float:
         """Seconds for which nothing may be asked; 0 lets the caller through."""
         with self._lock:
-            left = self._until - time.monotonic()
-            if self._failures >= self._limit:
-                if left > 0:
-                    return left
-                self._until = time.monotonic() + self._rest
-            return 0.0
+            return max(0.0, self._until - time.monotonic()) if self._failures >= self._limit else 0.0
 
     def succeeded(self) -> None:
         with self._lock:
