@@ -47,6 +47,21 @@ def random_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def random_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv2 of a tiny size that was never trained, with the processor of the real ones."""
+    import torch
+    from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
+
+    torch.manual_seed(4)
+    config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=70, patch_size=14)
+    folder = tmp_path_factory.mktemp("random-dino")
+    Dinov2Model(config).save_pretrained(folder)
+    size = {"shortest_edge": 76}
+    BitImageProcessorPil(size=size, crop_size={"height": 70, "width": 70}).save_pretrained(folder)
+    return folder
+
+
 def _save(picture: Picture, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw([picture])[0]).save(path)

@@ -16,19 +16,21 @@ from bracket.domain import DatasetSplit, Sample
 from bracket.errors import JudgeError
 from bracket.judges import Judge, make_judge
 from bracket.judges.model import ClipModel
+from bracket.judges.vision import VisionModel
 from bracket.session.settings import JudgeSettings
 
 Make = Callable[..., Judge]
 Specs = list[tuple[str, str, str, str]]
 
 
-@pytest.fixture(params=["scorer", "random_clip"])
+@pytest.fixture(params=["clip scorer", "clip random_clip", "reference random_clip", "reference random_dino"])
 def make(request: pytest.FixtureRequest, stars: DatasetSplit, tmp_path: Path) -> Iterator[Make]:
     """Makes judges of one kind; all of a test share a cache unless told otherwise."""
-    model, made = request.getfixturevalue(request.param), []
+    kind, name = request.param.split()
+    model, made = request.getfixturevalue(name), []
 
     def build(cache: str = "cache.sqlite", **settings: object) -> Judge:
-        made.append(make_judge(JudgeSettings(model=str(model), **settings), stars, tmp_path / cache))
+        made.append(make_judge(JudgeSettings(kind=kind, model=str(model), **settings), stars, tmp_path / cache))
         return made[-1]
 
     yield build
@@ -73,7 +75,7 @@ def test_what_was_judged_is_not_looked_at_again(
     make: Make, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = make().score(samples)
-    monkeypatch.setattr(ClipModel, "__init__", _no_model)
+    _allow_no_model(monkeypatch)
     assert make().score(samples) == first
 
 
@@ -83,12 +85,16 @@ def test_a_copy_elsewhere_is_not_looked_at_again(
     first = make().score(samples)
     (tmp_path / "elsewhere").mkdir()
     moved = [replace(s, path=Path(shutil.copy(s.path, tmp_path / "elsewhere"))) for s in samples]
-    monkeypatch.setattr(ClipModel, "__init__", _no_model)
+    _allow_no_model(monkeypatch)
     assert [j.score for j in make().score(moved)] == [j.score for j in first]
 
 
-def _no_model(*_: object) -> None:
-    raise AssertionError("the model was loaded again")
+def _allow_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model was loaded again")
+
+    for model in (ClipModel, VisionModel):
+        monkeypatch.setattr(model, "__init__", refuse)
 
 
 def test_the_batch_size_does_not_change_scores(make: Make, samples: list[Sample]) -> None:
@@ -128,7 +134,10 @@ def test_a_lone_sample_can_be_judged_and_none_gives_none(make: Make, samples: li
 
 
 def test_weights_change_score_and_fingerprint(make: Make, samples: list[Sample]) -> None:
-    plain, only = make(), make(weights={"likeness": 0.0, "diversity": 0.0, "originality": 0.0})
+    plain = make()
+    last = [a for a in plain.score(samples)[-1].axes if a != "originality"]
+    only = make(weights={**dict.fromkeys(last[1:], 0.0), "originality": 0.0})
     assert plain.fingerprint != only.fingerprint
     for judgement in only.score(samples):
-        assert judgement.score == pytest.approx(judgement.axes["adherence"])
+        if last[0] in judgement.axes:
+            assert judgement.score == pytest.approx(judgement.axes[last[0]])
