@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
-from bracket.files import read_json_lines, write_json
+from bracket.files import read_json, read_json_lines, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
 from bracket.judges import judgement_from_json
@@ -24,7 +24,7 @@ from bracket.stats import Verdict, decide
 from bracket.trainers.base import newest
 
 ARGV = "argv.json"
-"""In `winner/`: the words of the command that trains the winner in full."""
+"""In `winner/`: the words of the command that trains the winner in full, and what it was made for."""
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "optuna", "gradio")
 
 
@@ -70,13 +70,23 @@ def summarise(
 
 
 def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
-    """The command that trains the winner in full; writes the config it names into `winner/`."""
+    """The command that trains the winner in full; writes the config it names into `winner/`.
+
+    What somebody trained there already is never touched: the same winner's is kept as it is, another's moved aside.
+    """
     folder = context.folder / "winner"
-    seed = winner.results[0].trial.seed
-    trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, context.preset.final_steps, folder)
+    seed, steps = winner.results[0].trial.seed, context.preset.final_steps
+    trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, steps, folder)
+    asked = {"config": dict(winner.config), "seed": seed, "steps": steps, "fingerprint": context.settings.fingerprint}
+    known = read_json(folder / ARGV) if (folder / ARGV).exists() else {}
+    if known.get("asked") == asked:
+        return tuple(known["argv"])
+    if folder.exists():
+        others = sum(1 for _ in context.folder.glob("winner-*"))
+        folder.rename(folder.with_name(f"winner-{others + 1}"))
     launch = context.trainer.launch(context.choosing_job(), [trial])
     write_command_sh(folder / "command.sh", launch)
-    write_json(folder / ARGV, list(launch.argv))
+    write_json(folder / ARGV, {"argv": list(launch.argv), "asked": asked})
     return launch.argv
 
 

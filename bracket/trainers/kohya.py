@@ -2,9 +2,8 @@
 
 Their train scripts draw samples themselves, with the trained weights in memory and the seed of every prompt fixed. More
 pictures of a finished checkpoint come out of the same sampler: the train script is started with the checkpoint as its
-`--network_weights` (a full checkpoint in place of the model) and `--sample_at_first`, for one step that is thrown away
-(for none where the trainer can do that). The trainers' separate generation scripts use other schedulers and defaults;
-pictures of the two could not be compared.
+`--network_weights` (a full checkpoint in place of the model), `--sample_at_first`, and no step to train. The trainers'
+separate generation scripts use other schedulers and defaults; pictures of the two could not be compared.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from bracket.homes.look import distributions, interpreter
 from bracket.presets import Script, Scripts
 from bracket.runner.traces import write_trace
 from bracket.trainers.artefacts import kohya_samples
-from bracket.trainers.base import Job, loads, settings_of
+from bracket.trainers.base import Job, loads, settings_of, write_trial
 
 DATASET = "dataset."
 CHECKPOINTS, EVENTS, PROMPTS, DATASET_FILE = "checkpoints", "tfevents", "prompts.json", "dataset.toml"
@@ -63,10 +62,6 @@ class KohyaTrainer(ABC):
         """What the trainer's processes are told beside what every launch is."""
         return {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-    def train_flags(self, job: Job) -> dict[str, object]:
-        """Flags that only this trainer has and every trial gets."""
-        return {}
-
     def trial_flags(self, job: Job, trial: Trial) -> dict[str, object]:
         """Flags that only this trainer has and that depend on the trial's length."""
         return {}
@@ -94,7 +89,7 @@ class KohyaTrainer(ABC):
             shutil.rmtree(trial.folder / name, ignore_errors=True)
         trace = Trace(trial.folder / EVENTS, self.tags)
         write_trace(trial.folder, trace)
-        write_json(trial.folder / "trial.json", _plain(trial))
+        write_trial(trial)
         argv = self._train_argv(
             job,
             trial.folder,
@@ -107,26 +102,15 @@ class KohyaTrainer(ABC):
                 "--logging_dir": str(trial.folder / EVENTS),
                 "--log_with": "tensorboard",
                 "--sample_every_n_steps": interval(trial.steps, job.sample_every),
-                **self.train_flags(job),
                 **self.trial_flags(job, trial),
             },
         )
         log = trial.folder / "logs" / "trainer.log"
         return self.run(argv, log, trials=(trial,), traces=(trace,), expected_steps=trial.steps)
 
+    @abstractmethod
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
-        config = config_of(job, checkpoint)
-        more: dict[str, object] = {
-            "--seed": 0,
-            "--max_train_steps": 1,
-            "--output_name": out.name,
-            "--sample_at_first": True,
-        }
-        if checkpoint and job.preset.trains:
-            job = with_weight(job, checkpoint)
-        elif checkpoint:
-            more["--network_weights"] = str(checkpoint)
-        return self.run(self._train_argv(job, out, config, prompts, more), out.with_name(f"{out.name}.log"))
+        """A training of no steps that draws before it would begin."""
 
     def find_checkpoint(self, trial: Trial) -> Path | None:
         path = trial.folder / CHECKPOINTS / f"{trial.id}.safetensors"
@@ -332,9 +316,12 @@ def config_of(job: Job, checkpoint: Path | None) -> dict[str, Any]:
     return dict(read_json(checkpoint.parent.parent / "trial.json")["config"])
 
 
-def with_weight(job: Job, checkpoint: Path) -> Job:
-    """The job with a full fine-tune's checkpoint in place of the model it was trained from."""
-    return replace(job, weights={**job.weights, job.preset.trains: str(checkpoint)})
+def with_checkpoint(job: Job, checkpoint: Path | None) -> tuple[Job, dict[str, object]]:
+    """The job, and the flag, that put a finished checkpoint (None: nothing) where the trainer draws from it: a full
+    fine-tune's in place of the model it was trained from, a LoRA beside it."""
+    if checkpoint and job.preset.trains:
+        return replace(job, weights={**job.weights, job.preset.trains: str(checkpoint)}), {}
+    return job, {"--network_weights": str(checkpoint)} if checkpoint else {}
 
 
 _OURS = ("--output_dir", "--output_name", "--sample_prompts", "--sample_every_n_steps", "--sample_at_first", "--seed",
@@ -362,8 +349,3 @@ def _other_version(title: str, script: str, gone: Sequence[str], home: Home) -> 
     what = f"has no {script}" if gone == [script] else f"doesn't know {', '.join(gone)} in {script}"
     remedy = f"Update it: `python -m bracket trainers update {UPSTREAMS[home.trainer].verb}`."
     return Problem("error", f"this {title} {what}: it is of another version", remedy, home.folder)
-
-
-def _plain(trial: Trial) -> dict[str, Any]:
-    left_out = ("folder", "continues")
-    return {k: v for k, v in vars(trial).items() if k not in left_out} | {"config": dict(trial.config)}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bracket.dataset.dialects import musubi_toml, without
+from bracket.dataset.dialects import musubi_toml, untold, without
 from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import VIDEO_SUFFIXES
@@ -37,8 +37,8 @@ from bracket.trainers.kohya import (
     scripts_of,
     searched_options,
     weight_flags,
+    with_checkpoint,
     with_path,
-    with_weight,
 )
 from bracket.trainers.shown import all_pictures, dataset_problems, shown
 
@@ -86,7 +86,8 @@ class MusubiTrainer(KohyaTrainer):
         return super().environment(home) | {"PYTHONPATH": with_path("PYTHONPATH", home.folder / "src")}
 
     def check(self, job: Job) -> list[Problem]:
-        problems = [*super().check(job), *dataset_problems(job)]
+        lost = untold("musubi", sources_of(job.dataset), job.dataset.options)
+        problems = [*super().check(job), *(dataset_problems(job) or lost)]
         if any(p.level == "error" for p in problems):
             return problems
         return [*problems, *missing_packages(job, find_home(self.name), _package)]
@@ -120,10 +121,8 @@ class MusubiTrainer(KohyaTrainer):
             "--output_name": out.name,
             "--sample_at_first": True,
         }
-        if checkpoint and job.preset.trains:
-            job = with_weight(job, checkpoint)
-        elif checkpoint:
-            more["--network_weights"] = str(checkpoint)
+        job, flag = with_checkpoint(job, checkpoint)
+        more |= flag
         if script.script in _LORA_OF:
             name, module = _LORA_OF[script.script]
             script = Script(script=name, weights=script.weights)

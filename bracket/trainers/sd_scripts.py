@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bracket.dataset.dialects import sd_scripts_toml, without
+from bracket.dataset.dialects import sd_scripts_toml, untold, without
 from bracket.dataset.keys import SD_DATASET, SD_SUBSET
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
@@ -37,7 +37,7 @@ from bracket.trainers.kohya import (
     missing_packages,
     scripts_of,
     searched_options,
-    with_weight,
+    with_checkpoint,
 )
 
 _CACHED_OPTIONS = tuple(
@@ -126,7 +126,8 @@ class SdScriptsTrainer(KohyaTrainer):
         problems = super().check(job)
         if not any(p.level == "error" for p in problems):
             problems += missing_packages(job, find_home(self.name), _library)
-        return [*problems, *_dataset_problems(job), *_measure_problems(job)]
+        lost = untold("sd_scripts", sources_of(job.dataset), job.dataset.options)
+        return [*problems, *(_dataset_problems(job) or lost), *_measure_problems(job)]
 
     def dataset_toml(self, job: Job, settings: Mapping[str, object]) -> str:
         options = dataset_options(job, settings)
@@ -169,11 +170,8 @@ class SdScriptsTrainer(KohyaTrainer):
     def draw(self, job: Job, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Launch:
         """Draws before a training that is none. sd-scripts draws with dropouts active: here there are none."""
         settings = settings_of(job, config_of(job, checkpoint))
-        more: dict[str, object] = {"--output_name": out.name, "--sample_at_first": True}
-        if checkpoint and job.preset.trains:
-            job = with_weight(job, checkpoint)
-        elif checkpoint:
-            more["--network_weights"] = str(checkpoint)
+        job, flag = with_checkpoint(job, checkpoint)
+        more = {"--output_name": out.name, "--sample_at_first": True, **flag}
         kept = {k: v for k, v in settings.items() if k not in _DROPOUTS}
         argv = self._without_training(_one_picture(job, out), out, kept, prompts, more)
         return self.run(argv, out.with_name(f"{out.name}.log"))

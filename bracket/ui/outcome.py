@@ -104,7 +104,7 @@ def command_text(folder: Path, duel: Duellists | None) -> str:
     path = folder / "winner" / ARGV
     if duel is None or not path.exists():
         return ""
-    return shlex.join(read_json(path))
+    return shlex.join(read_json(path)["argv"])
 
 
 def table_rows(view: SessionView) -> list[list[object]]:

@@ -92,6 +92,19 @@ def test_running_a_finished_session_again_trains_nothing(folder: Path) -> None:
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/exit.json")}
 
 
+def test_what_was_trained_in_the_winners_folder_stays_when_the_report_is_written_anew(folder: Path) -> None:
+    summary = scripted.play(folder)
+    mine = folder / "winner" / "checkpoints" / "mine.safetensors"
+    mine.parent.mkdir()
+    mine.write_bytes(b"hours of work")
+    again = scripted.play(folder)
+    assert mine.exists() and again.command == summary.command
+    recorded = read_json(folder / "winner" / "argv.json")
+    write_json(folder / "winner" / "argv.json", {**recorded, "asked": "another winner"})
+    assert scripted.play(folder).command == summary.command
+    assert (folder / "winner-1" / "checkpoints" / "mine.safetensors").exists()
+
+
 def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> None:
     asked = scripted.settings_for(dataset, configs=3).model_copy(update={"baseline": {"learning_rate": 1e-4}})
     folder = launch.create(asked, tmp_path / "s")

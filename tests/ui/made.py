@@ -167,7 +167,7 @@ class Maker:
             "This is about this LoRA file; for the settings, 5 of 5 needed runs are done.",
         )
         argv = ["python", "-m", "bracket.training", str(self.folder / "winner" / "config.yaml"), "--resume"]
-        write_json(self.folder / "winner" / "argv.json", argv)
+        write_json(self.folder / "winner" / "argv.json", {"argv": argv})
 
     def log(self, lines: int) -> None:
         text = "".join(f"2026-01-01 10:00:{i:02d} INFO trial search-{i:03d} ended: ok\n" for i in range(lines))
