@@ -10,12 +10,13 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bracket.judges.asking import Answer
 
+Rank = Callable[[str], float | None]
+"""Reads a bare answer; None for anything else."""
 EXPECTED = "expected value"
 LOW_COVERAGE = 0.5
 """Below it an answer by probabilities is counted as uncertain."""
@@ -108,18 +109,17 @@ def read_choice(text: str, options: Sequence[str], others: Mapping[str, str]) ->
     return None if rank is None else options[int(rank)]
 
 
-def _read(text: str, rank: Any, words: Sequence[str]) -> float | None:
-    """The first way of reading that fits; `rank` reads a bare answer, `words` may be looked for in prose."""
+def _read(text: str, rank: Rank, words: Sequence[str]) -> float | None:
+    """The first way of reading that fits; `words` may be looked for in prose."""
     spoken = _spoken(text)
     if not spoken:
         return None
     inside = _from_json(spoken)
     if inside is not None:
-        found: float | None = rank(_bare(inside))
-        return found
+        return rank(_bare(inside))
     whole = rank(_bare(spoken))
     if whole is not None:
-        return float(whole)
+        return whole
     labelled = _agreed([rank(m["said"]) for m in _LABEL.finditer(spoken)])
     if labelled is not None or _LABEL.search(spoken):
         return labelled
@@ -186,18 +186,16 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _opening(text: str, rank: Any) -> float | None:
-    """The answer that a text begins with ("Good - a sharp picture"); an article ("A picture") is none."""
-    start = re.match(
-        r"[\s*_`\"'(\[]*([^\W_]+(?:[.,]\d+)?(?:\s*/\s*\d+)?)[*_`\"')\]]*\s*(?:[.:;,!)]|[-–—]\s|\n|$)", text
-    )
-    found: float | None = rank(start[1]) if start else None
-    return found
+def _opening(text: str, rank: Rank) -> float | None:
+    """The answer that a text begins with ("Good - a sharp picture", "4/5. Sharp"). An article ("A picture") is none,
+    nor is the number of a list's first item."""
+    start = re.match(r"[\s*_`\"'(]*([^\W\d_]+|\d+(?:[.,]\d+)?\s*/\s*\d+)[*_`\"')]*\s*(?:[.:!]|[-–—]\s|\n|$)", text)
+    return rank(start[1]) if start else None
 
 
 def _mentioned(text: str, words: Sequence[str]) -> float | None:
     """The only word of the scale in a short text that says nothing against it, else "4/5" where that is alone."""
-    if len(text.split()) > _SHORT:
+    if not words or len(text.split()) > _SHORT:
         return None
     found: set[float] = set()
     for i, word in enumerate(words):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bracket.judges.answers import LOW_COVERAGE
+from bracket.judges.images import told
 from bracket.judges.quoting import LONGEST
 
 
@@ -18,6 +20,8 @@ class Tally:
     unread: dict[str, str] = field(default_factory=dict)
     uncertain: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
+    pictures: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    """What had to be done to each picture, as `images.inspect` calls it."""
     pairs: dict[str, bool] = field(default_factory=dict)
     """Whether the two orders of a pair gave opposite answers."""
     unread_pairs: set[str] = field(default_factory=set)
@@ -56,7 +60,7 @@ class Tally:
             )
         if self.unread_pairs:
             found.append(f"{_many(len(self.unread_pairs), 'pair')} could not be answered and count as ties.")
-        return found + self._of_canaries()
+        return found + self._of_canaries() + told(Counter(key for keys in self.pictures.values() for key in keys))
 
     def _of_canaries(self) -> list[str]:
         found = []

@@ -27,7 +27,7 @@ from bracket.judges.asking import Answer, Asker, Question
 from bracket.judges.base import JudgeSettings, preference, resolve_weights, weighted_mean
 from bracket.judges.cache import AnswerCache
 from bracket.judges.desk import Desk, Reply, digest, parts
-from bracket.judges.images import content_key
+from bracket.judges.images import content_key, inspect
 from bracket.judges.pairs import Verdict, together
 from bracket.judges.questions import CHOICES, Questioner, Shown
 from bracket.judges.quoting import quoted
@@ -148,8 +148,8 @@ class VlmJudge:
         """One batch."""
         shown = [self._questions.shown(s) for s in samples]
         examined = self._examine(shown)
-        for sample, asked in zip(samples, examined, strict=True):
-            self._count(sample, asked)
+        for one, asked in zip(shown, examined, strict=True):
+            self._count(one, asked)
         for sample, asked in zip(samples, examined, strict=True):
             if all(a.value is None for a in asked):
                 raise _unanswered(sample, asked)
@@ -197,15 +197,20 @@ class VlmJudge:
         how = ", ".join(sorted({a.how for a in read}))
         return Judgement(sample, self.name, weighted_mean(axes, self._weights), axes, spread, how)
 
-    def _count(self, sample: Sample, asked: Sequence[Asked]) -> None:
+    def _count(self, shown: Shown, asked: Sequence[Asked]) -> None:
         for a in asked:
             self._tally.axes[a.key] = a.axis
             if a.value is None:
                 self._tally.unread[a.key] = a.axis
             elif a.answer.chances is not None and a.answer.coverage < LOW_COVERAGE:
                 self._tally.uncertain.add(a.key)
-        if self._questions.was_cut(sample):
-            self._tally.cut.add(sample.prompt)
+        self._count_sample(shown)
+
+    def _count_sample(self, shown: Shown) -> None:
+        if self._questions.was_cut(shown.sample):
+            self._tally.cut.add(shown.sample.prompt)
+        if not shown.moves:
+            self._tally.pictures[shown.sample.path] = inspect(shown.sample.path)
 
     def _try_paint(self, shown: Shown, asked: Sequence[Asked], count: int) -> None:
         """Judge one sample of a batch again with praise painted into it.
@@ -266,9 +271,8 @@ class VlmJudge:
             if not verdict.answered:
                 self._tally.unread_pairs.add(forth.key)
             verdicts.append(verdict)
-        for sample in (one.sample for pair in pairs for one in pair):
-            if self._questions.was_cut(sample):
-                self._tally.cut.add(sample.prompt)
+        for one in (one for pair in pairs for one in pair):
+            self._count_sample(one)
         return verdicts
 
     def _both_orders(self, pairs: Sequence[tuple[Shown, Shown]]) -> list[tuple[Reply, Reply]]:
