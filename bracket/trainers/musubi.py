@@ -18,6 +18,7 @@ from bracket.dataset.dialects import musubi_toml, untold, without
 from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import VIDEO_SUFFIXES
+from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Source
 from bracket.files import write_json, write_text
 from bracket.homes import Home, find_home
