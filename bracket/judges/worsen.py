@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 
 def blur(image: Image.Image, severity: float) -> Image.Image:
     """Gaussian blur of 1/64 to 10/64 of the side."""
-    return image.filter(ImageFilter.GaussianBlur((1 + 9 * severity) * _scale(image)))
+    return image.filter(ImageFilter.GaussianBlur(float(1 + 9 * severity) * _scale(image)))
 
 
 def noise(image: Image.Image, severity: float, rng: RNG) -> Image.Image:
@@ -30,7 +30,10 @@ def noise(image: Image.Image, severity: float, rng: RNG) -> Image.Image:
 
 
 def jpeg(image: Image.Image, severity: float) -> Image.Image:
-    """Made smaller, saved as JPEG of quality 40 to 1, and made large again."""
+    """Made smaller, saved as JPEG of quality 40 to 1, and made large again.
+
+    JPEG's blocks are 8 pixels wide whatever the picture's size, so a large one suffers less.
+    """
     small = image.resize([max(4, int(n * (1 - severity) ** 2)) for n in image.size], Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=max(1, int(40 * (1 - severity))))
