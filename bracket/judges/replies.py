@@ -130,7 +130,7 @@ def _probabilities(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for entry in entries:
         token, value = entry.get("token"), entry.get("logprob")
         if isinstance(token, str) and isinstance(value, int | float) and value <= 1e-3:
-            found.setdefault(token, math.exp(min(0.0, value)))
+            found.setdefault(token, math.exp(max(-1e4, min(0.0, value))))
     return found
 
 
@@ -146,11 +146,12 @@ def read_chances(tokens: Sequence[Token], said: str, options: Sequence[str]) -> 
         said: the answer itself, which the tokens end with.
 
     Returns:
-        (None, coverage) below `FLOOR`, or when one token can't tell the options apart ("1" and "10").
+        (None, coverage) below `FLOOR`; (None, 1) when nothing can be measured: the answer isn't found among the tokens,
+        or one token can't tell the options apart ("1" and "10").
     """
     place = _place(tokens, said)
     if place is None or any(a != b and b.startswith(a) for a in options for b in options):
-        return None, 0.0
+        return None, 1.0
     token, listed = tokens[place]
     sums: dict[str, float] = {}
     for other, probability in listed.items():

@@ -467,6 +467,7 @@ def test_a_prompt_passes_whole_as_data(server: TestServer, client: Make, ask: As
     assert len(text) > 10_000
 
 
+@pytest.mark.slow
 def test_a_picture_of_30_megapixels_is_scaled_down(server: TestServer, client: Make, ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("L", (6000, 5000), 90).save(path, compress_level=1)
