@@ -50,7 +50,7 @@ def test_chances_with_nothing_behind_them_are_no_answer(answer: Answer) -> None:
 
 def test_the_median_with_its_spread_by_hand() -> None:
     read = read_scale(Answer(texts=("good", "fair", "good", "excellent", "bad")), WORDS, VALUES)
-    # 0, 0.5, 0.75, 0.75, 1: mean 0.6, Σ(v − mean)² = 0.36 + 0.01 + 0.0225 + 0.0225 + 0.16 = 0.575
+    # 0, 0.5, 0.75, 0.75, 1: mean 0.6, Σ(v - mean)² = 0.36 + 0.01 + 0.0225 + 0.0225 + 0.16 = 0.575
     assert (read.value, read.how) == (0.75, "median of 5")
     assert read.spread == pytest.approx((0.575 / 5) ** 0.5)
 
@@ -157,7 +157,8 @@ def test_numbers_as_the_scale_s_own_answers() -> None:
 def test_any_wrapping_of_any_word_says_that_word() -> None:
     wraps = (
         "{}", " {}\n", "{}.", "**{}**", "`{}`", "Answer: {}", "ANSWER - {}", '{{"answer": "{}"}}', "```\n{}\n```",
-        "<think>bad poor fair good excellent 1 2 3</think>{}", "The final rating is {}.", "{}\n\nIt looks as it should.",
+        "<think>bad poor fair good excellent 1 2 3</think>{}", "The final rating is {}.",
+        "{}\n\nIt looks as it should.",
         "Looking at edges, light and hands.\n\n{}",
     )  # fmt: skip
     for (rank, word), wrap, case in itertools.product(enumerate(WORDS), wraps, (str.lower, str.title, str.upper)):
