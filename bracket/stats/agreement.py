@@ -112,8 +112,9 @@ def evidence(agreed: int, opposed: int) -> float:
     from scipy.special import betaincc, betaln
 
     a, b = _PRIOR
-    # Above the half lies all of the posterior or hardly any: a plain logarithm of the latter would be -inf.
-    above = max(float(betaincc(agreed + a, opposed + b, 0.5)), 1e-300)
+    above = float(betaincc(agreed + a, opposed + b, 0.5))
+    if above == 0:  # underflow: the votes speak for the opposite of the person
+        return 0.0
     logarithm = (agreed + opposed) * math.log(2) + float(betaln(agreed + a, opposed + b) - betaln(a, b))
     logarithm += math.log(above) - math.log(float(betaincc(a, b, 0.5)))
     return math.exp(min(logarithm, 700.0))

@@ -115,7 +115,7 @@ def rank_pairs(
         comparisons=tuple(int(played[i]) for i in order),
         groups=tuple(int(groups[i]) for i in order),
         leaders=tuple(items[i] for i in order if lead[i]),
-        flips=tuple(n for n, own in zip(names, wins, strict=True) if _flips(total - own, lead)),
+        flips=tuple(n for n, own in zip(names, wins, strict=True) if _flips(total - own, lead, fitted)),
         prompts=len(names),
     )
 
@@ -169,10 +169,10 @@ def _leading(strengths: Floats, played: np.ndarray) -> np.ndarray:
     return front
 
 
-def _flips(left: Floats, lead: np.ndarray) -> bool:
-    """Whether others lead by the wins that are left."""
+def _flips(left: Floats, lead: np.ndarray, start: Floats) -> bool:
+    """Whether others lead by the wins (items, items) that are left; `start` are strengths near those."""
     played = left.sum(axis=0) + left.sum(axis=1) > 1e-9
-    return bool(played.any() and np.any(_leading(_fit(left), played) != lead))
+    return bool(played.any() and np.any(_leading(_fit(left, start), played) != lead))
 
 
 def _groups(met: np.ndarray) -> np.ndarray:
