@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bracket.domain import Judgement, Sample, mean
+from bracket.domain import Judgement, Preference, Sample, mean
+from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.files import write_json, write_text
 from bracket.judges.base import Judge
 from bracket.judges.graded import Pair
@@ -20,15 +21,21 @@ ALL_KINDS, ALL_LEVELS = "all", 0
 MARKDOWN, JSON = "bench.md", "bench.json"
 
 Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How often it was right, 0..1 (a tie counts half), with its 95 % interval (`stats.claims.win_rate_interval`)."""
+    """How often it was right, 0..1 (a tie counts half), with its 95 % interval (`stats.claims.win_rate_interval`).
+
+    `unanswered` is the share of pairs in which it gave no judgement of a picture; they count as ties.
+    """
 
     right: float
     low: float
     high: float
+    unanswered: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Row:
     Attributes:
         score: the better picture had the higher score.
         compare: it was preferred when both were put beside each other.
-        tied: share of the comparisons without a winner, those that flipped among them.
+        tied: share of the pairs whose comparison had no winner, those that flipped among them.
         flipped: share in which the two orders of showing them gave opposite answers.
     """
 
@@ -91,17 +98,16 @@ class Table:
 @dataclass(frozen=True)
 class _Outcome:
     pair: Pair
-    score: float
-    compare: float
+    score: float | None
+    compare: float | None
     flipped: bool
 
 
 def measure(judge: Judge, pairs: Sequence[Pair], model: str = "", progress: Progress | None = None) -> Table:
     """Lets the judge score and compare every pair.
 
-    The pictures of one kind and level are scored together, as a trial's are; so are the good ones they belong to. In
-    every second pair the worse picture is shown first. For `Speed.first` and `pictures` to say what they mean, the
-    judge and its cache must be new.
+    The pictures of one kind and level are scored together, as a trial's are; so are the good ones they belong to. For
+    `Speed.first` and `pictures` to say what they mean, the judge and its cache must be new.
 
     Args:
         pairs: at least one.
@@ -109,7 +115,7 @@ def measure(judge: Judge, pairs: Sequence[Pair], model: str = "", progress: Prog
         progress: called with (cells done, cells in all).
 
     Raises:
-        JudgeError: the judge can't work, or a picture can't be read.
+        JudgeError: the judge can't work; one that fails on a picture by name is asked again without it.
         JudgeUnavailable: it can't be asked now.
         ValueError: there are no pairs.
     """
@@ -118,24 +124,23 @@ def measure(judge: Judge, pairs: Sequence[Pair], model: str = "", progress: Prog
     cells: dict[tuple[str, int], list[Pair]] = {}
     for pair in pairs:
         cells.setdefault((pair.kind, pair.level), []).append(pair)
-    first, _ = _timed(partial(judge.score, [pairs[0].better]))
+    first, _ = _timed(partial(_score, judge, [pairs[0].better]))
     batches = list(dict.fromkeys(batch for cell in cells.values() for batch in _batches(cell)))
-    scored: dict[tuple[Sample, ...], list[Judgement]] = {}
+    scored: dict[tuple[Sample, ...], list[Judgement | None]] = {}
     outcomes: list[_Outcome] = []
     scoring = comparing = 0.0
     for done, cell in enumerate(cells.values(), 1):
         for batch in _batches(cell):
             if batch not in scored:
-                seconds, scored[batch] = _timed(partial(judge.score, batch))
+                seconds, scored[batch] = _timed(partial(_score, judge, batch))
                 scoring += seconds
         seconds, compared = _timed(partial(_compare, judge, cell))
         comparing += seconds
         better, worse = (scored[batch] for batch in _batches(cell))
-        for pair, a, b, (value, flipped) in zip(cell, better, worse, compared, strict=True):
-            outcomes.append(_Outcome(pair, _order(a.score, b.score), value, flipped))
+        outcomes += [_outcome(*answers) for answers in zip(cell, better, worse, compared, strict=True)]
         if progress:
             progress(done, len(cells))
-    again, _ = _timed(lambda: [judge.score(batch) for batch in batches])
+    again, _ = _timed(lambda: [_score(judge, batch) for batch in batches])
     pictures = len({sample for batch in batches for sample in batch})
     speed = Speed(
         first,
@@ -195,8 +200,9 @@ def _grid(table: Table, by: str) -> list[list[str]]:
     kinds = list(dict.fromkeys(row.kind for row in table.rows))
     levels = sorted({row.level for row in table.rows if row.level != ALL_LEVELS})
     compared = ["tied", "flipped"] if by == "compare" else []
+    gaps = ["no answer"] if any(getattr(row, by).unanswered for row in table.rows) else []
     head = "right by score, %" if by == "score" else "right side by side, %"
-    grid = [[head, *(f"level {n}" for n in levels), "all", "95 % interval", *compared]]
+    grid = [[head, *(f"level {n}" for n in levels), "all", "95 % interval", *compared, *gaps]]
     measured = {(row.kind, row.level): row for row in table.rows}
     for kind in kinds:
         whole = table.row(kind)
@@ -204,7 +210,8 @@ def _grid(table: Table, by: str) -> list[list[str]]:
         cells = [measured.get((kind, level)) for level in levels]
         line = [kind, *(f"{100 * getattr(c, by).right:.0f}" if c else "" for c in cells)]
         line += [f"{100 * rate.right:.1f}", f"{100 * rate.low:.1f}–{100 * rate.high:.1f}"]
-        grid.append(line + ([f"{100 * whole.tied:.1f}", f"{100 * whole.flipped:.1f}"] if compared else []))
+        more = [whole.tied, whole.flipped] if compared else []
+        grid.append([*line, *(f"{100 * share:.1f}" for share in [*more, *([rate.unanswered] if gaps else [])])])
     return grid
 
 
@@ -227,16 +234,48 @@ def _batches(cell: Iterable[Pair]) -> tuple[tuple[Sample, ...], tuple[Sample, ..
     return tuple(p.better for p in cell), tuple(p.worse for p in cell)
 
 
-def _compare(judge: Judge, cell: Sequence[Pair]) -> list[tuple[float, bool]]:
-    """How far the better picture is preferred, 0..1, and whether the orders disagreed."""
-    turned = [n % 2 == 1 for n in range(len(cell))]
-    asked = [(p.worse, p.better) if t else (p.better, p.worse) for p, t in zip(cell, turned, strict=True)]
-    answers = judge.compare(asked)
-    return [(1 - a.value if t else a.value, a.flipped) for a, t in zip(answers, turned, strict=True)]
+def _score(judge: Judge, batch: Sequence[Sample]) -> list[Judgement | None]:
+    return _without_the_failing(judge.score, batch, lambda sample: [sample])
 
 
-def _order(better: float, worse: float) -> float:
-    return 0.5 if better == worse else float(better > worse)
+def _compare(judge: Judge, cell: Sequence[Pair]) -> list[Preference | None]:
+    """In every second pair the worse one comes first."""
+    asked = [(p.worse, p.better) if n % 2 else (p.better, p.worse) for n, p in enumerate(cell)]
+    return _without_the_failing(judge.compare, asked, list)
+
+
+def _without_the_failing(
+    ask: Callable[[Sequence[Item]], list[Result]],
+    items: Sequence[Item],
+    pictures: Callable[[Item], Sequence[Sample]],
+) -> list[Result | None]:
+    """An answer an item; None for those whose picture the judge fails on."""
+    found: list[Result | None] = [None] * len(items)
+    left = list(range(len(items)))
+    while left:
+        try:
+            for n, result in zip(left, ask([items[n] for n in left]), strict=True):
+                found[n] = result
+            break
+        except JudgeUnavailable:
+            raise
+        except JudgeError as error:
+            failing = [n for n in left if any(str(s.path) == str(error.path) for s in pictures(items[n]))]
+            if not failing:
+                raise
+            left = [n for n in left if n not in failing]
+    return found
+
+
+def _outcome(pair: Pair, better: Judgement | None, worse: Judgement | None, said: Preference | None) -> _Outcome:
+    score = None
+    if better and worse:
+        score = 0.5 if better.score == worse.score else float(better.score > worse.score)
+    if said is None:
+        return _Outcome(pair, score, None, False)
+    value = said.value if said.a == pair.better else 1 - said.value
+    # A judge may say how sure it is; here only its choice counts.
+    return _Outcome(pair, score, 0.5 if value == 0.5 else float(value > 0.5), said.flipped)
 
 
 def _rows(outcomes: Sequence[_Outcome]) -> tuple[Row, ...]:
@@ -253,31 +292,26 @@ def _rows(outcomes: Sequence[_Outcome]) -> tuple[Row, ...]:
 
 
 def _row(kind: str, level: int, outcomes: Sequence[_Outcome]) -> Row:
-    compared = [_won(o.compare) for o in outcomes]
     return Row(
         kind,
         level,
         len(outcomes),
         _rate(outcomes, [o.score for o in outcomes]),
-        _rate(outcomes, compared),
-        mean([float(value == 0.5) for value in compared]),
+        _rate(outcomes, [o.compare for o in outcomes]),
+        mean([float(o.compare == 0.5) for o in outcomes]),
         mean([float(o.flipped) for o in outcomes]),
     )
 
 
-def _won(value: float) -> float:
-    """A judge may say how sure it is; here only its choice counts."""
-    return 0.5 if value == 0.5 else float(value > 0.5)
-
-
-def _rate(outcomes: Sequence[_Outcome], right: Sequence[float]) -> Rate:
+def _rate(outcomes: Sequence[_Outcome], answers: Sequence[float | None]) -> Rate:
     """With the interval that holds although pairs of one good picture go together."""
+    right = [0.5 if answer is None else answer for answer in answers]
     groups: dict[Sample, list[float]] = {}
     for outcome, value in zip(outcomes, right, strict=True):
         groups.setdefault(outcome.pair.better, []).append(value)
     even = len({len(values) for values in groups.values()}) == 1
     low, high, _ = win_rate_interval(list(groups.values()) if even else [[value] for value in right])
-    return Rate(mean(right), low, high)
+    return Rate(mean(right), low, high, mean([float(answer is None) for answer in answers]))
 
 
 def _timed(action: Callable[[], Any]) -> tuple[float, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from bracket.domain import Judgement, Preference, Sample
 from bracket.environment import project_root
-from bracket.errors import JudgeError
+from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges import make_judge
 from bracket.judges.bench import ALL_KINDS, ALL_LEVELS, Table, markdown, measure, text, to_json, write_tables
 from bracket.judges.graded import KINDS, LEVELS, Pair, make_set
@@ -148,12 +148,42 @@ def test_nothing_and_errors(table: Table) -> None:
     with pytest.raises(KeyError):
         table.row("jpeg")
 
-    class Broken(Known):
-        def compare(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[Preference]:
-            raise JudgeError("the model is gone")
+    with pytest.raises(JudgeUnavailable):
+        measure(Failing(JudgeUnavailable("the server is away", path=PAIRS[0].better.path)), PAIRS)
+    with pytest.raises(JudgeError, match="no such model"):
+        measure(Failing(JudgeError("no such model")), PAIRS)
 
-    with pytest.raises(JudgeError, match="the model is gone"):
-        measure(Broken(), PAIRS)
+
+class Failing(Known):
+    """A judge that fails on pictures it is given with these errors."""
+
+    def __init__(self, *errors: JudgeError) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def score(self, samples: Sequence[Sample]) -> list[Judgement]:
+        self.fail(samples)
+        return super().score(samples)
+
+    def compare(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[Preference]:
+        self.fail([sample for pair in pairs for sample in pair])
+        return super().compare(pairs)
+
+    def fail(self, samples: Sequence[Sample]) -> None:
+        for error in self.errors:
+            if error.path in (None, *(s.path for s in samples)):
+                raise error
+
+
+def test_a_picture_without_a_judgement_is_a_tie_and_counted() -> None:
+    refused = [some("blur", 1, 4)[1], some("blur", 1, 4)[2]]
+    table = measure(Failing(*(JudgeError("it refuses", path=p.worse.path) for p in refused)), PAIRS)
+    row = table.row("blur", 1)
+    assert (row.score.right, row.score.unanswered, row.compare.right, row.compare.unanswered) == (0.75, 0.5, 0.75, 0.5)
+    assert row.tied == 0 and table.row("blur", 2).score.unanswered == 0
+    assert table.row().score.unanswered == 2 / 16
+    lines = text("drawings", table)
+    assert lines[2].endswith("no answer") and lines[3].endswith(" 25.0") and lines[4].endswith(" 0.0")
 
 
 @pytest.mark.slow
