@@ -132,7 +132,7 @@ class LocalModel:
             full = False
             try:
                 answers += self._ask_batch(model, batch, repeats)
-            except RuntimeError as error:
+            except (RuntimeError, ValueError, IndexError) as error:
                 full = out_of_memory(error)
                 if not full:
                     raise JudgeError(f"the judge's model failed: {first_line(error)}") from error

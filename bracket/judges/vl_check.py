@@ -13,7 +13,7 @@ from bracket.domain import Problem
 from bracket.errors import BracketError, JudgeError
 from bracket.judges.base import JudgeSettings
 from bracket.judges.model import is_hub_id, snapshot
-from bracket.runner.devices import Device, devices
+from bracket.runner.devices import Device, devices, memory_limit
 from bracket.weights import identify, read_header
 
 DEFAULT = "Qwen/Qwen3-VL-8B-Instruct"
@@ -56,8 +56,6 @@ def find_device(wanted: str) -> Device | None:
     """The device of that id, the best there is for ""; None when it isn't here."""
     found = devices()
     if wanted == "cpu" and found[0].kind != "cpu":
-        from bracket.runner.devices import memory_limit
-
         return Device("cpu", "cpu", "CPU", memory_limit())
     if wanted in ("", "cuda"):
         return found[0] if not wanted or found[0].kind == "cuda" else None
@@ -150,11 +148,11 @@ def _find(name: str) -> tuple[Path | None, list[Problem]]:
 
 
 def _not_here(name: str) -> Problem:
-    from huggingface_hub import is_offline_mode
+    from huggingface_hub import constants
 
     billions = _billions(name)
     size = f" (about {billions * 2.2:.0f} GB)" if billions else ""
-    if is_offline_mode():
+    if constants.HF_HUB_OFFLINE:
         remedy = "Unset HF_HUB_OFFLINE once, or name a folder that holds the model."
         return Problem("error", f"the judge's model {name} isn't on this machine, and downloads are off", remedy)
     return Problem("info", f"the judge's model {name}{size} will be downloaded when it is first used")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from bracket.errors import JudgeError
+from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges.asking import Question
 from bracket.judges.vl_check import memory_needed
 from bracket.judges.vl_input import Inputs, Reader, extended, first_line, make_reader
@@ -36,12 +37,16 @@ class VisionModel:
         self._reader: Reader | None = None
         self._spelled: dict[tuple[str, ...], Spelling] = {}
         self._parked = False
+        self._dtype: Any = None
+        self._last: dict[str, int] = {}
+        self._context: int | None = None
 
     def ready(self) -> Reader:
         """Have the weights on their device; how to read questions for them.
 
         Raises:
-            JudgeError: the model can't be loaded, or doesn't fit into the memory that is free now.
+            JudgeError: the model can't be loaded.
+            JudgeUnavailable: it doesn't fit into the memory that is free now.
         """
         try:
             if self._model is None:
@@ -54,7 +59,7 @@ class VisionModel:
             if not out_of_memory(error):
                 raise JudgeError(f"the judge's model in {self.folder} can't be used: {first_line(error)}") from error
             need = memory_needed(self.folder, self.device, self.quantize)
-            raise JudgeError(
+            raise JudgeUnavailable(
                 f"the judge's model needs about {need:.0f} GB on {self.device.id}, and less is free now",
                 remedy="End what else uses the memory, quantise the model, or name a smaller one.",
             ) from error
@@ -76,14 +81,20 @@ class VisionModel:
         """For each row, the probability that each of `tokens` comes next after `prefix`.
 
         Raises:
-            JudgeError: the model gives no numbers.
+            JudgeError: the model gives no numbers, or the rows are longer than it can read.
             RuntimeError: out of memory, among others.
         """
         import torch
 
+        length = inputs["input_ids"].shape[1] + len(prefix)
+        if self._context and length > self._context:
+            what = f"a question of {length} tokens is too long for the judge's model, which takes {self._context}"
+            raise JudgeError(
+                what, remedy="Shorten the prompts or the rubric, show fewer references, or name another model."
+            )
         with torch.inference_mode():
             given = self._here(extended(inputs, prefix))
-            logits = self._model(**given, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+            logits = self._model(**given, use_cache=False, **self._last).logits[:, -1].float()
             found = logits.log_softmax(-1)[:, list(tokens)].exp().cpu()
         if not bool(found.isfinite().all()):
             raise JudgeError(
@@ -134,8 +145,8 @@ class VisionModel:
 
     def _here(self, inputs: Mapping[str, Any]) -> Inputs:
         moved = {name: value.to(self.device.id) for name, value in inputs.items()}
-        kind = self._model.dtype
-        return {name: value.to(kind) if value.is_floating_point() else value for name, value in moved.items()}
+        # Pixels come as float32; ids and masks stay what they are.
+        return {name: v.to(self._dtype) if v.is_floating_point() else v for name, v in moved.items()}
 
     def _load(self) -> None:
         _sleep_at_barriers()
@@ -148,11 +159,12 @@ class VisionModel:
                 f"there is a GPU ({self.device.name}), yet this torch can't use it",
                 remedy="Install a torch with CUDA, or set the judge's device to cpu.",
             )
+        dtype = torch.float32 if self.device.kind == "cpu" else torch.bfloat16
         transformers.utils.logging.disable_progress_bar()
         try:
             model, info = transformers.AutoModelForImageTextToText.from_pretrained(
                 self.folder,
-                dtype=torch.float32 if self.device.kind == "cpu" else torch.bfloat16,
+                dtype=dtype,
                 device_map={"": self.device.id},
                 local_files_only=True,
                 output_loading_info=True,
@@ -169,7 +181,10 @@ class VisionModel:
         if lacking:
             what = f"the weights in {self.folder} lack {len(lacking)} of the model's parts, such as {lacking[0]}"
             raise JudgeError(what, remedy="Get the model whole, or name another one.")
-        self._model, self._reader = model.eval(), reader
+        self._model, self._reader, self._dtype = model.eval(), reader, dtype
+        # Logits of every place would take gigabytes; a few models know no other way.
+        self._last = {"logits_to_keep": 1} if "logits_to_keep" in signature(model.forward).parameters else {}
+        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.loads += 1
 
     def _quantisation(self) -> dict[str, Any]:

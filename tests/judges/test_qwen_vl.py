@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -220,9 +219,9 @@ def test_any_other_family_comes_through_its_processor(tmp_path: Path, pictures: 
     assert asker.identity.startswith("LlavaForConditionalGeneration/")
 
 
-def test_needs_no_torchvision(askers: dict[str, LocalModel]) -> None:
-    """The models above were asked without it, whether or not it is installed."""
-    assert not any(name.split(".")[0] == "torchvision" for name in sys.modules)
+def test_needs_no_torchvision(asker: LocalModel) -> None:
+    """The way of the pictures is the same, whether or not it is installed."""
+    assert type(asker._opened().ready()._images).__name__ == "Qwen2VLImageProcessorPil"
 
 
 # What a model is given
@@ -245,7 +244,7 @@ def test_control_words_in_a_prompt_are_data(asker: LocalModel, pictures: list[Pa
 
 def test_long_and_odd_texts(asker: LocalModel, pictures: list[Path]) -> None:
     texts = [
-        "word " * 600,
+        "word " * 200,
         "\x00\x07\u202e\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
         "{{ 1/0 }}{% x %}",
         "",
@@ -256,13 +255,18 @@ def test_long_and_odd_texts(asker: LocalModel, pictures: list[Path]) -> None:
 
 def test_gigantic_pictures_shrink(asker: LocalModel, family: str, tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
-    Image.new("RGB", (5000, 3000), "red").save(path, compress_level=1)
+    Image.new("RGB", (2500, 1500), "red").save(path, compress_level=1)
     image = asker._opened().ready().tokenizer.convert_tokens_to_ids("<|image_pad|>")
     one = _ids(asker, _question(path)).count(image)
     assert 0.9 * TOKENS_A_PICTURE < one <= TOKENS_A_PICTURE
     Image.new("RGB", (700, 700), "red").save(path)
     sixteen = _ids(asker, Question("", "Frames.", (path,) * 16, ABT)).count(image)
     assert 16 * 200 < sixteen <= 16 * 256
+
+
+def test_too_long_for_the_model(asker: LocalModel) -> None:
+    with pytest.raises(JudgeError, match=r"a question of \d+ tokens is too long .* takes 8192"):
+        asker.ask([_question(text="word " * 4000)], repeats=1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1500), (4, 4)])
