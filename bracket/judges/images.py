@@ -30,9 +30,9 @@ MOVING = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 THUMBNAIL = 32
 TILES = 8
 
+_SMALLER = f"Scale it down to at most {MAX_PIXELS // 1_000_000} million pixels."
 _UNREADABLE = (
     OSError, ValueError, SyntaxError, EOFError, IndexError, RuntimeError, MemoryError, struct.error,
-    Image.DecompressionBombError,
 )  # fmt: skip
 _SAID: Mapping[str, str] = {
     "animated": "animated: its first frame was judged",
@@ -100,6 +100,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 yield image
     except FileNotFoundError as error:
         raise JudgeError("there is no picture here", path=path, remedy="Check the path.") from error
+    except Image.DecompressionBombError as error:
+        raise JudgeError("the picture has far too many pixels", path=path, remedy=_SMALLER) from error
     except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error).split("'")[0].strip() or type(error).__name__
         if isinstance(error, UnidentifiedImageError) and not path.stat().st_size:
@@ -119,7 +121,7 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise JudgeError(
             f"the picture has {width}×{height} pixels, which is too many",
             path=path,
-            remedy=f"Scale it down to at most {MAX_PIXELS // 1_000_000} million.",
+            remedy=_SMALLER,
         )
 
 
