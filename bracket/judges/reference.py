@@ -137,7 +137,11 @@ class ReferenceJudge:
         self, settings: JudgeSettings, dataset: DatasetSplit, cache: Path, before: Sequence[Sample] = ()
     ) -> None:
         if not dataset.train:
-            raise JudgeError("this judge compares with training pictures, and there are none", path=dataset.folder)
+            raise JudgeError(
+                "this judge compares with training pictures, and there are none",
+                path=dataset.folder,
+                remedy="Add pictures to the dataset, or choose another judge.",
+            )
         self._weights = resolve_weights(WEIGHTS, settings.weights)
         self._dataset, self._before = dataset, before
         self._frames = cache.with_name("frames")

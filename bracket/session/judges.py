@@ -33,7 +33,7 @@ def session_judge(
     made: list[tuple[Judge, float]] = []
     try:
         for asked in judges_of(settings):
-            made.append((make_judge(asked, dataset, cache / CACHE), asked.share))
+            made.append((make_judge(asked, dataset, cache / CACHE, before), asked.share))
         return made[0][0] if len(made) == 1 else Panel(made)
     except BaseException:
         for judge, _ in made:
