@@ -118,7 +118,7 @@ def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> 
         footer_links=[],
         enable_monitoring=False,
         show_error=False,
-        max_file_size="1mb",
+        max_file_size="40mb",
         ssr_mode=False,
         inbrowser=not args.no_browser,
         **look(),

@@ -13,6 +13,7 @@ from bracket.errors import SettingsError
 from bracket.presets import KnobSpec, Preset, find_preset
 from bracket.session.settings import Bound, SessionSettings, bounded_knobs, from_preset, split_words, validated
 from bracket.session.settings import DatasetSettings as Pictures
+from bracket.ui import judge_form
 
 NUMBERS = {
     "configs": ("search", "configs", "Configs to compare"),
@@ -53,8 +54,7 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "folder": settings.dataset.folder,
         "trigger_word": settings.dataset.trigger_word,
         "class_word": settings.dataset.class_word,
-        "judge": settings.judge.kind,
-        "judge_model": settings.judge.model,
+        **judge_form.judge_values(settings),
         "weights": preset.resolve_weights(settings.weights),
         "strategy": settings.search.strategy,
         "sample_weight": settings.score.sample_weight,
@@ -92,7 +92,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
             "finals": nested["finals"],
             "confirmation": nested["confirmation"],
             "score": {"sample_weight": values["sample_weight"]},
-            "judge": {"kind": values["judge"], "model": text(values["judge_model"])},
+            **judge_form.judges_meant(values),
             "bounds": bounds,
             "baseline": baseline,
             "extra_args": split_words(text(values["extra_args"])),

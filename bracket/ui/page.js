@@ -2,10 +2,11 @@
 (() => {
   const TABS = "#tabs button[role=tab]";
   const KEYS = [
-    ["1 … 4", "Setup, Run, Monitor, Results"],
+    ["1 … 5", "Setup, Run, Monitor, Judge, Results"],
     ["r", "read the session again"],
     ["[  ]", "smooth the loss less or more"],
     ["f", "follow or hold the log"],
+    ["←  →  ↓", "while you vote: left, right, no difference; u or Backspace undoes"],
     ["Esc", "close what lies over the page; a search goes on"],
     ["?", "this help"],
   ];

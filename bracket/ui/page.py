@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from bracket.errors import BracketError
-from bracket.presets import find_preset
+from bracket.presets import find_preset, list_presets
 from bracket.session import launch, plan
 from bracket.session.settings import SessionSettings, load
 from bracket.session.view import SessionView
-from bracket.ui import form, header, monitor, results, run, setup
+from bracket.ui import form, header, judge, judge_events, monitor, results, run, setup
 from bracket.ui.context import POLL_SECONDS, Context, said, warned
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -34,13 +34,16 @@ class Page:
                     self.run = run.build()
                 with gr.Tab("Monitor", id="monitor"):
                     self.monitor, self.watches = monitor.build(self.context, self.header.session)
+                with gr.Tab("Judge", id="judge"):
+                    self.judge = judge.build(form.default_values(list_presets()[0]))
                 with gr.Tab("Results", id="results"):
                     self.results = results.build(self.context, self.header.session)
-            self.fields = {**self.setup.fields, **self.run.fields}
+            self.fields = {**self.setup.fields, **self.run.fields, **self.judge.fields}
             self.seen = gr.State({})
             self.remembered = gr.BrowserState("", storage_key="bracket-session", secret="bracket-session")
             self._form_events()
             self._session_events()
+            judge_events.Events(self.context, self.header.session, self.judge, self.setup)
 
     # The form: its fields arrive as one flat list, in this order.
 
@@ -167,6 +170,8 @@ class Page:
             m.chart,
             m.trial,
             m.samples,
+            self.judge.told,
+            self.judge.pair,
             *self.results.outputs,
             self.seen,
         ]
@@ -189,6 +194,10 @@ class Page:
         )
         return [*changed, *told, {**now, "results": stamp}]
 
+    def _pairs(self, view: SessionView | None) -> Any:
+        choices = judge.pair_choices(view)
+        return gr.update(visible=bool(choices), choices=choices)
+
     def _now(self, view: SessionView | None, trouble: str, lines: list[Any], trial: str) -> dict[str, Any]:
         state = view.state if view else ""
         live = state in ("running", "stopping")
@@ -205,4 +214,6 @@ class Page:
             "chart": {"session": view.name if view else "", "only": None, "live": live},
             "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),
             "samples": monitor.samples_html(view, trial),
+            "told": judge.told_html(view),
+            "pair": self._pairs(view),
         }

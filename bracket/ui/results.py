@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import gallery
+from bracket.ui import gallery, vote
 from bracket.ui.chart import chart
 from bracket.ui.context import Context, warned
 from bracket.ui.format import empty_html, esc, file_url, progress_words, sentence, trial_state
@@ -39,12 +39,13 @@ class Results:
     pictures: gr.HTML
     winner: gr.HTML
     command: gr.Textbox
+    eyes: gr.HTML
     pick: gr.Dropdown
     table: gr.Dataframe
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        return [self.verdict, self.report, self.pictures, self.winner, self.command, self.pick, self.table]
+        return [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
 
 
 def build(context: Context, session: gr.Dropdown) -> Results:
@@ -67,6 +68,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
                 elem_classes="mono",
                 visible=False,
             )
+    eyes = vote.build(context)
     gr.HTML("<h2>All trials</h2>", apply_default_css=False)
     table = gr.Dataframe(
         headers=list(TABLE),
@@ -122,7 +124,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, pick, table)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table)
 
 
 def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
@@ -132,7 +134,8 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         pick: also choose what is compared: the winner and the baseline. Otherwise the person's own choice stays.
     """
     if view is None:
-        return [verdict_text(None), "", "", "", gr.update(visible=False), gr.update(choices=[], value=[]), []]
+        none = gr.update(choices=[], value=[])
+        return [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, []]
     duel = duel_of(view)
     command = command_text(view.folder, duel)
     return [
@@ -141,6 +144,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         before_after_html(view, duel),
         winner_html(duel),
         gr.update(visible=bool(command), value=command),
+        vote.value_of(view),
         gr.update(choices=compare_choices(view), **({"value": suggested(duel)} if pick else {})),
         table_rows(view),
     ]

@@ -12,30 +12,32 @@ import gradio as gr
 from bracket.dataset import buckets, check_dataset, scan, split
 from bracket.domain import Problem
 from bracket.errors import BracketError
-from bracket.judges import check_judge
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
-from bracket.session.settings import JudgeSettings
 from bracket.trainers import bare_job, make_trainer
-from bracket.ui import form, trainers
+from bracket.ui import form, judge_form, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
 
 DEBOUNCE = "(...values) => new Promise((done) => setTimeout(() => done(values), 350))"
 """Waits until typing pauses; with `always_last` only the newest text is checked."""
 _SHOWN_PROBLEMS = 8
-_JUDGES = [("CLIP: prompt, likeness, variety, no copies", "clip")]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The tab's parts. `fields` are those the form reads, `weights` the paths in the preset's order."""
+    """The tab's parts. `fields` are those the form reads, `weights` the paths in the preset's order.
+
+    What is said of the judge is filled by the Judge tab's events, which know its other fields.
+    """
 
     fields: dict[str, gr.components.Component]
     weights: list[gr.Textbox]
     demo: gr.Button
     welcome: gr.HTML
     pictures: gr.HTML
+    judge_needs: gr.HTML
+    judge_checks: gr.HTML
 
 
 def build() -> Setup:
@@ -82,9 +84,17 @@ def build() -> Setup:
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
-            fields["judge"] = gr.Radio(_JUDGES, value=values["judge"], label="Judge", elem_id="judge")
+            kinds = [(title, name) for name, title in judge_form.KINDS.items()]
+            fields["judge"] = gr.Radio(kinds, value=values["judge"], label="Judge", elem_id="judge")
             fields["judge_model"] = gr.Textbox(
-                value=values["judge_model"], label="The judge's model folder", elem_id="judge-model", max_lines=1
+                value=values["judge_model"],
+                label="Its model",
+                info=judge_form.MODEL[values["judge"]],
+                elem_id="judge-model",
+                max_lines=1,
+            )
+            judge_needs = gr.HTML(
+                f'<p class="quiet">{esc(judge_form.NEEDS[values["judge"]])}</p>', apply_default_css=False
             )
         judge_checks = gr.HTML(apply_default_css=False, elem_classes="found")
     with gr.Row(elem_classes="step"):
@@ -94,15 +104,15 @@ def build() -> Setup:
             theirs = trainers.build()
         trainer = gr.HTML(apply_default_css=False, elem_classes="found")
 
-    made = Setup(fields, weights, demo, welcome, pictures)
-    _wire(made, about, weight_checks, judge_checks, trainer)
+    made = Setup(fields, weights, demo, welcome, pictures, judge_needs, judge_checks)
+    _wire(made, about, weight_checks, trainer)
     # A trainer that was got just now mends what its preset lacked.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     theirs.status.change(_preset_found, fields["preset"], [about, trainer], **quiet)
     return made
 
 
-def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, judge_checks: gr.HTML, trainer: gr.HTML) -> None:
+def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, trainer: gr.HTML) -> None:
     """Every check runs when the page opens and whenever one of its fields changes (that is what no triggers means)."""
     live: dict[str, Any] = {
         "api_visibility": "private",
@@ -114,7 +124,6 @@ def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, judge_checks: gr.HTM
     gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **live)
     seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
     gr.on(None, _pictures_found, seen, s.pictures, **live)
-    gr.on(None, _judge_found, [f["judge"], f["judge_model"]], judge_checks, **live)
     gr.on(None, _preset_found, [f["preset"]], [about, trainer], **live)
 
 
@@ -140,13 +149,6 @@ def weights_given(preset: Preset, paths: Sequence[object]) -> dict[str, str]:
 def _weights_found(name: str, *paths: str) -> str:
     preset = find_preset(name)
     return problems_html(preset.check_weights(weights_given(preset, paths)))
-
-
-def _judge_found(kind: str, model: str) -> str:
-    if not form.text(model):
-        return problems_html([Problem("error", "The judge has no model", "Name the folder of a CLIP model.")])
-    found = check_judge(JudgeSettings(kind=kind, model=form.text(model)))
-    return problems_html(found or [Problem("info", "The judge's model is there", "", Path(form.text(model)))])
 
 
 def trainer_html(preset: Preset) -> str:

@@ -1,0 +1,177 @@
+// The vote: the next pairs wait in the browser, so that a choice shows the next one at once; votes go to the server one
+// after the other. Given by Gradio: element, props, server, watch.
+const AHEAD = 3, AGAIN = 4000;
+const find = (selector) => element.querySelector(selector);
+const root = find(".vote"), booth = find(".booth"), note = find(".note"), begin = find(".begin");
+let known = JSON.stringify(props.value || {}), session = "", pairs = [], voted = 0, total = 0, aim = 0, going = false, held = false, stale = false, sending = Promise.resolve(), generation = 0;
+
+const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
+function picture(content, side) {
+  const node = document.createElement(content.clip ? "video" : "img");
+  if (content.clip) Object.assign(node, { autoplay: true, loop: true, muted: true });
+  else node.addEventListener("load", () => node.classList.toggle("tiny", node.naturalWidth < 200));
+  node.alt = `${side} picture`;
+  node.src = content.src;
+  node.decode?.().catch(() => {});
+  return node;
+}
+
+// Pictures are decoded when they arrive, long before they are shown.
+const ready = (pair) => ({ ...pair, left: picture(pair.left, "Left"), right: picture(pair.right, "Right") });
+
+function take(answer, first = false) {
+  [voted, total, aim] = [answer.voted, answer.total, answer.aim];
+  const fresh = answer.pairs.filter((pair) => !pairs.some((p) => p.token === pair.token)).map(ready);
+  pairs = first ? [...fresh, ...pairs] : [...pairs, ...fresh];
+}
+
+function show() {
+  const pair = pairs[0];
+  find(".count").textContent = voted < aim ? `${voted} of ${aim}` : `${voted} of ${total}`;
+  find(".undo").disabled = !voted;
+  for (const button of element.querySelectorAll(".choices button:not(.undo)")) button.disabled = !pair;
+  if (!pair) return;
+  find(".prompt").textContent = pair.prompt;
+  find(".left").replaceChildren(pair.left);
+  find(".right").replaceChildren(pair.right);
+  for (const clip of element.querySelectorAll(".two video")) clip.play().catch(() => {});
+}
+
+function open() {
+  if (!pairs.length) return;
+  going = true;
+  note.textContent = "";
+  document.activeElement?.blur();
+  root.classList.add("open");
+  booth.hidden = false;
+  find(".closed").hidden = true;
+  show();
+}
+
+function shut() {
+  going = held = false;
+  root.classList.remove("open");
+  booth.hidden = true;
+  find(".closed").hidden = false;
+}
+
+async function close() {
+  const mine = generation;
+  shut();
+  if (stale) return reset();
+  await sending;
+  const told = voted ? await server.told({ session }) : "";
+  if (mine !== generation) return;
+  find(".told").innerHTML = told;
+  label();
+}
+
+function label(words) {
+  const done = total > 0 && voted >= total;
+  find(".words").textContent = words || (done
+    ? `You voted on all ${count(total, "pair")}.`
+    : voted
+      ? `${count(voted, "vote")} so far, ${count(total - voted, "pair")} left.`
+      : `${count(total, "pair")} of pictures of the same prompt and seed. Which is whose stays hidden; ${aim} votes take about a minute.`);
+  begin.hidden = Boolean(words) || done;
+  begin.textContent = voted ? "Go on voting" : "Start voting";
+}
+
+function vote(value) {
+  const pair = held ? null : pairs.shift();
+  if (!pair) return;
+  voted += 1;
+  note.textContent = "";
+  // After the first twenty one hears what they say before going on.
+  held = voted === aim;
+  show();
+  const mine = generation;
+  sending = sending.then(async () => {
+    if (mine !== generation) return;
+    const want = Math.max(0, AHEAD - pairs.length);
+    const answer = await server.say({ session, token: pair.token, value, want }).catch(() => ({}));
+    if (mine !== generation) return;
+    if (!("voted" in answer)) {
+      pairs.unshift(pair);
+      voted -= 1;
+      held = false;
+      note.textContent = answer.error || "bracket does not answer, so this vote was not kept. Vote again.";
+      return show();
+    }
+    const cast = voted;
+    take(answer);
+    voted = Math.max(cast, answer.voted);
+    if (!going) return;
+    if (held || !pairs.length) close();
+    else show();
+  });
+}
+
+function undo() {
+  if (!voted) return;
+  const mine = generation;
+  sending = sending.then(async () => {
+    const answer = await server.take_back({ session }).catch(() => ({}));
+    if (mine !== generation) return;
+    if (!("voted" in answer)) { note.textContent = answer.error || "bracket does not answer; nothing was undone."; return; }
+    note.textContent = "The last vote is undone.";
+    take(answer, true);
+    show();
+  });
+}
+
+// Asks for the open session's pairs; where there are none yet, again while somebody looks.
+async function ask() {
+  if (!element.isConnected) return;
+  const mine = generation;
+  let answer = {};
+  if (session && element.offsetParent !== null && !pairs.length && !(total && voted >= total)) {
+    answer = await server.ballot({ session, want: AHEAD }).catch(() => ({ words: "bracket does not answer; trying again." }));
+    if (mine !== generation) return;
+    if ("voted" in answer) {
+      take(answer);
+      find(".told").innerHTML = voted ? await server.told({ session }) : "";
+      label();
+    } else label(answer.words);
+  }
+  setTimeout(() => mine === generation && ask(), element.offsetParent === null ? 400 : AGAIN);
+}
+
+function reset() {
+  session = (props.value || {}).session || "";
+  generation += 1;
+  [pairs, voted, total, aim] = [[], 0, 0, 0];
+  stale = false;
+  shut();
+  find(".told").replaceChildren();
+  label(session ? "Looking for pictures…" : "No session is open.");
+  ask();
+}
+
+const KEYS = { ArrowLeft: () => vote(1), ArrowRight: () => vote(0), ArrowDown: () => vote(0.5), Backspace: undo, u: undo, Escape: close };
+function press(event) {
+  if (!element.isConnected) return document.removeEventListener("keydown", press, true);
+  if (!going || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest?.("input, textarea, select, [contenteditable=true]")) return;
+  const act = KEYS[event.key];
+  if (act && !(event.repeat && event.key !== "Backspace")) act();
+  // While one votes the page's own keys rest; those of the browser and of buttons that have the focus work.
+  if (act || event.key.length === 1) { if (act) event.preventDefault(); event.stopPropagation(); }
+}
+document.addEventListener("keydown", press, true);
+begin.addEventListener("click", open);
+find(".stop").addEventListener("click", close);
+find(".choose-left").addEventListener("click", () => vote(1));
+find(".choose-right").addEventListener("click", () => vote(0));
+find(".tie").addEventListener("click", () => vote(0.5));
+find(".undo").addEventListener("click", undo);
+watch("value", () => {
+  const now = JSON.stringify(props.value || {});
+  if (now === known) return;
+  known = now;
+  // Whoever votes is not disturbed, unless it is on another session.
+  if (going && (props.value || {}).session === session) stale = true;
+  else reset();
+});
+reset();
