@@ -55,11 +55,14 @@ class Reading:
 def read_scale(answer: Answer, options: Sequence[str], values: Sequence[float]) -> Reading:
     """The expected value over the options' probabilities, else the median of what was written.
 
+    Where the options had little of the probability and the model wrote something too, that counts: it says what the
+    rest of the probability was for, a refusal among others.
+
     Args:
         options: the scale's words, from worst to best.
         values: what each is worth, rising.
     """
-    if answer.chances is not None:
+    if by_chances(answer):
         shares = shares_of(answer, options)
         if shares is None:
             return Reading(None)
@@ -72,6 +75,11 @@ def read_scale(answer: Answer, options: Sequence[str], values: Sequence[float]) 
         return Reading(None)
     found = [_between(values, r) for r in ranks]
     return Reading(statistics.median(found), statistics.pstdev(found), f"median of {len(found)}")
+
+
+def by_chances(answer: Answer) -> bool:
+    """Whether the probabilities are to be read, not the texts."""
+    return answer.chances is not None and (answer.coverage >= LOW_COVERAGE or not answer.texts)
 
 
 def shares_of(answer: Answer, options: Sequence[str]) -> list[float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bracket.judges.answers import read_choice, shares_of
+from bracket.judges.answers import by_chances, read_choice, shares_of
 from bracket.judges.asking import Answer
 
 OTHER_WORDS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ def even(value: float) -> float:
 
 def _read(answer: Answer, options: Sequence[str]) -> tuple[float, float] | None:
     """(expected value for A, the side chosen: 1, 0 or 0.5)."""
-    if answer.chances is not None:
+    if by_chances(answer):
         shares = shares_of(answer, options)
         if shares is None:
             return None

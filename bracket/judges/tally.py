@@ -46,8 +46,8 @@ class Tally:
             )
         if self.uncertain:
             found.append(
-                f"For {len(self.uncertain)} answers the words of the scale had less than {LOW_COVERAGE:.0%} of the "
-                "model's probability: it wanted to say something else."
+                f"For {_many(len(self.uncertain), 'answer')} the words of the scale had less than "
+                f"{LOW_COVERAGE:.0%} of the model's probability: it wanted to say something else."
             )
         if self.cut:
             found.append(f"{_many(len(self.cut), 'prompt')} longer than {LONGEST} characters: cut in the middle.")

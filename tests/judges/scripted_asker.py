@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from bracket.judges.asking import Answer, Question
 from bracket.judges.images import open_image
@@ -37,6 +40,20 @@ class ScriptedAsker:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def bright(question: Question) -> Mapping[str, float]:
+    """As good as the last picture's upper half is bright; of two the brighter."""
+    if len(question.options) == 3:
+        a, b = (_brightness(p) for p in question.images[-2:])
+        return {"A": float(a > b), "B": float(b > a), "T": float(a == b)}
+    place = _brightness(question.images[-1]) * (len(question.options) - 1)
+    return {o: max(0.0, 1 - abs(i - place)) for i, o in enumerate(question.options)}
+
+
+def _brightness(path: Path) -> float:
+    image = open_image(path)
+    return float(np.asarray(image.crop((0, 0, image.width, image.height // 2))).mean()) / 255
 
 
 def as_answer(said: Mapping[str, float] | Sequence[str] | str | Answer, repeats: int) -> Answer:

@@ -63,6 +63,14 @@ def test_refusals_among_the_repeats_are_left_out_up_to_half() -> None:
     assert read_scale(Answer(), WORDS, VALUES).value is None
 
 
+def test_what_was_written_counts_where_the_words_had_little_of_the_probability() -> None:
+    texts = ("The picture is good.", "good", "fair")
+    assert read_scale(Answer({"bad": 1.0}, texts, coverage=0.2), WORDS, VALUES).value == 0.75
+    assert read_scale(Answer({"bad": 1.0}, texts, coverage=0.8), WORDS, VALUES).value == 0.0
+    assert read_scale(Answer({"bad": 1.0}, (), coverage=0.2), WORDS, VALUES).value == 0.0
+    assert read_scale(Answer({"bad": 1.0}, ("I can't say.",) * 3, coverage=0.2), WORDS, VALUES).value is None
+
+
 @pytest.mark.parametrize(
     ("text", "rank"),
     [

@@ -16,20 +16,29 @@ from bracket.domain import DatasetSplit, Sample
 from bracket.errors import JudgeError
 from bracket.judges import Judge, make_judge
 from bracket.judges.model import ClipModel
+from bracket.judges.rubric import load_rubric
 from bracket.judges.vision import VisionModel
+from bracket.judges.vlm import VlmJudge
 from bracket.session.settings import JudgeSettings
+from tests.judges.scripted_asker import ScriptedAsker, bright
 
 Make = Callable[..., Judge]
 Specs = list[tuple[str, str, str, str]]
 
 
-@pytest.fixture(params=["clip scorer", "clip random_clip", "reference random_clip", "reference random_dino"])
+@pytest.fixture(
+    params=["clip scorer", "clip random_clip", "reference random_clip", "reference random_dino", "qwen_vl scripted"]
+)
 def make(request: pytest.FixtureRequest, stars: DatasetSplit, tmp_path: Path) -> Iterator[Make]:
     """Makes judges of one kind; all of a test share a cache unless told otherwise."""
     kind, name = request.param.split()
-    model, made = request.getfixturevalue(name), []
+    model, made = "" if name == "scripted" else request.getfixturevalue(name), []
 
     def build(cache: str = "cache.sqlite", **settings: object) -> Judge:
+        if name == "scripted":
+            asker, chosen = ScriptedAsker(bright), JudgeSettings(kind=kind, **settings)
+            made.append(VlmJudge(asker, load_rubric(), chosen, stars, tmp_path / cache, kind))
+            return made[-1]
         made.append(make_judge(JudgeSettings(kind=kind, model=str(model), **settings), stars, tmp_path / cache))
         return made[-1]
 
@@ -95,6 +104,7 @@ def _allow_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for model in (ClipModel, VisionModel):
         monkeypatch.setattr(model, "__init__", refuse)
+    monkeypatch.setattr(ScriptedAsker, "ask", refuse)
 
 
 def test_the_batch_size_does_not_change_scores(make: Make, samples: list[Sample]) -> None:
@@ -135,8 +145,9 @@ def test_a_lone_sample_can_be_judged_and_none_gives_none(make: Make, samples: li
 
 def test_weights_change_score_and_fingerprint(make: Make, samples: list[Sample]) -> None:
     plain = make()
-    last = [a for a in plain.score(samples)[-1].axes if a != "originality"]
-    only = make(weights={**dict.fromkeys(last[1:], 0.0), "originality": 0.0})
+    axes = list(plain.score(samples)[-1].axes)
+    last = [a for a in axes if a != "originality"]
+    only = make(weights={a: 0.0 for a in axes if a != last[0]})
     assert plain.fingerprint != only.fingerprint
     for judgement in only.score(samples):
         if last[0] in judgement.axes:

@@ -200,7 +200,7 @@ def test_low_coverage_is_counted_and_none_is_no_answer(make: Make, tmp_path: Pat
     coverage = {90: 0.3, 100: 0.9, 110: 0.01}
     judge, _ = make(lambda q: Answer({"good": 1.0}, coverage=coverage[round(grey_of(q.images[-1]) * 255)]))
     judge.score([sample(tmp_path, 90), sample(tmp_path, 100)])
-    assert any("For 1 answers the words of the scale had less than 50%" in r for r in judge.remarks())
+    assert any("For 1 answer the words of the scale had less than 50%" in r for r in judge.remarks())
     with pytest.raises(JudgeError, match="answered none"):
         judge.score([sample(tmp_path, 110)])
 
