@@ -55,10 +55,10 @@ def corrected_rate(judged: ArrayLike, votes: ArrayLike, voted: ArrayLike, *, alp
 
     With f the judgements and Y the votes, on n voted and m = pairs - n other pairs, the estimate is
     mean(Y - λf over voted) + λ·mean(f over others). Its variance is V(λ) = var(Y - λf)/n + λ²·var(f)/m, and λ is where
-    that is least (PPI++, section 6), clipped to 0..1; since 0 is among these, V never exceeds var(Y)/n of the votes
+    that is least (PPI++ on power tuning), clipped to 0..1; since 0 is among these, V never exceeds var(Y)/n of the votes
     alone. The variances are taken with a quarter of a vote added to each corner, (f, Y) of 0 and 1, else a judge that
-    was right on all of 20 votes would pass for one that never errs; and V(λ) is scaled by (n - 1)/(n - 3), at most up
-    to V(0), for having fitted λ to the same votes (double sampling; Cochran 1977, section 12.7). The interval is
+    was right on all of 20 votes would pass for one that never errs; and V(λ) is scaled by (n - 1)/(n - 2), at most up
+    to V(0), for having fitted the slope λ to the same votes, as in regression. The interval is
     Wilson's (1927) for as many votes as are worth the same, n·r(1 - r)/var(Y)·V(0)/V(λ) with r the mean of Y: shares
     of few votes are far from normal. In simulations it covers in 93 to 97 %, and in up to 99 % when 20 votes meet a
     judge that hardly errs (`tests/benchmarks/bench_judges.py`).
@@ -125,7 +125,7 @@ def _tuned(f: Floats, seen: Floats, y: Floats) -> tuple[float, float]:
     if weight == 0:
         return 0.0, 1.0
     tuned = (spread_y - 2 * weight * together + weight**2 * spread_f) / n + weight**2 * rest
-    return weight, min(tuned / (spread_y / n) * (n - 1) / (n - 3), 1.0)
+    return weight, min(tuned / (spread_y / n) * (n - 1) / (n - 2), 1.0)
 
 
 def _tie_factor(y: Floats, alpha: float) -> float:

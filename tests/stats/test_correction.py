@@ -23,8 +23,8 @@ def test_a_faultless_judge_by_hand() -> None:
     weight = (4 / 17 / 16) / (1 / 4 / 16 + rest)
     assert found.weight == pytest.approx(weight) == pytest.approx(0.48484, abs=1e-5)
     assert found.estimate == pytest.approx(0.5 + weight * (0.75 - 0.5))
-    share = (1 / 64 - weight * 4 / 17 / 16) / (1 / 64) * 15 / 13
-    assert found.effective_votes == pytest.approx(16 / share) == pytest.approx(25.505, abs=1e-3)
+    share = (1 / 64 - weight * 4 / 17 / 16) / (1 / 64) * 15 / 14
+    assert found.effective_votes == pytest.approx(16 / share) == pytest.approx(27.467, abs=1e-3)
     assert (found.low, found.high) == wilson(found.estimate, found.effective_votes)
     assert (found.judge_alone, found.votes_alone, found.bias) == (20 / 32, 0.5, 0.0)
     assert (found.pairs, found.votes, found.level) == (32, 16, 0.95)
