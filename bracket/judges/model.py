@@ -143,7 +143,7 @@ def identity(folder: Path) -> str:
 
 @contextlib.contextmanager
 def loading(folder: Path) -> Iterator[None]:
-    """Load a model inside, without progress bars.
+    """Load a model inside, without progress bars and warnings; what matters of them is for the caller to find.
 
     Raises:
         JudgeError: the folder's files don't make that model.
@@ -151,7 +151,10 @@ def loading(folder: Path) -> Iterator[None]:
     import transformers
     from safetensors import SafetensorError
 
-    transformers.utils.logging.disable_progress_bar()
+    logging = transformers.utils.logging
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
@@ -160,6 +163,8 @@ def loading(folder: Path) -> Iterator[None]:
             f"the judge's model in {folder} can't be loaded: {said.strip()}",
             remedy="Get the model anew, or name another one.",
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 class ClipModel:
