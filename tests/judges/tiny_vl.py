@@ -27,8 +27,11 @@ TEMPLATE = (
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 
 
-def build(family: str, folder: Path, seed: int = 0, template: str = TEMPLATE) -> Path:
-    """One of `FAMILIES` in `folder`: sharded weights with an index, tokenizer, and the processors' files."""
+def build(family: str, folder: Path, seed: int = 0, template: str = TEMPLATE, favour: str = "") -> Path:
+    """One of `FAMILIES` in `folder`: sharded weights with an index, tokenizer, and the processors' files.
+
+    With `favour`, it answers with one of those letters or digits most of the time.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -37,6 +40,8 @@ def build(family: str, folder: Path, seed: int = 0, template: str = TEMPLATE) ->
     with torch.no_grad():  # random weights of the usual size hardly tell one picture from another
         for parameter in model.parameters():
             parameter.mul_(4 if parameter.ndim > 1 else 1)
+        if favour:
+            _favour(model, tokenizer.convert_tokens_to_ids(list(favour)))
     model.generation_config.bos_token_id, model.generation_config.eos_token_id = None, tokenizer.eos_token_id
     model.save_pretrained(folder, max_shard_size="300KB")
     tokenizer.save_pretrained(folder)
@@ -70,6 +75,20 @@ def make_tokenizer() -> Any:
     corpus = ["Which picture is better, A or B? Or a tie? Give it 1 to 10. Yes, no, neither, A, B, T."] * 5
     inner.train_from_iterator(corpus, trainer)
     return Qwen2TokenizerFast(tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token=None)
+
+
+def _favour(model: Any, tokens: list[int]) -> None:
+    """One dimension is the same for every token read, and speaks for these tokens to be written."""
+    import torch
+
+    embedding = model.get_input_embeddings().weight
+    head = torch.nn.Linear(embedding.shape[1], embedding.shape[0], bias=False)
+    head.weight.copy_(embedding)
+    embedding[:, 0] = 3
+    head.weight[:, 0] = -2
+    head.weight[tokens, 0] = 2
+    model.set_output_embeddings(head)
+    model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = False
 
 
 def _tokens(tokenizer: Any) -> dict[str, int]:
