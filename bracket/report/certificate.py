@@ -19,12 +19,13 @@ from bracket.errors import CertificateError, StorageError
 from bracket.files import read_json, storage_errors, write_json
 from bracket.report.scores import matrices
 from bracket.report.summary import Pair, Ranked, Summary
+from bracket.stats.agreement import agreement, gate
 from bracket.stats.claims import checkpoint_claim, config_claim
 from bracket.stats.verdict import Verdict, decide
 from bracket.stats.wording import short_sentence
 
 FILE = "certificate.json"
-VERSION = 1
+VERSION = 2
 _REMEDY = "Write it again with `python -m bracket report`, or restore it from a copy."
 
 
@@ -50,6 +51,12 @@ def build(summary: Summary) -> dict[str, Any]:
         "checkpoints": {
             side: _checkpoint(result, summary.folder)
             for side, result in zip(("winner", "baseline"), _duelling_runs(summary), strict=True)
+        },
+        "votes": None
+        if summary.calibration is None
+        else {
+            "judged": list(summary.calibration.judged),
+            "voted": list(summary.calibration.voted),
         },
         "sentence": short_sentence(summary.verdict, summary.winner.label if summary.winner else "the winner"),
         "verdict": summary.verdict.as_dict(),
@@ -284,6 +291,7 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
             yield "The verdict speaks of paired runs, but the certificate holds none."
             return
         config = config_claim([p["winner"] - p["baseline"] for p in data["pairs"]], alpha=stored.alpha)
+    gate_ = _gate_again(data)
     again = decide(
         stored.winner,
         stored.baseline,
@@ -291,8 +299,18 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
         config=config,
         training_seeds=data["choosing"]["winner_training_seeds"],
         alpha=stored.alpha,
+        gate=gate_,
     )
     yield from _differences("verdict", data["verdict"], again.as_dict())
+
+
+def _gate_again(data: Mapping[str, Any]) -> str:
+    """Why the judge may not crown a winner, from the votes in the file; "" when it may."""
+    votes = data["votes"]
+    if votes is None:
+        return ""
+    found = gate(agreement(votes["judged"], votes["voted"]))
+    return "" if found.may_crown else found.reason
 
 
 def _differences(place: str, stored: Any, again: Any) -> Iterator[str]:

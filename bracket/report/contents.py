@@ -10,6 +10,7 @@ from bracket.domain import Round, mean
 from bracket.report import pictures, statistics, tables
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
 from bracket.report.figures import Kind, Plot, importance
+from bracket.report.judging import judging
 from bracket.report.summary import Summary
 from bracket.report.words import counted, duration, fixed, knob_title, percent
 from bracket.stats.wording import sentence, short_sentence
@@ -39,6 +40,7 @@ def compose(summary: Summary, plots: Sequence[Plot]) -> Document:
         _curves(plots),
         _what_mattered(summary, plots),
         _statistics(summary, plots),
+        Section("judge", "How far to trust the judge", judging(summary)),
         Section("more", "What more runs would buy", tuple(statistics.more_runs(summary))),
         _how(summary),
     ]

@@ -44,6 +44,7 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
         "baseline_wins": _means_baseline_wins,
         "no_difference": _means_no_difference,
         "not_tested": _means_not_tested,
+        "judge_refused": _means_refused,
         "baseline_leads": _means_baseline_leads,
     }[verdict.kind](summary)
     notes = tuple(Paragraph(note, "warning") for note in verdict.notes)
@@ -94,6 +95,13 @@ def _means_no_difference(summary: Summary) -> str:
     return (
         f"That is a finding, not a failure of the test{could}. A smaller difference may exist, and this can't show it. "
         "Until more is known, either will do; the baseline is the simpler choice."
+    )
+
+
+def _means_refused(summary: Summary) -> str:
+    return (
+        f"Your own votes were held against the judge, and {summary.verdict.gate}. What it found is not a finding then. "
+        "Judge the same pictures with another judge (`python -m bracket rejudge`), or vote on more of them."
     )
 
 

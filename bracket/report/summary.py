@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from bracket.domain import Config, Judgement, Knob, Round, Sample, TrialResult
 
 if TYPE_CHECKING:
+    from bracket.stats.agreement import Agreement, Gate
+    from bracket.stats.bradley_terry import Ranking
+    from bracket.stats.correction import Corrected
     from bracket.stats.verdict import Verdict
 
 
@@ -51,6 +54,23 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """A judge held against a person's votes.
+
+    Attributes:
+        judged, voted: the judge's and the person's choices on the same pairs, 1 for the first picture, 0.5 a tie.
+        agreement: how often they agree; gate: whether the judge may crown a winner.
+        corrected: the winner's share of pictures as the person would see it; None with too few votes on the duel.
+    """
+
+    judged: tuple[float, ...]
+    voted: tuple[float, ...]
+    agreement: Agreement
+    gate: Gate
+    corrected: Corrected | None = None
+
+
+@dataclass(frozen=True)
 class Summary:
     """One session as its report tells it.
 
@@ -63,6 +83,9 @@ class Summary:
         prompts, verdict_prompts: the texts drawn in choosing and in the duel.
         promotion: how finalists came from the search to the finals' length, in words.
         loss_counts: whether the score has a validation loss in it.
+        calibration: the judge held against the person's votes; None without any.
+        ranking: finalists ranked by pairwise comparisons; `flip_rate` of these, the share in which order decided.
+        remarks: what the judge wants known of its scores.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
 
@@ -91,3 +114,7 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     promotion: str = ""
     loss_counts: bool = True
+    calibration: Calibration | None = None
+    ranking: Ranking | None = None
+    flip_rate: float | None = None
+    remarks: tuple[str, ...] = ()

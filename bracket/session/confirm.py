@@ -18,6 +18,7 @@ from bracket.runner.executor import Handle
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import JUDGEMENTS, keep_judgements
 from bracket.session.job import Context
+from bracket.session.judging import patiently
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 
@@ -66,7 +67,7 @@ def _hold_to(context: Context, out: Path, wanted: int) -> None:
 
 
 def _judge(runner: RoundRunner, folder: Path) -> tuple[Judgement, ...]:
-    judgements = runner.judge.score(runner.context.trainer.find_drawn(folder))
+    judgements = patiently(lambda: runner.judge.score(runner.context.trainer.find_drawn(folder)), runner)
     keep_judgements(folder, judgements)
     return tuple(judgements)
 

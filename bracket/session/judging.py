@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from bracket.domain import TrialResult
 from bracket.errors import JudgeUnavailable
@@ -20,9 +21,50 @@ from bracket.judges import Judge
 from bracket.session.evaluate import Ended, judged
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
 
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """Seconds before a judge that was away is asked again: twice as long each time."""
+
+
+def patiently(ask: Callable[[], T], runner: Standing) -> T:
+    """What the judge answers, asked again for as long as it is away.
+
+    Raises:
+        Stopped: the session was asked to stop meanwhile.
+        JudgeError: the judge can't work at all.
+    """
+    delay = FIRST_WAIT
+    while True:
+        try:
+            answer = ask()
+        except JudgeUnavailable as error:
+            runner.note = f"{error.message}; asking again"
+            log.warning("%s; asking again in %.0f s", error, delay)
+            until = time.monotonic() + delay
+            while time.monotonic() < until:
+                runner.heed_stop()
+                runner.report()
+                time.sleep(POLL_SECONDS)
+            delay = min(2 * delay, LONGEST_WAIT)
+        else:
+            runner.note = ""
+            if runner.judge.exclusive:
+                runner.judge.park()
+            return answer
+
+
+class Standing(Protocol):
+    """What waits for a judge: it can say so, and stop."""
+
+    note: str
+    judge: Judge
+
+    def report(self) -> None: ...
+
+    def heed_stop(self) -> None: ...
 
 
 class JudgeQueue:

@@ -83,7 +83,7 @@ class RoundRunner:
             self._adopted.clear()
             try:
                 while True:
-                    self._heed_stop()
+                    self.heed_stop()
                     if not queue.blocks:
                         self._start_more(next_trial)
                     for done in self._ended():
@@ -182,7 +182,8 @@ class RoundRunner:
         waiting.clear()
         return True
 
-    def _heed_stop(self) -> None:
+    def heed_stop(self) -> None:
+        """Raises Stopped when the session was asked to stop."""
         if stop_asked(self.context.folder):
             raise Stopped
 

@@ -9,21 +9,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bracket.domain import Problem, Round
+from bracket.domain import Problem, Round, Sample
 from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
+from bracket.judges import Judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import write_command_sh
-from bracket.session import confirm, plan, stages
+from bracket.session import confirm, pairwise, plan, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import Store
-from bracket.session.summarise import summarise
+from bracket.session.summarise import REMARKS, summarise
 from bracket.session.timing import Speed, estimate, remember, remembered
 from bracket.session.view import VERDICT_FILE
 from bracket.stats import sentence
@@ -114,14 +115,16 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)
-    judge = session_judge(settings, context.dataset, folder / "cache")
+    before: list[Sample] = []
+    judge = session_judge(settings, context.dataset, folder / "cache", before)
     runner = RoundRunner(context, store, executor, judge, slots, reporter)
     reporter.runner = runner
     clock = _Clock(folder)
     try:
         reporter.say(message="Looking at the judge's model")
         fingerprint = judge.fingerprint  # a model that is missing or can't be had is told before any GPU time is spent
-        _stages(runner, reporter, clock)
+        _stages(runner, reporter, clock, before)
+        _keep_remarks(folder, judge)
         reporter.say(phase="report", message="Writing the report")
         summary, _ = _report(context, store, f"{judge.name} {fingerprint}", clock.read())
         reporter.say("done", "done", "Done")
@@ -154,23 +157,47 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     summary = summarise(context, store, judge=judge, seconds=seconds)
     path = write_report(summary, context.folder / "report")
     label = summary.winner.label if summary.winner else ""
+    write_json(context.folder / "report" / "judge.json", _of_judge(summary))
     write_text(context.folder / "report" / VERDICT_FILE, sentence(summary.verdict, label))
     return summary, path
 
 
-def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock) -> None:
+def _keep_remarks(folder: Path, judge: Judge) -> None:
+    """Keep what the judge wants known of its scores: it only knows what it looked at since it was made."""
+    found = judge.remarks()
+    if found or not (folder / REMARKS).exists():
+        write_json(folder / REMARKS, found)
+
+
+def _of_judge(summary: Summary) -> dict[str, object]:
+    """What the Judge tab shows of a session."""
+    c = summary.calibration
+    return {
+        "judge": summary.judge,
+        "remarks": list(summary.remarks),
+        "agreement": c.agreement.as_dict() if c else None,
+        "gate": c.gate.as_dict() if c else None,
+        "corrected": c.corrected.as_dict() if c and c.corrected else None,
+        "flip_rate": summary.flip_rate,
+    }
+
+
+def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list[Sample]) -> None:
+    """Every stage of a session in its order; `before` is given the base's pictures once they are drawn."""
     context = runner.context
     with clock.phase("prepare"):
         reporter.say(phase="prepare", message="Caching latents and text embeddings")
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
         confirm.draw(runner, {context.folder / "before": None}, context.choosing_job().prompts)
+        before += context.trainer.find_drawn(context.folder / "before")
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)
     with clock.phase("finals"):
         reporter.say(phase="finals", message="Training the finalists and the baseline for longer")
         stages.finals(runner)
+        pairwise.ask(runner)
     found = stages.duellists(runner.store.results(Round.FINALS))
     if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
         return

@@ -150,6 +150,8 @@ class SessionSettings(_Strict):
     """Changes to the preset's sample defaults (width, height, steps, guidance)."""
     fixed: Mapping[str, Any] = Field(default_factory=dict)
     """Changes to the preset's fixed settings, in the trainer's dialect."""
+    pairwise: int = Field(0, ge=0)
+    """Pairs of finals configs whose pictures the judge compares side by side, closest in score first; 0 for none."""
     sample_every: int = Field(0, ge=0)
     validate_every: int = Field(0, ge=0)
     extra_args: tuple[str, ...] = ()

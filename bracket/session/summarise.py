@@ -13,11 +13,13 @@ from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
 from bracket.judges import judgement_from_json
 from bracket.report.certificate import training_seeds
-from bracket.report.summary import Duel, Pair, Ranked, Summary
+from bracket.report.summary import Calibration, Duel, Pair, Ranked, Summary
 from bracket.runner.processes import write_command_sh
+from bracket.session.calibrate import calibrate
 from bracket.session.confirm import claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.job import Context
+from bracket.session.pairwise import read_ranking
 from bracket.session.stages import duellists, rank
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
@@ -25,6 +27,8 @@ from bracket.trainers.base import newest
 
 ARGV = "argv.json"
 """In `winner/`: the words of the command that trains the winner in full, and what it was made for."""
+REMARKS = "remarks.json"
+"""In a session's folder: what its judge wants known of its scores."""
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "optuna", "gradio")
 
 
@@ -39,6 +43,9 @@ def summarise(
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
     duel = _duel(context)
     pairs = pairs_of(store.results(Round.CONFIRMATION))
+    calibration = calibrate(context.folder, store, duel, judge)
+    ranking, flip_rate = read_ranking(context.folder)
+    remarks = context.folder / REMARKS
     s = context.settings
     return Summary(
         name=context.folder.name,
@@ -50,7 +57,11 @@ def summarise(
         knobs=context.knobs,
         baseline_config=context.baseline,
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
-        verdict=_verdict(context, winner, baseline, duel, pairs),
+        verdict=_verdict(context, winner, baseline, duel, pairs, calibration),
+        calibration=calibration,
+        ranking=ranking,
+        flip_rate=flip_rate,
+        remarks=tuple(read_json(remarks)) if remarks.exists() else (),
         prompts=context.dataset.prompts,
         verdict_prompts=context.dataset.verdict_prompts,
         winner=winner,
@@ -91,7 +102,12 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
 
 
 def _verdict(
-    context: Context, winner: Ranked | None, baseline: Ranked | None, duel: Duel | None, pairs: Sequence[Pair]
+    context: Context,
+    winner: Ranked | None,
+    baseline: Ranked | None,
+    duel: Duel | None,
+    pairs: Sequence[Pair],
+    calibration: Calibration | None,
 ) -> Verdict:
     alpha = context.settings.confirmation.alpha
     if winner is None or baseline is None:
@@ -106,6 +122,7 @@ def _verdict(
         config=claim_of_configs(pairs, alpha),
         training_seeds=training_seeds(winner),
         alpha=alpha,
+        gate="" if calibration is None or calibration.gate.may_crown else calibration.gate.reason,
     )
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
 
-Kind = Literal["config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads"]
+Kind = Literal[
+    "config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads", "judge_refused"
+]
 About = Literal["config", "checkpoint"]
 
 
@@ -23,7 +25,8 @@ class Verdict(Record):
         kind: "config": these settings beat the baseline's. "checkpoint": this file draws better pictures than the
             baseline's file. "baseline_wins": the baseline beats the winner. "no_difference": a duel that could have
             found one found none. "not_tested": no duel, or one too small to find anything. "baseline_leads": nothing
-            beat the baseline in the search, so there was nothing to confirm.
+            beat the baseline in the search, so there was nothing to confirm. "judge_refused": a claim may hold, but a
+            person's votes show no more than chance in the judge it rests on.
         about: the claim that decided ("config" or "checkpoint"); None when neither did.
         winner, baseline: ids, of trials or configs as the caller has them.
         checkpoint, config: the claims, whole.
@@ -32,6 +35,7 @@ class Verdict(Record):
         alpha: error rate each kind of claim is held to.
         single_seed: the winner was chosen on one training seed and no fresh pairs of runs were added.
         notes: sentences a reader must not miss.
+        gate: why the judge may not crown a winner; "" when it may.
     """
 
     kind: Kind
@@ -45,6 +49,7 @@ class Verdict(Record):
     alpha: float
     single_seed: bool
     notes: tuple[str, ...]
+    gate: str = ""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -88,6 +93,7 @@ def decide(
     other_checkpoints: Sequence[CheckpointClaim] = (),
     other_configs: Sequence[ConfigClaim] = (),
     alpha: float = 0.05,
+    gate: str = "",
 ) -> Verdict:
     """Weighs the duel's claims. Every claim must come from prompts and seeds that took no part in choosing the winner.
 
@@ -101,6 +107,7 @@ def decide(
         checkpoint, config: what the duel found, None where it was not run.
         training_seeds: seeds the winner was chosen on.
         other_checkpoints, other_configs: further comparisons named before the duel, e.g. winner against runner-up.
+        gate: why the judge whose scores these are may not crown a winner (`agreement.gate`); "" when it may.
 
     Raises:
         ValueError: a claim made with another alpha.
@@ -111,10 +118,12 @@ def decide(
     checkpoint_p, checkpoint_side = _weigh_checkpoint(checkpoint, other_checkpoints, alpha)
     config_p, config_side = _weigh_config(config, other_configs, alpha)
     kind, about = _kind(winner == baseline, checkpoint, config, checkpoint_side, config_side)
+    if gate and about:
+        kind, about = "judge_refused", None
     single = training_seeds < 2 and (config is None or config.pairs < 2)
     notes = _notes(checkpoint, config, checkpoint_side, config_side, single)
     return Verdict(
-        kind, about, winner, baseline, checkpoint, config, checkpoint_p, config_p, alpha, single, tuple(notes)
+        kind, about, winner, baseline, checkpoint, config, checkpoint_p, config_p, alpha, single, tuple(notes), gate
     )
 
 

@@ -30,6 +30,8 @@ def sentence(verdict: Verdict, winner_label: str) -> str:
         parts += [_config_result(verdict), *_pictures(verdict, "This file's")]
     elif verdict.about == "checkpoint":
         parts += [*_pictures(verdict, "Its"), f"This is about this LoRA file; {_settings_progress(verdict)}"]
+    elif verdict.kind == "judge_refused":
+        parts += [*_pictures(verdict, "By these scores its"), "Another judge may score the same pictures again."]
     else:
         parts += [*_pictures(verdict, "Its"), *_found_nothing(verdict)]
     return " ".join(parts + _seed_note(verdict))
@@ -42,6 +44,8 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
         return f"Nothing beat the baseline in the finals; {winner_label} stays the best"
     if verdict.kind == "not_tested":
         return f"{winner_label} leads, but it has not been confirmed"
+    if verdict.kind == "judge_refused":
+        return f"{winner_label} leads, but {verdict.gate}"
     if verdict.kind == "no_difference":
         return f"No difference found between {winner_label} and the baseline ({_tested_on(checkpoint, config)})"
     lost = verdict.kind == "baseline_wins"
@@ -70,6 +74,7 @@ def _opening(verdict: Verdict, name: str) -> str:
             f"No difference found: {name} led the search, but fresh tests can't tell it from the baseline."
         ),
         "not_tested": f"{name} leads the search, but that is not a finding yet.",
+        "judge_refused": f"{name} leads by this judge's scores, but {verdict.gate}.",
     }[verdict.kind]
 
 

@@ -25,7 +25,7 @@ def section(document: Document, id: str) -> Any:
 def test_the_verdict_comes_first_and_the_method_last(document: Document) -> None:
     assert document.headline.startswith("lr 1e-3, rank 8 wins: trained afresh with 5 new seeds, it scores 0.8")
     assert [s.id for s in document.sections] == [
-        "settings", "pictures", "scores", "failures", "loss", "mattered", "statistics", "more", "how",
+        "settings", "pictures", "scores", "failures", "loss", "mattered", "statistics", "judge", "more", "how",
     ]  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_a_session_still_searching_has_a_report(finished: Summary) -> None:
     document = contents.compose(summary, figures.plots(summary))
     assert document.headline == "No winner yet."
     assert document.facts == ()
-    assert [s.id for s in document.sections] == ["scores", "failures", "loss", "mattered", "more", "how"]
+    assert [s.id for s in document.sections] == ["scores", "failures", "loss", "mattered", "judge", "more", "how"]
 
 
 def test_a_baseline_that_nothing_beat_has_a_report(finished: Summary) -> None:

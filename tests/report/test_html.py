@@ -71,7 +71,7 @@ def test_every_plot_comes_in_light_and_dark(page: str) -> None:
 
 def test_anchors_lead_somewhere(page: str) -> None:
     anchors = re.findall(r'href="#([\w-]+)"', page)
-    assert len(anchors) == 9
+    assert len(anchors) == 10
     assert all(f'id="{anchor}"' in page for anchor in anchors)
 
 
