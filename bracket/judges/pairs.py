@@ -33,7 +33,7 @@ def together(forth: Answer, back: Answer, options: Sequence[str]) -> Verdict:
     Judges often prefer a place rather than a picture (arXiv 2502.15210, 2410.16983); one that always says A is flipped
     on every pair and decides none.
     """
-    one, other = _read(forth, options), _read(back, options)
+    one, other = read_pair(forth, options), read_pair(back, options)
     if one is None or other is None:
         return Verdict(0.5, answered=False)
     (value, side), (swapped, swapped_side) = one, other
@@ -47,8 +47,8 @@ def even(value: float) -> float:
     return round(value * 2**20) / 2**20
 
 
-def _read(answer: Answer, options: Sequence[str]) -> tuple[float, float] | None:
-    """(expected value for A, the side chosen: 1, 0 or 0.5)."""
+def read_pair(answer: Answer, options: Sequence[str]) -> tuple[float, float] | None:
+    """(expected value for the picture shown as A, the side chosen: 1, 0 or 0.5); None when it can't be read."""
     if by_chances(answer):
         shares = shares_of(answer, options)
         if shares is None:

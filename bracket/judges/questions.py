@@ -74,8 +74,8 @@ class Questioner:
         a, b = len(first.images), len(second.images)
         lines = [
             _examples(len(examples)),
-            f"{_span(len(examples) + 1, a, 'Picture A is', 'Picture A is the clip of')}.",
-            f"{_span(len(examples) + a + 1, b, 'Picture B is', 'Picture B is the clip of')}.",
+            _place("Picture A", len(examples) + 1, a),
+            _place("Picture B", len(examples) + a + 1, b),
             self._fill(asked, first, len(examples)),
             "Answer with one letter and nothing else: A for picture A, B for picture B, T for a tie.",
         ]
@@ -105,12 +105,12 @@ class Questioner:
     def _about(self, name: str, shown: Shown) -> Question:
         axis, scale = self._axes[name], self._rubric.scale_of(name)
         examples = self._references(shown.sample) if "references" in axis.needs else ()
-        subject = "The picture to judge is"
-        clip = "The clip to judge is"
         words = [o.answer for o in scale]
         lines = [
             _examples(len(examples)),
-            f"{_span(len(examples) + 1, len(shown.images), subject, clip)}.",
+            _place(
+                "The clip to judge" if shown.moves else "The picture to judge", len(examples) + 1, len(shown.images)
+            ),
             self._fill(axis.question, shown, len(examples)),
             *(f"- {o.answer}: {o.means}" for o in reversed(scale) if o.means),
             f"Answer with one of these words and nothing else: {', '.join(words)}.",
@@ -118,7 +118,7 @@ class Questioner:
         return self._question(lines, (*examples, *shown.images), tuple(words))
 
     def _question(self, lines: Sequence[str], images: tuple[Path, ...], options: tuple[str, ...]) -> Question:
-        text = "\n".join(line.strip() for line in lines if line)
+        text = re.sub(r" *\n *", "\n", "\n".join(line.strip() for line in lines if line))
         return Question(f"{self._rubric.system.strip()}\n{DATA_RULE}", text, images, options)
 
     def _fill(self, text: str, shown: Shown, references: int) -> str:
@@ -170,9 +170,14 @@ def _words(text: str) -> frozenset[str]:
 def _examples(count: int) -> str:
     if not count:
         return ""
-    return f"{_span(1, count, 'There is one example to compare with:', 'The examples to compare with are')}."
+    return f"{'The example' if count == 1 else 'The examples'} to compare with: {_images(1, count)}."
 
 
-def _span(first: int, count: int, one: str, many: str) -> str:
-    """ "The picture to judge is image 3" or "... are images 3 to 8, in order"."""
-    return f"{one} image {first}" if count == 1 else f"{many} images {first} to {first + count - 1}, in order"
+def _place(what: str, first: int, count: int) -> str:
+    """ "The picture to judge is image 3." or "The clip to judge is images 3 to 8, its frames in order." """
+    return f"{what} is {_images(first, count)}{', its frames in order' if count > 1 else ''}."
+
+
+def _images(first: int, count: int) -> str:
+    last = first + count - 1
+    return f"image {first}" if count == 1 else f"images {first} {'and' if count == 2 else 'to'} {last}"

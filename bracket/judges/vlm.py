@@ -22,13 +22,13 @@ from pathlib import Path
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges import canary
-from bracket.judges.answers import LOW_COVERAGE, read_scale
+from bracket.judges.answers import EXPECTED, LOW_COVERAGE, by_chances, read_scale
 from bracket.judges.asking import Answer, Asker, Question
 from bracket.judges.base import JudgeSettings, preference, resolve_weights, weighted_mean
 from bracket.judges.cache import AnswerCache
 from bracket.judges.desk import Desk, Reply, digest, parts
 from bracket.judges.images import content_key, inspect
-from bracket.judges.pairs import Verdict, together
+from bracket.judges.pairs import Verdict, read_pair, together
 from bracket.judges.questions import CHOICES, Questioner, Shown
 from bracket.judges.quoting import quoted
 from bracket.judges.rubric import Rubric
@@ -111,7 +111,7 @@ class VlmJudge:
 
         Raises:
             JudgeError: as there; also when a sample got no answer on any axis, or a batch is void: `path` then names
-                the sample.
+                the sample. It is None when no picture ever got one.
         """
         with self._lock:
             return [j for part in parts(samples, self._settings.batch_size) for j in self._score(part)]
@@ -130,6 +130,24 @@ class VlmJudge:
         with self._lock:
             shown = self._questions.shown(sample)
             return self._examine([shown])[0]
+
+    def explain_pair(self, a: Sample, b: Sample) -> list[Asked]:
+        """The two orders of a comparison, as "A, B" and "B, A"; both values are 1 where `a` is preferred.
+
+        Raises:
+            JudgeError: as `compare`, but not for a lack of answers.
+        """
+        with self._lock:
+            one, other = self._questions.shown(a), self._questions.shown(b)
+            found = []
+            for axis, first, second in (("A, B", one, other), ("B, A", other, one)):
+                question = self._questions.between(first, second)
+                (reply,) = self._ask([question], (one, other))
+                read = read_pair(reply.answer, CHOICES)
+                value = None if read is None else read[0] if first is one else 1 - read[0]
+                how = EXPECTED if by_chances(reply.answer) else f"mean of {len(reply.answer.texts)}"
+                found.append(Asked(axis, question, reply.answer, value, 0.0, how, reply.seconds, reply.key))
+            return found
 
     def cost(self) -> float:
         """Seconds a picture that was asked about so far, the model's loading and the canaries among them; 0 before."""
@@ -150,9 +168,9 @@ class VlmJudge:
         examined = self._examine(shown)
         for one, asked in zip(shown, examined, strict=True):
             self._count(one, asked)
-        for sample, asked in zip(samples, examined, strict=True):
-            if all(a.value is None for a in asked):
-                raise _unanswered(sample, asked)
+        silent = [s for s, asked in zip(samples, examined, strict=True) if all(a.value is None for a in asked)]
+        if silent:
+            raise self._unanswered(silent[0], examined[samples.index(silent[0])], len(silent))
         judgements = [self._judged(s, asked) for s, asked in zip(samples, examined, strict=True)]
         at = canary.centre(judgements)
         self._try_paint(shown[at], examined[at], len(samples))
@@ -181,7 +199,7 @@ class VlmJudge:
             raise
         except JudgeError as error:
             owners = {image: one.sample.path for one in shown for image in one.images}
-            if error.path is None or owners.get(Path(error.path)) == error.path:
+            if error.path is None or owners.get(Path(error.path)) == Path(error.path):
                 raise
             if Path(error.path) in owners:
                 raise JudgeError(error.message, path=owners[Path(error.path)], remedy=error.remedy) from error
@@ -296,18 +314,23 @@ class VlmJudge:
         if gain > canary.MARGIN:
             raise canary.voided(shown.sample.path, gain, count, "preferences")
 
-
-def _unanswered(sample: Sample, asked: Sequence[Asked]) -> JudgeError:
-    if not asked:
+    def _unanswered(self, sample: Sample, asked: Sequence[Asked], silent: int) -> JudgeError:
+        if not asked:
+            return JudgeError(
+                "no axis of the rubric can be asked about this picture",
+                path=sample.path,
+                remedy="Give the rubric an axis that needs nothing, such as quality.",
+            )
+        texts = [t for a in asked for t in a.answer.texts if t.strip()]
+        said = f" (it said: {quoted(texts[0], 120)})" if texts else ""
+        if silent > 1 and len(self._tally.unread) == len(self._tally.axes):
+            # Nothing was ever answered: the fault is the judge's, and no picture's.
+            return JudgeError(
+                f"the judge answered none of its {len(self._tally.axes)} questions about {silent} pictures{said}",
+                remedy="Try it on a picture in the Judge tab, or choose another model.",
+            )
         return JudgeError(
-            "no axis of the rubric can be asked about this picture",
+            f"the judge answered none of the {len(asked)} questions about this picture{said}",
             path=sample.path,
-            remedy="Give the rubric an axis that needs nothing, such as quality.",
+            remedy="Try the judge on it in the Judge tab, or choose another model.",
         )
-    texts = [t for a in asked for t in a.answer.texts]
-    said = f" (it said: {quoted(texts[0], 120)})" if texts else ""
-    return JudgeError(
-        f"the judge answered none of the {len(asked)} questions about this picture{said}",
-        path=sample.path,
-        remedy="Try the judge on it in the Judge tab, or choose another model.",
-    )

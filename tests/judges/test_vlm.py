@@ -15,6 +15,7 @@ from PIL import Image
 
 from bracket.domain import DatasetSplit, Picture, Sample
 from bracket.errors import JudgeError, JudgeUnavailable
+from bracket.judges import check_judge, make_judge
 from bracket.judges.asking import Answer, Question
 from bracket.judges.images import content_key
 from bracket.judges.rubric import Rubric, load_rubric
@@ -196,6 +197,13 @@ def test_a_sample_without_any_answer_is_an_error_with_its_path(make: Make, tmp_p
     assert caught.value.path == bad.path and asker.asked == []
 
 
+def test_a_model_that_never_answers_is_at_fault_and_no_picture(make: Make, tmp_path: Path) -> None:
+    judge, _ = make(lambda q: "I can't.")
+    with pytest.raises(JudgeError, match="none of its 2 questions about 2 pictures") as caught:
+        judge.score([sample(tmp_path, 90), sample(tmp_path, 100)])
+    assert caught.value.path is None
+
+
 def test_low_coverage_is_counted_and_none_is_no_answer(make: Make, tmp_path: Path) -> None:
     coverage = {90: 0.3, 100: 0.9, 110: 0.01}
     judge, _ = make(lambda q: Answer({"good": 1.0}, coverage=coverage[round(grey_of(q.images[-1]) * 255)]))
@@ -283,7 +291,7 @@ def test_axes_are_asked_where_they_apply(make: Make, tmp_path: Path) -> None:
         ["quality"],
     ]
     alike = next(q for q in asker.asked if "Like the" in q.text)
-    assert "The examples to compare with are images 1 to 2" in alike.text
+    assert "The examples to compare with: images 1 and 2." in alike.text
     assert "The picture to judge is image 3." in alike.text and 'Like the 2 ("dog")?' in alike.text
     assert alike.images[2] == named.path
     none, _ = make(honest, FULL, "none.sqlite", weights={"likeness": 1.0}, references=0)
@@ -334,7 +342,7 @@ def test_a_clip_is_shown_by_its_frames_and_asked_about_motion(make: Make, tmp_pa
     assert list(found.axes) == ["adherence", "quality", "motion"] and found.sample == clip
     moving = next(q for q in asker.asked if "move well" in q.text)
     assert len(moving.images) == 6 and "Do the 6 move well?" in moving.text
-    assert "The clip to judge is images 1 to 6, in order." in moving.text
+    assert "The clip to judge is images 1 to 6, its frames in order." in moving.text
     shades = [grey_of(p) for p in moving.images]
     assert shades == sorted(shades) and shades[0] == 0 and shades[-1] == pytest.approx(240 / 255, abs=0.01)
     still = Sample(_clip(tmp_path / "still.gif", [90]), "a zorb dog", 0, 100)
@@ -447,6 +455,31 @@ def test_explain_shows_what_was_asked_and_answered(make: Make, tmp_path: Path) -
     assert first.question in asker.asked and first.seconds > 0
     assert "Answer with one of these words and nothing else: bad, poor, fair, good, excellent." in first.question.text
     assert [a.seconds for a in judge.explain(one)] == [0, 0] and len(asker.asked) == 2
+
+
+def test_explain_pair_shows_both_orders(make: Make, tmp_path: Path) -> None:
+    judge, asker = make(lambda q: {"A": 0.7, "B": 0.3, "T": 0.0})
+    a, b = sample(tmp_path, 80), sample(tmp_path, 90)
+    forth, back = judge.explain_pair(a, b)
+    assert forth.question.images[-2:] == (a.path, b.path) and back.question.images[-2:] == (b.path, a.path)
+    assert (forth.value, back.value) == (pytest.approx(0.7), pytest.approx(0.3)) and forth.how == "expected value"
+    judge.compare([(a, b)])
+    assert len(asker.asked) == 4  # the pair was known; its canary was not
+
+
+def test_kinds_are_made_by_name_and_problems_are_told_first(dataset: DatasetSplit, tmp_path: Path) -> None:
+    missing = JudgeSettings(kind="qwen_vl", model=str(tmp_path / "none"), rubric="styl")
+    problems = check_judge(missing)
+    assert any("no rubric called 'styl'" in p.message for p in problems) and len(problems) > 1
+    wrong = check_judge(replace_settings(missing, rubric="style", weights={"beauty": 1.0}))
+    assert any("'beauty'" in p.message and "adherence" in p.remedy for p in wrong)
+    with pytest.raises(JudgeError):
+        make_judge(missing, dataset, tmp_path / "k.sqlite")
+    assert not (tmp_path / "k.sqlite").exists()
+
+
+def replace_settings(settings: JudgeSettings, **changes: Any) -> JudgeSettings:
+    return settings.model_copy(update=changes)
 
 
 def test_parking_and_closing_reach_the_model(make: Make) -> None:
