@@ -128,7 +128,7 @@ def test_votes_are_turned_as_the_judges_pairs_are(arms: Arms) -> None:
         Preference(one[0], two[0], "m", 1.0),
         Preference(two[1], one[1], "m", 0.5),
         Preference(one[2], two[2], "m", 0.0),
-        Preference(two[0], one[0], "m", 1.0),
+        Preference(two[0], one[0], "m", 0.5),
     ]
     votes = [
         Preference(one[2], two[2], "human", 1.0),

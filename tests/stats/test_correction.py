@@ -83,6 +83,8 @@ def test_ties_make_votes_worth_more() -> None:
     found = corrected_rate([0.5] * 16, [1.0] * 4 + [0.0] * 4 + [0.5] * 8, FIRST)
     assert found.effective_votes == pytest.approx(32 * (1.95996 / 2.13145) ** 2, rel=1e-4)
     assert corrected_rate([0.5] * 16, [0.5] * 16, FIRST).effective_votes == 16
+    # One tie saves less than estimating its part costs; no vote is worth less than one.
+    assert corrected_rate([0.5] * 16, [1.0] * 8 + [0.0] * 7 + [0.5], FIRST).effective_votes == 16
 
 
 def test_never_worse_than_the_votes_alone_and_never_outside() -> None:
