@@ -38,6 +38,13 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(r"(?:\bnot|\bno|\bnever|\bhardly|\bneither|\bnor|\bless than|n't)(?:\s+\w+){0,2}\s*$", re.IGNORECASE)
+_FILLERS = frozenset(("an", "the", "that", "it", "this", "as", "to", "of"))
+"""After a label they lead to the answer, but aren't one. ("a" may be one.)"""
+_CONCLUDES = re.compile(
+    r"\b(?:rate|rated|rating|call|overall|therefore|thus|hence|conclusion|judge|say|whole)\b", re.IGNORECASE
+)
+_MOST = 20_000
+"""Characters at the end of an answer that are read; a server may send any amount of rubbish."""
 _STRAIGHT = dict(zip(map(ord, "\u2018\u2019\u201c\u201d"), "''\"\"", strict=True))
 _SHORT = 25
 """Words of an answer in which a lone word of the scale is taken for the answer."""
@@ -55,8 +62,8 @@ class Reading:
 def read_scale(answer: Answer, options: Sequence[str], values: Sequence[float]) -> Reading:
     """The expected value over the options' probabilities, else the median of what was written.
 
-    Where the options had little of the probability and the model wrote something too, that counts: it says what the
-    rest of the probability was for, a refusal among others.
+    Where the options had little of the probability, what the model wrote tells what the rest was for: several texts
+    count in place of the probabilities, and a single one must at least be an answer.
 
     Args:
         options: the scale's words, from worst to best.
@@ -64,7 +71,7 @@ def read_scale(answer: Answer, options: Sequence[str], values: Sequence[float]) 
     """
     if by_chances(answer):
         shares = shares_of(answer, options)
-        if shares is None:
+        if shares is None or (wavers(answer) and read_rank(answer.texts[0], options) is None):
             return Reading(None)
         value = sum(p * v for p, v in zip(shares, values, strict=True))
         variance = sum(p * (v - value) ** 2 for p, v in zip(shares, values, strict=True))
@@ -79,7 +86,12 @@ def read_scale(answer: Answer, options: Sequence[str], values: Sequence[float]) 
 
 def by_chances(answer: Answer) -> bool:
     """Whether the probabilities are to be read, not the texts."""
-    return answer.chances is not None and (answer.coverage >= LOW_COVERAGE or not answer.texts)
+    return answer.chances is not None and (answer.coverage >= LOW_COVERAGE or len(answer.texts) < 2)
+
+
+def wavers(answer: Answer) -> bool:
+    """Whether its only text must confirm the probabilities, which say little."""
+    return answer.coverage < LOW_COVERAGE and bool(answer.texts)
 
 
 def shares_of(answer: Answer, options: Sequence[str]) -> list[float] | None:
@@ -128,9 +140,9 @@ def _read(text: str, rank: Rank, words: Sequence[str]) -> float | None:
     whole = rank(_bare(spoken))
     if whole is not None:
         return whole
-    labelled = _agreed([rank(m["said"]) for m in _LABEL.finditer(spoken)])
-    if labelled is not None or _LABEL.search(spoken):
-        return labelled
+    labelled = [m["said"] for m in _LABEL.finditer(spoken) if m["said"].casefold() not in _FILLERS]
+    if labelled:
+        return _agreed([rank(said) for said in labelled])
     if _REFUSAL.search(spoken):
         return None
     lines = [_bare(line) for line in spoken.splitlines() if line.strip()]
@@ -143,11 +155,14 @@ def _read(text: str, rank: Rank, words: Sequence[str]) -> float | None:
 def _spoken(text: str) -> str:
     """What a model said, without its thoughts and code fences; "" when it never came to an answer."""
     # Some templates open the thought themselves, so that only its end is in the text.
-    text = re.split(rf"</(?:{_THOUGHT})>", text, flags=re.IGNORECASE)[-1]
-    if re.search(rf"<(?:{_THOUGHT})\b", text, re.IGNORECASE):
+    text = re.split(rf"[<\u25c1]/(?:{_THOUGHT})[>\u25b7]", text, flags=re.IGNORECASE)[-1]
+    if re.search(rf"[<\u25c1](?:{_THOUGHT})\b", text, re.IGNORECASE):
         return ""
-    text = re.sub(r"^\s*```\w*\s*$", "", text, flags=re.MULTILINE)
-    return text.translate(_STRAIGHT).strip()
+    text = re.sub(r"[^\S\n]+", " ", text[-_MOST:])
+    # Marks around the answer itself: <answer>, <|begin_of_box|>.
+    text = re.sub(r"</?\|?[a-z_]{1,20}\|?>", " ", text, flags=re.IGNORECASE)
+    lines = [line for line in text.split("\n") if line.strip() and not re.fullmatch(r"\s*```\w*\s*", line)]
+    return "\n".join(lines).translate(_STRAIGHT).strip()
 
 
 def _bare(text: str) -> str:
@@ -202,8 +217,13 @@ def _opening(text: str, rank: Rank) -> float | None:
 
 
 def _mentioned(text: str, words: Sequence[str]) -> float | None:
-    """The only word of the scale in a short text that says nothing against it, else "4/5" where that is alone."""
-    if not words or len(text.split()) > _SHORT:
+    """The only word of the scale in a short text, or in the conclusion of a long one, that says nothing against it;
+    "4/5" counts as a word."""
+    if len(text.split()) > _SHORT:
+        text = re.split(r"(?<=[.!?])\s|\n", text)[-1]
+        if not _CONCLUDES.search(text) or len(text.split()) > _SHORT:
+            return None
+    if not words:
         return None
     found: set[float] = set()
     for i, word in enumerate(words):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bracket.judges.answers import by_chances, read_choice, shares_of
+from bracket.judges.answers import by_chances, read_choice, shares_of, wavers
 from bracket.judges.asking import Answer
 
 OTHER_WORDS: Mapping[str, str] = {
@@ -51,7 +51,7 @@ def read_pair(answer: Answer, options: Sequence[str]) -> tuple[float, float] | N
     """(expected value for the picture shown as A, the side chosen: 1, 0 or 0.5); None when it can't be read."""
     if by_chances(answer):
         shares = shares_of(answer, options)
-        if shares is None:
+        if shares is None or (wavers(answer) and read_choice(answer.texts[0], options, OTHER_WORDS) is None):
             return None
         a, b, tie = shares
         side = 1.0 if a > max(b, tie) else 0.0 if b > max(a, tie) else 0.5

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import time
 
 import pytest
 
@@ -67,6 +68,8 @@ def test_what_was_written_counts_where_the_words_had_little_of_the_probability()
     texts = ("The picture is good.", "good", "fair")
     assert read_scale(Answer({"bad": 1.0}, texts, coverage=0.2), WORDS, VALUES).value == 0.75
     assert read_scale(Answer({"bad": 1.0}, texts, coverage=0.8), WORDS, VALUES).value == 0.0
+    assert read_scale(Answer({"bad": 1.0}, ("poor",), coverage=0.2), WORDS, VALUES).value == 0.0
+    assert read_scale(Answer({"bad": 1.0}, ("I can't.",), coverage=0.2), WORDS, VALUES).value is None
     assert read_scale(Answer({"bad": 1.0}, (), coverage=0.2), WORDS, VALUES).value == 0.0
     assert read_scale(Answer({"bad": 1.0}, ("I can't say.",) * 3, coverage=0.2), WORDS, VALUES).value is None
 
@@ -103,6 +106,11 @@ def test_what_was_written_counts_where_the_words_had_little_of_the_probability()
         ("It has some flaws and the hands look poor at first. On the whole:\ngood", 3),
         ("I would call this picture excellent.", 4),
         ("This one gets 2/5 from me.", 1),
+        ("\u25c1think\u25b7bad?\u25c1/think\u25b7good", 3),
+        ("<think>poor</think><answer>good</answer>", 3),
+        ("<|begin_of_box|>good<|end_of_box|>", 3),
+        ("The answer is that the picture is good.", 3),
+        ("It shows a dog on grass. " * 6 + "The hands are poor. Overall, this is a good picture.", 3),
         ('{"answer": "good", "reaso', 3),
         ("I can't see any fault. Answer: excellent", 4),
     ],
@@ -147,6 +155,9 @@ def test_what_is_understood(text: str, rank: float) -> None:
         "4/5 for the light, 2/5 for the hands",
         "goodish",
         "A picture of a good boy, says the text. " * 5,
+        "It shows a dog on grass, which is fair. " * 6 + "The light is good.",
+        "It shows a dog on grass. " * 6 + "Overall, this is not a good picture.",
+        "\u25c1think\u25b7good",
         "4.5.6",
         "NaN",
         "{" * 5000,
@@ -204,6 +215,30 @@ def test_rubbish_gives_a_rank_in_range_or_none() -> None:
         assert rank is None or 0 <= rank <= 4, text
         choice = read_choice(text, CHOICES, OTHER_WORDS)
         assert choice is None or choice in CHOICES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "answer" + " " * 100_000,
+        "answer" + ":" * 100_000,
+        "answer: : " * 20_000,
+        "answer is " * 20_000,
+        "\n" * 100_000 + "x",
+        "<think" * 20_000,
+        "{" * 100_000,
+        '{"a":' * 20_000,
+        "not " * 50_000 + "good",
+        "4/5 " * 50_000,
+        "`" * 100_000,
+        "x" * 1_000_000,
+    ],
+)
+def test_rubbish_of_any_length_is_read_quickly(text: str) -> None:
+    begin = time.process_time()
+    read_rank(text, WORDS)
+    read_choice(text, CHOICES, OTHER_WORDS)
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(
