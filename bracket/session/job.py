@@ -13,6 +13,7 @@ from bracket.files import read_json, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import effective
+from bracket.session.judges import plain_prompts
 from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.trainers import Job, Trainer, make_trainer
@@ -43,8 +44,9 @@ class Context:
         return effective({**self.preset.baseline, **self.settings.baseline}, self.knobs)
 
     def choosing_job(self) -> Job:
-        """The job of search and finals: the prompts that choose."""
-        return self._job(choosing_prompts(self.dataset.prompts, self.settings.seed))
+        """The job of search and finals: the prompts that choose, the last of them without the trigger word."""
+        texts = (*self.dataset.prompts, *plain_prompts(self.settings, self.dataset))
+        return self._job(choosing_prompts(texts, self.settings.seed))
 
     def verdict_job(self) -> Job:
         """The job of the confirmation: only prompts and sample seeds that took no part in choosing."""

@@ -8,14 +8,33 @@ from tempfile import TemporaryDirectory
 
 from bracket.domain import DatasetSplit, Problem, Sample
 from bracket.judges import Judge, check_judge, make_judge
+from bracket.judges.clip import has_word, without_trigger
 from bracket.judges.panel import Panel
 from bracket.session.settings import JudgeSettings, SessionSettings
 
 CACHE = "judge.sqlite"
 
 
+MEASURES = ("clip", "reference")
+"""Kinds that measure likeness, variety and copies; without one of them the report would not have these."""
+
+
 def judges_of(settings: SessionSettings) -> tuple[JudgeSettings, ...]:
-    return (settings.judge, *settings.other_judges)
+    """The session's judges, with the reference metrics beside them (which then count nothing) where nobody measures."""
+    asked = (settings.judge, *settings.other_judges)
+    if any(j.kind in MEASURES for j in asked):
+        return asked
+    return (*asked, JudgeSettings(kind="reference", model=settings.load_preset().judge_model(), share=0.0))
+
+
+def plain_prompts(settings: SessionSettings, dataset: DatasetSplit) -> tuple[str, ...]:
+    """Prompts that are also drawn without the trigger word, for a judge that looks at what leaks into such pictures."""
+    if not dataset.trigger_word or all(j.kind != "reference" for j in judges_of(settings)):
+        return ()
+    named = [p for p in dataset.prompts if has_word(p, dataset.trigger_word)]
+    plain = [without_trigger(p, dataset.trigger_word, dataset.class_word) for p in named]
+    fresh = [p for p in dict.fromkeys(plain) if p and p not in dataset.prompts]
+    return tuple(fresh[: settings.dataset.plain_prompts])
 
 
 def session_judge(

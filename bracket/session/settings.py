@@ -39,6 +39,8 @@ class DatasetSettings(_Strict):
     """Prompts every trial draws."""
     verdict_prompts: int = Field(20, ge=0)
     """Prompts kept for the verdict alone."""
+    plain_prompts: int = Field(2, ge=0)
+    """Search prompts that are also drawn without the trigger word, where a judge looks at what leaks into those."""
     per_folder: int = Field(0, ge=0)
     """Pictures of each folder that are trained on, for short trials; 0 for all."""
 

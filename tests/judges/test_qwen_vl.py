@@ -6,7 +6,6 @@ import gc
 import math
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -421,27 +420,6 @@ def test_identity_changes_with_what_answers(folders: dict[str, Path], tmp_path: 
     other = LocalModel(_settings(folders["qwen2_5_vl"])).identity
     assert len({asker.identity, LocalModel(_settings(copy)).identity, other}) == 3
     assert "Qwen3VLForConditionalGeneration" in asker.identity and "float32" in asker.identity
-
-
-@pytest.mark.slow
-def test_batches_are_faster(asker: LocalModel, pictures: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """Forward passes alone, best of three; on a GPU the gain is larger."""
-    model = asker._opened()
-    questions = [_question(pictures[2], text=f"Which is better, {i}?") for i in range(16)]
-
-    def seconds(size: int) -> float:
-        best = math.inf
-        for _ in range(3):
-            start = time.perf_counter()
-            for i in range(0, len(questions), size):
-                vl_model.ask_chances(model, questions[i : i + size])
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    ratio = seconds(1) / seconds(16)
-    with capsys.disabled():
-        print(f"\none by one takes {ratio:.1f} times as long as 16 at once")
-    assert ratio > 1
 
 
 def test_loading_an_empty_folder(tmp_path: Path) -> None:
