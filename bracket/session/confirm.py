@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bracket.domain import Judgement, Outcome, Prompt, TrialResult, mean
-from bracket.errors import TrainerError
+from bracket.errors import JudgeError, TrainerError
 from bracket.files import read_json_lines
 from bracket.judges import judgement_from_json
 from bracket.report.summary import Duel, Pair
@@ -22,18 +23,30 @@ from bracket.session.judging import patiently
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 
+log = logging.getLogger(__name__)
 
-def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> Duel:
+
+def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> None:
     """Draw and judge the verdict prompts from both checkpoints; pictures that are there are not drawn again.
+
+    Pictures the judge can't give a score (a batch it voided, a question it refused) leave the duel without a claim,
+    which the log and the judge's remarks say.
 
     Raises:
         TrainerError: the trainer's own sampling program failed, with the end of its log.
+        JudgeError: the judge can't work at all.
         Stopped: the session was asked to stop.
     """
     folder = runner.context.folder / "confirm"
     prompts = runner.context.verdict_prompts()
     draw(runner, {folder / "winner": winner.checkpoint, folder / "baseline": baseline.checkpoint}, prompts)
-    return Duel(_judge(runner, folder / "winner"), _judge(runner, folder / "baseline"))
+    try:
+        for name in ("winner", "baseline"):
+            _judge(runner, folder / name)
+    except JudgeError as error:
+        if error.path is None:
+            raise
+        log.warning("the duel of the two checkpoints stays without a claim: %s", error)
 
 
 def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence[Prompt]) -> None:
@@ -66,10 +79,9 @@ def _hold_to(context: Context, out: Path, wanted: int) -> None:
         raise TrainerError(f"drawing pictures failed: {why(log)}", path=log, remedy="Resume to try again.")
 
 
-def _judge(runner: RoundRunner, folder: Path) -> tuple[Judgement, ...]:
+def _judge(runner: RoundRunner, folder: Path) -> None:
     judgements = patiently(lambda: runner.judge.score(runner.context.trainer.find_drawn(folder)), runner)
     keep_judgements(folder, judgements)
-    return tuple(judgements)
 
 
 def score_matrix(judgements: Sequence[Judgement], prompts: Sequence[Prompt]) -> np.ndarray:

@@ -6,10 +6,12 @@ Shown beside the scores, never instead of them: the verdict rests on the duel.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from bracket.domain import Outcome, Preference, Round, Sample
+from bracket.errors import JudgeError
 from bracket.files import read_json_lines, write_text
 from bracket.judges.pairs import close_pairs
 from bracket.report.summary import Ranked
@@ -21,6 +23,7 @@ from bracket.stats.bradley_terry import Ranking, rank_pairs
 from bracket.trainers.base import newest
 
 FILE = "pairwise.jsonl"
+log = logging.getLogger(__name__)
 
 
 def ask(runner: RoundRunner) -> None:
@@ -32,7 +35,13 @@ def ask(runner: RoundRunner) -> None:
     arms = _arms(context, rank(runner.store.results(Round.FINALS)))
     labels = close_pairs({label: -total for label, (total, _) in arms.items()}, limit)
     asked = [(one, other, pair) for one, other in labels for pair in _same_prompts(arms[one][1], arms[other][1])]
-    chosen = patiently(lambda: runner.judge.compare([pair for _, _, pair in asked]), runner)
+    try:
+        chosen = patiently(lambda: runner.judge.compare([pair for _, _, pair in asked]), runner)
+    except JudgeError as error:
+        if error.path is None:
+            raise
+        log.warning("the finalists are not compared side by side: %s", error)
+        return
     lines = [_line(one, other, p) for (one, other, _), p in zip(asked, chosen, strict=True)]
     write_text(path, "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
 
