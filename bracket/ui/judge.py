@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from bracket.domain import Sample
 from bracket.errors import StorageError
 from bracket.files import read_json
+from bracket.report.words import percent
 from bracket.session.view import SessionView
-from bracket.ui import judge_form, vote
+from bracket.ui import judge_form
 from bracket.ui.format import empty_html, esc, sentence
 from bracket.ui.judge_form import KINDS, MODEL, NEEDS, VLM
 
@@ -81,7 +83,7 @@ def build(values: Mapping[str, Any]) -> Tab:
     gr.HTML("<h2>Test on two pictures</h2>", apply_default_css=False, elem_classes="section")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=460):
-            pair = gr.Dropdown([], label="Pictures of the open session", elem_id="test-pair", visible=False)
+            pair = gr.Dropdown([], label="Pictures of the open session", elem_id="test-pair")
             with gr.Row(elem_id="test-pictures"):
                 left, right = (_picture(side) for side in ("left", "right"))
             prompt = gr.Textbox(label="The prompt they were drawn for", elem_id="test-prompt", lines=1, max_lines=4)
@@ -160,6 +162,7 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
     with gr.Accordion("More, and several judges", open=False, elem_id="judge-more"):
         with gr.Row():
             line("judge_weights", "Axis weights", "Changes to its own", "adherence: 0.5, likeness: 0.2")
+            number("judge_share", 0, "What it counts beside others")
             number("judge_batch_size", 1)
             number("judge_repeats", 1, "Where its probabilities can't be had")
             number("judge_references", 0, "With the question about likeness")
@@ -175,7 +178,6 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
             line("judge_key_variable", "Variable with the server's key", "The key itself is never written down")
             number("judge_timeout", 1)
             number("judge_concurrency", 1)
-        number("judge_share", 0, "What it counts beside the judges below")
         fields[judge_form.OTHERS] = gr.Dataframe(
             values[judge_form.OTHERS],
             headers=list(judge_form.OTHER_COLUMNS),
@@ -195,7 +197,7 @@ def _picture(side: str) -> gr.Image:
     return gr.Image(
         type="filepath",
         sources=["upload", "clipboard"],
-        label=side.capitalize(),
+        show_label=False,
         height=260,
         elem_id=f"test-{side}",
         buttons=[],
@@ -224,7 +226,9 @@ def _rubric(
         )
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=460):
-            rubric = gr.Code(language="yaml", lines=18, max_lines=26, show_label=False, elem_id="rubric", buttons=[])
+            rubric = gr.Code(
+                language="yaml", lines=18, max_lines=26, wrap_lines=True, show_label=False, elem_id="rubric", buttons=[]
+            )
         with gr.Column(scale=2, min_width=320):
             checks = gr.HTML(apply_default_css=False, elem_id="rubric-checks")
             target = gr.Textbox(
@@ -248,8 +252,12 @@ def needs_html(kind: str) -> str:
     return f'<p class="quiet">{esc(NEEDS.get(kind, ""))}</p>'
 
 
-def told_html(view: SessionView | None) -> str:
-    """What the open session found out about its judge: agreement with one's votes, flips, remarks, cost."""
+def told_html(view: SessionView | None, live: str = "") -> str:
+    """What the open session found out about its judge: agreement with one's votes, flips, remarks.
+
+    Args:
+        live: what the votes say now, as HTML; they may have been cast after the report was written.
+    """
     head = "<h2>The open session's judge</h2>"
     if view is None:
         return head + empty_html("No session is open.")
@@ -258,28 +266,29 @@ def told_html(view: SessionView | None) -> str:
     except (StorageError, OSError):
         found = None
     if not isinstance(found, dict):
-        return head + empty_html("What it found out about its judge stands here once its report is written.")
-    facts = [*_agreement(found.get("agreement"))]
+        return head + (
+            live or empty_html("Its remarks come with the session's report. Your votes in Results check it.")
+        )
+    facts = [] if live else _agreement(found.get("agreement"), found.get("gate"))
     if isinstance(rate := found.get("flip_rate"), int | float):
-        facts.append(f"chose another picture in the other order in {rate:.0%} of the pairs")
+        facts.append(f"it chose the other picture in the other order in {percent(rate)} of the pairs")
     if isinstance(seconds := found.get("seconds_per_picture"), int | float):
         facts.append(f"{seconds:.2g} s a picture")
-    remarks = [str(r) for r in found.get("remarks") or []]
-    lines = "".join(f"<li>{esc(sentence(text))}</li>" for text in [*facts, *remarks])
-    none = empty_html("Its report has nothing to say of the judge.")
-    return head + (f'<ul class="remarks">{lines}</ul>' if lines else none)
+    lines = "".join(f"<li>{esc(sentence(text))}</li>" for text in [*facts, *map(str, found.get("remarks") or [])])
+    return head + live + (f'<ul class="remarks">{lines}</ul>' if lines else "")
 
 
-def _agreement(found: Any) -> list[str]:
+def _agreement(found: object, gate: object) -> list[str]:
     if not isinstance(found, dict) or not found.get("votes"):
-        return ["not checked by your eyes yet: vote in Results"]
+        return ["it was not checked by your eyes yet: vote in Results"]
     rate, low, high = (found.get(n) for n in ("rate", "low", "high"))
-    if not all(isinstance(n, int | float) for n in (rate, low, high)):
+    if not (isinstance(rate, float) and isinstance(low, float) and isinstance(high, float)):
         return []
-    return [f"agrees with your eyes in {rate:.0%} of {found['votes']} votes (95 % interval {low:.0%}–{high:.0%})"]
+    interval = f"95 % interval {percent(low)} to {percent(high)}"
+    reason = [str(gate["reason"])] if isinstance(gate, dict) and gate.get("reason") else []
+    return [f"it agrees with your eyes in {percent(rate)} of {found['votes']} votes ({interval})", *reason]
 
 
-def pair_choices(view: SessionView | None) -> list[tuple[str, int]]:
-    """The open session's pairs by their prompts."""
-    pairs = vote.pairs_of(view) if view else []
+def pair_choices(pairs: Sequence[tuple[Sample, Sample]]) -> list[tuple[str, int]]:
+    """Pairs by their prompts and seeds, as a picker offers them."""
     return [(f"{a.prompt} · seed {a.seed}", i) for i, (a, _) in enumerate(pairs)]

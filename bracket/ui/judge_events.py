@@ -17,13 +17,13 @@ from bracket.errors import BracketError, JudgeError
 from bracket.files import read_json
 from bracket.judges import check_judge
 from bracket.presets import find_preset, plain
-from bracket.report.words import counted
+from bracket.report.words import counted, percent
 from bracket.session.job import preview_split
 from bracket.session.settings import JudgeSettings, validated
 from bracket.ui import form, judge_form, vote
 from bracket.ui.context import Context, said, warned
 from bracket.ui.format import esc, problems_html, sentence
-from bracket.ui.judge import SHOWN_BY, Tab, needs_html, used_by
+from bracket.ui.judge import SHOWN_BY, Tab, needs_html, pair_choices, used_by
 from bracket.ui.judge_form import LOCAL, MODEL, VLM
 from bracket.ui.setup import DEBOUNCE, Setup
 from bracket.ui.tryout import NOWHERE, Tryout, tryout_html
@@ -46,6 +46,7 @@ class Events:
     def __init__(self, context: Context, session: gr.Dropdown, tab: Tab, setup: Setup) -> None:
         self._context, self._tab, self._setup = context, tab, setup
         self._now: Tryout | None = None
+        self._twice = gr.State(False)
         self._fields = {**{n: setup.fields[n] for n in ("judge", "judge_model")}, **tab.fields}
         self._around = {n: setup.fields[n] for n in ("preset", "folder", "trigger_word", "class_word")}
         self._same_fields()
@@ -150,14 +151,17 @@ class Events:
     def _test(self, session: gr.Dropdown) -> None:
         t = self._tab
         t.pair.input(warned(self._pair_chosen), [session, t.pair], [t.left, t.right, t.prompt], **_PRIVATE)
-        inputs = [session, t.left, t.right, t.prompt, t.rubric, t.base, self._asked_twice(), *self._inputs]
+        first = [t.pair, t.left, t.right, t.prompt]
+        session.change(warned(self._first_pair), session, first, **_PRIVATE)
+        inputs = [session, t.left, t.right, t.prompt, t.rubric, t.base, self._twice, *self._inputs]
         shown = [t.result, t.test, self._twice]
         begun = t.test.click(self._begin, inputs, shown, **_PRIVATE)
         begun.then(self._follow, None, [t.result, t.test], **_PRIVATE, concurrency_limit=None)
 
-    def _asked_twice(self) -> gr.State:
-        self._twice = gr.State(False)
-        return self._twice
+    def _first_pair(self, name: str | None) -> tuple[Any, ...]:
+        pairs = vote.pairs_of(self._context.read(name)) if name else []
+        update = gr.update(choices=pair_choices(pairs), value=0 if pairs else None)
+        return update, *self._pair_chosen(name, 0)
 
     def _pair_chosen(self, name: str | None, place: int | None) -> tuple[Any, ...]:
         pairs = vote.pairs_of(self._context.read(name)) if name else []
@@ -268,7 +272,7 @@ def _rubric_checked(text: str, base: str) -> str:
         return problems_html([Problem("error", error.message, error.remedy, _path(error))])
     total = sum(found.weights.values())
     rows = "".join(
-        f"<tr><th>{esc(name)}</th><td>{axis.weight / total:.0%}</td>"
+        f"<tr><th>{esc(name)}</th><td>{percent(axis.weight / total)}</td>"
         f"<td>{esc(' · '.join(o.answer for o in found.scale_of(name)))}</td>"
         f"<td>{esc('needs ' + ', '.join(axis.needs) if axis.needs else '')}</td></tr>"
         for name, axis in found.axes.items()

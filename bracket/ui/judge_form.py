@@ -18,19 +18,21 @@ from bracket.presets import RUBRICS
 from bracket.session.settings import JudgeSettings, SessionSettings, load
 
 KINDS = {
-    "clip": "CLIP: prompt, likeness, variety, no copies",
-    "qwen_vl": "Vision-language model in this process",
+    "clip": "CLIP",
+    "qwen_vl": "Vision-language model here",
     "openai_api": "Vision-language model on a server",
-    "reference": "Reference metrics: likeness, diversity, copies, bleed",
+    "reference": "Reference metrics",
 }
 VLM = ("qwen_vl", "openai_api")
 LOCAL = ("clip", "qwen_vl", "reference")
 NEEDS = {
-    "clip": "Small and quick, also without a GPU. It ranks settings over many pictures; one pair it can't settle.",
+    "clip": "Scores prompt, likeness, variety and copies. Small and quick, also without a GPU; it ranks settings over "
+    "many pictures, one pair it can't settle.",
     "qwen_vl": "Asks the questions of a rubric. An 8B model needs about 18 GB of GPU memory, between trainings.",
     "openai_api": "Asks the questions of a rubric of LM Studio, Ollama, vLLM, llama.cpp or a hosted model. Address, "
     "list of models and connection test are in the Judge tab.",
-    "reference": "Measures against the training pictures alone. Best beside another judge.",
+    "reference": "Measures likeness, diversity, copies and bleed against the training pictures. Best beside another "
+    "judge.",
 }
 """What each kind needs, in a line."""
 MODEL = {

@@ -32,6 +32,11 @@ TABLE = (
 )
 TABLE_TYPES = ("str", "str", "str", "number", "number", "str", "number", "number", "number", "number", "str")
 
+_SEALED = (
+    "<details><summary>On fresh prompts <span>folded until you have voted on them with your own eyes</span></summary>"
+    "{}</details>"
+)
+
 
 @dataclass(frozen=True)
 class Duellists:
@@ -64,8 +69,12 @@ def _result(trial: TrialView) -> TrialResult:
     return TrialResult(plain, trial.outcome or Outcome.STOPPED, score=trial.score)
 
 
-def before_after_html(view: SessionView, duel: Duellists | None) -> str:
-    """The fresh prompts of the duel, or until it was fought the search's prompts; base, baseline and winner as rows."""
+def before_after_html(view: SessionView, duel: Duellists | None, *, sealed: bool = False) -> str:
+    """The fresh prompts of the duel, or until it was fought the search's prompts; base, baseline and winner as rows.
+
+    Args:
+        sealed: the fresh ones stay folded, for a person who is still to vote on them without knowing whose they are.
+    """
     if duel is None:
         return ""
     fresh = {name: drawn(view.folder, f"confirm/{name}") for name in ("baseline", "winner")}
@@ -73,7 +82,8 @@ def before_after_html(view: SessionView, duel: Duellists | None) -> str:
     html = ""
     if all(fresh.values()) and not duel.same:
         rows = [(label, gallery.newest(fresh[name])) for (label, _), name in zip(arms, fresh, strict=True)]
-        html += "<h2>On fresh prompts</h2>" + gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
+        grid = gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
+        html += _SEALED.format(grid) if sealed else f"<h2>On fresh prompts</h2>{grid}"
     rows = [(label, gallery.newest(trial.samples)) for label, trial in arms[: 1 if duel.same else 2]]
     base = drawn(view.folder, "before")
     if base:

@@ -13,7 +13,7 @@ from bracket.presets import find_preset, list_presets
 from bracket.session import launch, plan
 from bracket.session.settings import SessionSettings, load
 from bracket.session.view import SessionView
-from bracket.ui import form, header, judge, judge_events, monitor, results, run, setup
+from bracket.ui import form, header, judge, judge_events, monitor, results, run, setup, vote
 from bracket.ui.context import POLL_SECONDS, Context, said, warned
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -194,10 +194,6 @@ class Page:
         )
         return [*changed, *told, {**now, "results": stamp}]
 
-    def _pairs(self, view: SessionView | None) -> Any:
-        choices = judge.pair_choices(view)
-        return gr.update(visible=bool(choices), choices=choices)
-
     def _now(self, view: SessionView | None, trouble: str, lines: list[Any], trial: str) -> dict[str, Any]:
         state = view.state if view else ""
         live = state in ("running", "stopping")
@@ -214,6 +210,6 @@ class Page:
             "chart": {"session": view.name if view else "", "only": None, "live": live},
             "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),
             "samples": monitor.samples_html(view, trial),
-            "told": judge.told_html(view),
-            "pair": self._pairs(view),
+            "told": judge.told_html(view, vote.told_of(view) if view else ""),
+            "pair": gr.update(choices=judge.pair_choices(vote.pairs_of(view) if view else [])),
         }

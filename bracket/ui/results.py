@@ -53,6 +53,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     with gr.Row(elem_id="verdict-row"):
         verdict = gr.Markdown(elem_id="verdict")
         report = gr.HTML(apply_default_css=False, elem_id="report")
+    eyes = vote.build(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=480):
             pictures = gr.HTML(apply_default_css=False, elem_id="before-after")
@@ -68,7 +69,6 @@ def build(context: Context, session: gr.Dropdown) -> Results:
                 elem_classes="mono",
                 visible=False,
             )
-    eyes = vote.build(context)
     gr.HTML("<h2>All trials</h2>", apply_default_css=False)
     table = gr.Dataframe(
         headers=list(TABLE),
@@ -141,7 +141,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
     return [
         verdict_text(view),
         report_html(view),
-        before_after_html(view, duel),
+        before_after_html(view, duel, sealed=not vote.voted(view)),
         winner_html(duel),
         gr.update(visible=bool(command), value=command),
         vote.value_of(view),
@@ -188,7 +188,7 @@ def stamp(view: SessionView | None) -> tuple[Any, ...]:
         return ()
     trials = tuple((t.id, trial_state(t) if t.outcome else "", len(t.samples)) for t in view.trials)
     words = verdict_text(view)
-    return view.name, view.state, words, view.report, trials
+    return view.name, view.state, words, view.report, trials, vote.voted(view)
 
 
 def _curves(name: str | None, ids: list[str]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import BracketError, JudgeError
@@ -18,10 +19,12 @@ from bracket.report.words import duration
 from bracket.session.settings import JudgeSettings
 from bracket.ui.context import said
 from bracket.ui.format import esc, sentence
+from bracket.ui.judge_form import KINDS
 
 if TYPE_CHECKING:
     from bracket.judges.vlm import Asked
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 NOWHERE = Path()
 """Folder of a dataset that nobody named."""
@@ -32,15 +35,18 @@ class Look:
     """What a judge made of two pictures.
 
     Attributes:
-        scores: of the first and the second, each judged alone: two pictures are no batch whose variety counts.
+        judge: its kind and model, in words.
+        scores: of the first and the second, each judged alone: two pictures are no batch whose variety counts. None
+            when it could not make a score of what it was answered; `remarks` then say why.
         asked: the questions about each with their answers; empty for a judge that asks none.
         first: seconds until the first picture was judged, the model's loading among them.
         each: seconds a picture once the model is there; `compare`: seconds to compare the two.
     """
 
-    scores: tuple[Judgement, Judgement]
+    judge: str
+    scores: tuple[Judgement, Judgement] | None
     asked: tuple[Sequence[Asked], Sequence[Asked]]
-    preferred: Preference
+    preferred: Preference | None
     first: float
     each: float
     compare: float
@@ -91,23 +97,38 @@ class Tryout:
     ) -> Look:
         # An empty cache: what a session already knows would say nothing of this judge's speed.
         with _made(settings, dataset, folder / "judge.sqlite") as judge:
-            begin = time.perf_counter()
             ask = getattr(judge, "explain", None)
-            one = ask(pair[0]) if ask else ()
-            scored = [] if ask else judge.score(pair[:1])
-            loaded = time.perf_counter()
+            clock = [time.perf_counter()]
+            one = ask(pair[0]) if ask else judge.score(pair[:1])
+            clock.append(time.perf_counter())
             self.doing = "Looking at the second picture"
-            two = ask(pair[1]) if ask else ()
-            scored += [] if ask else judge.score(pair[1:])
-            seen = time.perf_counter()
+            two = ask(pair[1]) if ask else judge.score(pair[1:])
+            clock.append(time.perf_counter())
             self.doing = "Comparing the two"
-            preferred = judge.compare([pair])[0]
-            compared = time.perf_counter()
+            # Questions and answers are worth showing above all where no score comes of them.
+            wrong: list[str] = []
+            preferred = _tried(lambda: judge.compare([pair])[0], wrong if ask else None)
+            clock.append(time.perf_counter())
+            scores = None if ask else (one[0], two[0])
             if ask:
-                self.doing = "Looking for text that would sway it"
-                scored = [judge.score([sample])[0] for sample in pair]
-            times = loaded - begin, seen - loaded, compared - seen
-            return Look((scored[0], scored[1]), (one, two), preferred, *times, remarks=judge.remarks())
+                self.doing = "Looking for text in a picture that would sway it"
+                scores = _tried(lambda: (judge.score(pair[:1])[0], judge.score(pair[1:])[0]), wrong)
+            first, each, compare = (after - before for before, after in itertools.pairwise(clock))
+            asked = (one, two) if ask else ((), ())
+            remarks = [*wrong, *judge.remarks()]
+            return Look(named(settings), scores, asked, preferred, first, each, compare, remarks)
+
+
+def _tried(attempt: Callable[[], Result], wrong: list[str] | None) -> Result | None:
+    """What the attempt gives; None when it fails and there is a list to say so in."""
+    try:
+        return attempt()
+    except JudgeError as error:
+        if wrong is None:
+            raise
+        if str(error) not in wrong:
+            wrong.append(str(error))
+        return None
 
 
 @contextlib.contextmanager
@@ -125,6 +146,12 @@ def _made(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> Iterat
         yield judge
 
 
+def named(settings: JudgeSettings) -> str:
+    """A judge as a reader knows it: its kind, and its model by the name of its folder or id."""
+    model = settings.model.strip()
+    return " · ".join(filter(None, [KINDS.get(settings.kind, settings.kind), Path(model).name if model else ""]))
+
+
 def tryout_html(now: Tryout) -> str:
     """Where a test is, or what came of it."""
     if now.error:
@@ -136,21 +163,26 @@ def tryout_html(now: Tryout) -> str:
 
 def look_html(look: Look) -> str:
     """Scores by axis side by side, which it prefers, the seconds, and every question with its answers."""
-    a, b = look.scores
-    axes = list(dict.fromkeys([*a.axes, *b.axes]))
-    rows = _row("score", (a.score, b.score), (a.spread, b.spread), "whole")
-    rows += "".join(_row(n, (a.axes.get(n), b.axes.get(n)), (0.0, 0.0)) for n in axes)
     facts = [f"{_seconds(look.each)} a picture", f"{_seconds(look.first)} for the first, loading included"]
     facts.append(f"{_seconds(look.compare)} to compare")
-    how = f'<p class="quiet">Scores: {esc(a.how)}.</p>' if a.how else ""
     remarks = "".join(f"<li>{esc(sentence(r))}</li>" for r in look.remarks)
+    choice = choice_words(look.preferred) if look.preferred else "It could not compare them."
     return (
-        f'<p class="choice">{esc(choice_words(look.preferred))}</p>'
-        '<table class="axes"><thead><tr><th></th><th>Left</th><th>Right</th></tr></thead>'
-        f'<tbody>{rows}</tbody></table><p class="facts">{" · ".join(facts)}</p>{how}'
+        f'<p class="quiet">{esc(look.judge)}</p><p class="choice">{esc(choice)}</p>'
+        f'{scores_html(*look.scores) if look.scores else ""}<p class="facts">{" · ".join(facts)}</p>'
         + (f'<ul class="remarks">{remarks}</ul>' if remarks else "")
         + "".join(asked_html(one, two) for one, two in zip(*look.asked, strict=False))
     )
+
+
+def scores_html(a: Judgement, b: Judgement) -> str:
+    """The two scores and their axes as bars side by side."""
+    axes = list(dict.fromkeys([*a.axes, *b.axes]))
+    rows = _row("score", (a.score, b.score), (a.spread, b.spread), "whole")
+    rows += "".join(_row(n, (a.axes.get(n), b.axes.get(n)), (0.0, 0.0)) for n in axes)
+    how = f'<p class="quiet">Scores: {esc(a.how)}.</p>' if a.how else ""
+    head = "<thead><tr><th></th><th>Left</th><th>Right</th></tr></thead>"
+    return f'<table class="axes">{head}<tbody>{rows}</tbody></table>{how}'
 
 
 def choice_words(preferred: Preference) -> str:

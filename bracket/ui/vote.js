@@ -73,7 +73,7 @@ function label(words) {
     ? `You voted on all ${count(total, "pair")}.`
     : voted
       ? `${count(voted, "vote")} so far, ${count(total - voted, "pair")} left.`
-      : `${count(total, "pair")} of pictures of the same prompt and seed. Which is whose stays hidden; ${aim} votes take about a minute.`);
+      : `${count(total, "pair")} of pictures of the same prompt and seed. Which is whose stays hidden; ${count(aim, "vote")} ${aim === 1 ? "takes" : "take"} about ${aim < 15 ? `${aim * 3} seconds` : "a minute"}.`);
   begin.hidden = Boolean(words) || done;
   begin.textContent = voted ? "Go on voting" : "Start voting";
 }

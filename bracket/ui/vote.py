@@ -20,8 +20,8 @@ from bracket.errors import BracketError, JudgeError
 from bracket.files import read_json_lines
 from bracket.judges import judgement_from_json
 from bracket.judges.human import aligned, preferences_from_scores
-from bracket.judges.votes import Shown, VoteBook, matching_pairs
-from bracket.report.words import counted
+from bracket.judges.votes import Shown, VoteBook, matching_pairs, read_votes
+from bracket.report.words import counted, percent
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.settings import load
 from bracket.session.view import SessionView, drawn
@@ -122,9 +122,19 @@ def arms_of(view: SessionView) -> Arms | str:
 
 
 def pairs_of(view: SessionView) -> list[tuple[Sample, Sample]]:
-    """The pairs of a session, the winner's picture first; [] when there are none."""
+    """The pairs of a session, to try a judge on; [] when there are none. Sides alternate, so that none tells."""
     arms = arms_of(view)
-    return [] if isinstance(arms, str) else matching_pairs(arms.by_name)
+    found = [] if isinstance(arms, str) else matching_pairs(arms.by_name)
+    return [(b, a) if i % 2 else (a, b) for i, (a, b) in enumerate(found)]
+
+
+def voted(view: SessionView) -> bool:
+    """Whether a person has cast the votes that are asked for, or none can be; what was voted on may then be shown."""
+    arms = arms_of(view)
+    if isinstance(arms, str):
+        return True
+    total = len(matching_pairs(arms.by_name))
+    return len(read_votes(view.folder)) >= min(FEWEST, total)
 
 
 class Booth:
@@ -171,9 +181,7 @@ class Booth:
     def told(self, asked: Mapping[str, Any]) -> str:
         """What the votes say so far, as HTML."""
         try:
-            view = self._context.read(str(asked["session"]))
-            book, arms = self._book(view.name), arms_of(view)
-            return "" if isinstance(book, str) or isinstance(arms, str) else told_html(arms, book.preferences())
+            return told_of(self._context.read(str(asked["session"])))
         except BracketError as error:
             return f'<p class="message error">{said(error)}</p>'
 
@@ -203,6 +211,14 @@ class Booth:
         return {"token": token, "prompt": shown.prompt, "left": _content(shown.left), "right": _content(shown.right)}
 
 
+def told_of(view: SessionView) -> str:
+    """What the votes on a session's pairs say, as HTML; "" without votes."""
+    arms = arms_of(view)
+    if isinstance(arms, str) or not read_votes(view.folder):
+        return ""
+    return told_html(arms, VoteBook(view.folder, arms.by_name).preferences())
+
+
 def told_html(arms: Arms, votes: Sequence[Preference]) -> str:
     """The winner's share with its interval, and how far the judge agrees."""
     if not votes:
@@ -213,19 +229,19 @@ def told_html(arms: Arms, votes: Sequence[Preference]) -> str:
     low, high = clopper_pearson(won + ties / 2, len(votes))
     tied = f", {ties} no difference" if ties else ""
     lines = [
-        f"<b>{share:.0%}</b> for the {esc(arms.names[0])} (95 % interval {low:.0%}–{high:.0%}): "
+        f"<b>{percent(share)}</b> for the {esc(arms.names[0])} (95 % interval {percent(low)} to {percent(high)}): "
         f"{counted(won, 'vote')} for it, {lost} for the {esc(arms.names[1])}{tied}."
     ]
     judgements = [j for folders in arms.folders for folder in folders for j in _judgements(folder)]
     both = aligned(preferences_from_scores(judgements, [(v.a, v.b) for v in votes]), votes)
     if not both.votes:
-        lines.append("The judge has not told these pictures apart yet, so there is nothing to hold it to.")
+        lines.append("The judge has not scored these pictures yet, so there is nothing to hold against it.")
     else:
         found = agreement(both.judged_where_voted, both.votes)
         if found.rate is not None and found.low is not None and found.high is not None:
             lines.append(
-                f"The judge agrees with you in {found.rate:.0%} of {counted(found.votes, 'vote')} "
-                f"(95 % interval {found.low:.0%}–{found.high:.0%})."
+                f"The judge agrees with you in {percent(found.rate)} of {counted(found.votes, 'vote')} "
+                f"(95 % interval {percent(found.low)} to {percent(found.high)})."
             )
         lines.append(esc(sentence(gate(found).reason)) + ".")
     return "".join(f"<p>{line}</p>" for line in lines)
