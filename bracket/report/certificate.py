@@ -113,7 +113,10 @@ def _choosing(summary: Summary) -> dict[str, Any]:
 
 
 def _plan(summary: Summary) -> dict[str, Any]:
-    """What the confirmation set out to compare; none of it depends on a judgement."""
+    """What the confirmation set out to compare, as it was fixed before its first picture; none of it depends on a
+    judgement. A session that has none (its winner was the baseline, it ended before) gets what was compared."""
+    if summary.plan is not None:
+        return dict(summary.plan)
     duel = _in_order(summary, summary.duel.winner) if summary.duel else []
     return {
         "winner": dict(summary.winner.config) if summary.winner else None,
@@ -254,7 +257,7 @@ def _check_freshness(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"The prompt {used[0]!r} took part in choosing the winner, so it can't confirm it."
     if seeds := sorted({pair["seed"] for pair in data["pairs"]} & set(choosing["training_seeds"])):
         yield f"The training seed {seeds[0]} took part in choosing the winner, so it can't confirm it."
-    if [pair["seed"] for pair in data["pairs"]] != plan["training_seeds"]:
+    if {pair["seed"] for pair in data["pairs"]} - set(plan["training_seeds"]):
         yield "The paired runs' seeds are not those of the plan."
     for side, judgements in (data["duel"] or {}).items():
         if [[j["prompt"], j["sample_seed"]] for j in judgements] != plan["pictures"] and side == "winner":

@@ -83,6 +83,7 @@ class Summary:
         prompts, verdict_prompts: the texts drawn in choosing and in the duel.
         promotion: how finalists came from the search to the finals' length, in words.
         loss_counts: whether the score has a validation loss in it.
+        plan: what the confirmation set out to compare, as it was written down before its first picture; None before.
         calibration: the judge held against the person's votes; None without any.
         ranking: finalists ranked by pairwise comparisons; `flip_rate` of these, the share in which order decided.
         remarks: what the judge wants known of its scores.
@@ -114,6 +115,7 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     promotion: str = ""
     loss_counts: bool = True
+    plan: Mapping[str, Any] | None = None
     calibration: Calibration | None = None
     ranking: Ranking | None = None
     flip_rate: float | None = None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bracket.domain import Judgement, Outcome, Prompt, TrialResult, mean
+from bracket.domain import Config, Judgement, Outcome, Prompt, Round, TrialResult, mean
 from bracket.errors import JudgeError, TrainerError
-from bracket.files import read_json_lines
+from bracket.files import read_json_lines, write_json
 from bracket.judges import judgement_from_json
 from bracket.report.summary import Duel, Pair
 from bracket.runner.devices import Device
@@ -21,9 +21,36 @@ from bracket.session.evaluate import JUDGEMENTS, keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
+from bracket.session.seeds import training_seeds
 from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 
+PLAN = "confirm/plan.json"
+"""In a session's folder: what its confirmation compares, fixed before its first picture."""
 log = logging.getLogger(__name__)
+
+
+def fix_plan(runner: RoundRunner, winner: Config) -> None:
+    """Write down what the confirmation will compare, before its first picture is drawn; a resume keeps it as it is.
+
+    The certificate holds it and its hash, so that nobody need take on trust that prompts, seeds and pairs were chosen
+    before their outcome was known.
+    """
+    context, path = runner.context, runner.context.folder / PLAN
+    if path.exists():
+        return
+    s, judge = context.settings, runner.judge
+    write_json(
+        path,
+        {
+            "winner": dict(winner),
+            "baseline": dict(context.baseline),
+            "judge": f"{judge.name} {judge.fingerprint}",
+            "alpha": s.confirmation.alpha,
+            "prompts": list(context.dataset.verdict_prompts),
+            "pictures": [[p.text, p.seed] for p in context.verdict_prompts()],
+            "training_seeds": training_seeds(s.seed, Round.CONFIRMATION, s.confirmation.pairs),
+        },
+    )
 
 
 def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> None:

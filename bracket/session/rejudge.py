@@ -24,17 +24,9 @@ from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store, Wanted
 
-_NOT_LINKED = (
-    "study.db*",
-    "session.yaml",
-    "report",
-    "lock",
-    "control",
-    "state.json",
-    "*.log",
-    JUDGEMENTS,
-    "votes.jsonl",
-)
+_OF_OLD_JUDGE = (JUDGEMENTS, "plan.json")
+_AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
+_BEGINNINGS = ("study.db", "winner", "pairwise")
 _ARMS = ("winner", "baseline")
 
 
@@ -56,7 +48,7 @@ def rejudge(
         raise SettingsError("there is something here already", path=new, remedy="Choose another name.")
     with Lock(old):
         try:
-            shutil.copytree(old, new, copy_function=_linked, ignore=shutil.ignore_patterns(*_NOT_LINKED))
+            shutil.copytree(old, new, copy_function=_linked, ignore=_left_out(old))
             save(settings.model_copy(update={"judge": judges[0], "other_judges": judges[1:]}), new)
             return _judge_all(old, new, progress)
         except BaseException:
@@ -115,6 +107,16 @@ def _duel(context: Context, source: Store, store: Store, judge: Judge) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         elif folder.is_dir():
             keep_judgements(folder, judge.score(context.trainer.find_drawn(folder)))
+
+
+def _left_out(old: Path) -> Callable[[str, list[str]], set[str]]:
+    """What is the old judge's, the old run's, or trained for the old winner; votes on the pictures are taken along."""
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        top = Path(folder) == old
+        return {n for n in names if n in _OF_OLD_JUDGE or (top and (n in _AT_THE_TOP or n.startswith(_BEGINNINGS)))}
+
+    return ignore
 
 
 def _linked(source: str, target: str) -> str:

@@ -204,6 +204,7 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
     winner, baseline = found
     with clock.phase("confirmation"):
         reporter.say(phase="confirmation", message="The duel: fresh prompts, fresh seeds")
+        confirm.fix_plan(runner, winner.config)
         two = stages.common_seed(winner, baseline)
         if two:
             confirm.draw_duel(runner, *two)

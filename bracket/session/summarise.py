@@ -16,7 +16,7 @@ from bracket.report.certificate import training_seeds
 from bracket.report.summary import Calibration, Duel, Pair, Ranked, Summary
 from bracket.runner.processes import write_command_sh
 from bracket.session.calibrate import calibrate
-from bracket.session.confirm import claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
+from bracket.session.confirm import PLAN, claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.job import Context
 from bracket.session.pairwise import read_ranking
@@ -58,6 +58,7 @@ def summarise(
         baseline_config=context.baseline,
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
         verdict=_verdict(context, winner, baseline, duel, pairs, calibration),
+        plan=read_json(context.folder / PLAN) if (context.folder / PLAN).exists() else None,
         calibration=calibration,
         ranking=ranking,
         flip_rate=flip_rate,

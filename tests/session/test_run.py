@@ -77,6 +77,10 @@ def test_a_session_finds_the_best_lr_and_certifies_it(folder: Path) -> None:
     assert not set(summary.prompts) & set(summary.verdict_prompts)
     assert certificate.verify(folder / "report" / "certificate.json") == []
     assert view.read(folder).state == "done"
+    plan = folder / "confirm" / "plan.json"
+    drawn = [p.stat().st_mtime_ns for p in (folder / "confirm").rglob("*.png")]
+    assert plan.stat().st_mtime_ns <= min(drawn), "the plan was fixed before the first picture"
+    assert read_json(folder / "report" / "certificate.json")["plan"] == read_json(plan)
 
 
 def test_every_trial_can_be_run_by_hand(folder: Path) -> None:
