@@ -25,8 +25,10 @@ NUMBERS = {
     "validation": ("dataset", "validation", "Held-out pictures"),
     "prompts": ("dataset", "prompts", "Prompts in the search"),
     "verdict_prompts": ("dataset", "verdict_prompts", "Prompts for the verdict"),
+    "plain_prompts": ("dataset", "plain_prompts", "Without the trigger word"),
     "per_folder": ("dataset", "per_folder", "Pictures per folder (0: all)"),
     "vram": ("", "vram", "GPU memory in GB (0: what there is)"),
+    "pairwise": ("", "pairwise", "Configs compared side by side"),
     "sample_every": ("", "sample_every", "Pictures every so many steps"),
     "seed": ("", "seed", "Seed"),
 }

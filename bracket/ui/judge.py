@@ -13,7 +13,7 @@ from bracket.errors import StorageError
 from bracket.files import read_json
 from bracket.report.words import percent
 from bracket.session.view import SessionView
-from bracket.ui import judge_form
+from bracket.ui import form, judge_form
 from bracket.ui.format import empty_html, esc, sentence
 from bracket.ui.judge_form import KINDS, MODEL, NEEDS, VLM
 
@@ -162,6 +162,14 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
     with gr.Accordion("More, and several judges", open=False, elem_id="judge-more"):
         with gr.Row():
             line("judge_weights", "Axis weights", "Changes to its own", "adherence: 0.5, likeness: 0.2")
+            fields["pairwise"] = gr.Number(
+                values["pairwise"],
+                label=form.NUMBERS["pairwise"][2],
+                info="In the finals; closest first",
+                precision=0,
+                minimum=0,
+                min_width=150,
+            )
             number("judge_share", 0, "What it counts beside others")
             number("judge_batch_size", 1)
             number("judge_repeats", 1, "Where its probabilities can't be had")
@@ -226,9 +234,7 @@ def _rubric(
         )
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=460):
-            rubric = gr.Code(
-                language="yaml", lines=18, max_lines=26, wrap_lines=True, show_label=False, elem_id="rubric", buttons=[]
-            )
+            rubric = gr.Code(language="yaml", lines=18, max_lines=26, show_label=False, elem_id="rubric", buttons=[])
         with gr.Column(scale=2, min_width=320):
             checks = gr.HTML(apply_default_css=False, elem_id="rubric-checks")
             target = gr.Textbox(

@@ -43,7 +43,7 @@ class Page:
             self.remembered = gr.BrowserState("", storage_key="bracket-session", secret="bracket-session")
             self._form_events()
             self._session_events()
-            judge_events.Events(self.context, self.header.session, self.judge, self.setup)
+            self.judge_events = judge_events.Events(self.context, self.header.session, self.judge, self.setup)
 
     # The form: its fields arrive as one flat list, in this order.
 

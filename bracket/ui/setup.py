@@ -78,7 +78,7 @@ def build() -> Setup:
                     label="Class word", info="What a judge that never heard of it is told", elem_id="class", max_lines=1
                 )
             with gr.Accordion("How the folder is split", open=False), gr.Row():
-                for name in ("validation", "prompts", "verdict_prompts", "per_folder"):
+                for name in ("validation", "prompts", "verdict_prompts", "plain_prompts", "per_folder"):
                     fields[name] = gr.Number(values[name], label=form.NUMBERS[name][2], precision=0, minimum=0)
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import BracketError, JudgeError
-from bracket.report.words import duration
+from bracket.report.words import duration, percent
 from bracket.session.settings import JudgeSettings
 from bracket.ui.context import said
 from bracket.ui.format import esc, sentence
@@ -193,7 +193,7 @@ def choice_words(preferred: Preference) -> str:
         return "A tie in both orders."
     sure = max(preferred.value, 1 - preferred.value)
     side = "left" if preferred.value > 0.5 else "right"
-    return f"It prefers the {side} picture in both orders" + (f", {sure:.0%} sure." if sure < 0.995 else ".")
+    return f"It prefers the {side} picture in both orders" + (f", {percent(sure)} sure." if sure < 0.995 else ".")
 
 
 def asked_html(one: Asked, two: Asked) -> str:

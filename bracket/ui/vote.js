@@ -3,6 +3,7 @@
 const AHEAD = 3, AGAIN = 4000;
 const find = (selector) => element.querySelector(selector);
 const root = find(".vote"), booth = find(".booth"), note = find(".note"), begin = find(".begin");
+const cast = new Set();
 let known = JSON.stringify(props.value || {}), session = "", pairs = [], voted = 0, total = 0, aim = 0, going = false, held = false, stale = false, sending = Promise.resolve(), generation = 0;
 
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
@@ -22,7 +23,7 @@ const ready = (pair) => ({ ...pair, left: picture(pair.left, "Left"), right: pic
 
 function take(answer, first = false) {
   [voted, total, aim] = [answer.voted, answer.total, answer.aim];
-  const fresh = answer.pairs.filter((pair) => !pairs.some((p) => p.token === pair.token)).map(ready);
+  const fresh = answer.pairs.filter((pair) => !cast.has(pair.token) && !pairs.some((p) => p.token === pair.token)).map(ready);
   pairs = first ? [...fresh, ...pairs] : [...pairs, ...fresh];
 }
 
@@ -74,14 +75,15 @@ function label(words) {
     : voted
       ? `${count(voted, "vote")} so far, ${count(total - voted, "pair")} left.`
       : `${count(total, "pair")} of pictures of the same prompt and seed. Which is whose stays hidden; ${count(aim, "vote")} ${aim === 1 ? "takes" : "take"} about ${aim < 15 ? `${aim * 3} seconds` : "a minute"}.`);
-  begin.hidden = Boolean(words) || done;
-  begin.textContent = voted ? "Go on voting" : "Start voting";
+  begin.hidden = Boolean(words);
+  begin.textContent = done ? "Undo the last vote" : voted ? "Go on voting" : "Start voting";
 }
 
 function vote(value) {
   const pair = held ? null : pairs.shift();
   if (!pair) return;
   voted += 1;
+  cast.add(pair.token);
   note.textContent = "";
   // After the first twenty one hears what they say before going on.
   held = voted === aim;
@@ -95,20 +97,21 @@ function vote(value) {
     if (!("voted" in answer)) {
       pairs.unshift(pair);
       voted -= 1;
+      cast.delete(pair.token);
       held = false;
       note.textContent = answer.error || "bracket does not answer, so this vote was not kept. Vote again.";
       return show();
     }
-    const cast = voted;
+    const before = voted;
     take(answer);
-    voted = Math.max(cast, answer.voted);
+    voted = Math.max(before, answer.voted);
     if (!going) return;
     if (held || !pairs.length) close();
     else show();
   });
 }
 
-function undo() {
+function undo(then) {
   if (!voted) return;
   const mine = generation;
   sending = sending.then(async () => {
@@ -116,8 +119,10 @@ function undo() {
     if (mine !== generation) return;
     if (!("voted" in answer)) { note.textContent = answer.error || "bracket does not answer; nothing was undone."; return; }
     note.textContent = "The last vote is undone.";
+    for (const pair of answer.pairs) cast.delete(pair.token);
     take(answer, true);
-    show();
+    if (then) then();
+    else show();
   });
 }
 
@@ -142,6 +147,7 @@ function reset() {
   session = (props.value || {}).session || "";
   generation += 1;
   [pairs, voted, total, aim] = [[], 0, 0, 0];
+  cast.clear();
   stale = false;
   shut();
   find(".told").replaceChildren();
@@ -149,7 +155,7 @@ function reset() {
   ask();
 }
 
-const KEYS = { ArrowLeft: () => vote(1), ArrowRight: () => vote(0), ArrowDown: () => vote(0.5), Backspace: undo, u: undo, Escape: close };
+const KEYS = { ArrowLeft: () => vote(1), ArrowRight: () => vote(0), ArrowDown: () => vote(0.5), Backspace: () => undo(), u: () => undo(), Escape: close };
 function press(event) {
   if (!element.isConnected) return document.removeEventListener("keydown", press, true);
   if (!going || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -160,12 +166,12 @@ function press(event) {
   if (act || event.key.length === 1) { if (act) event.preventDefault(); event.stopPropagation(); }
 }
 document.addEventListener("keydown", press, true);
-begin.addEventListener("click", open);
+begin.addEventListener("click", () => (voted < total ? open() : undo(open)));
 find(".stop").addEventListener("click", close);
 find(".choose-left").addEventListener("click", () => vote(1));
 find(".choose-right").addEventListener("click", () => vote(0));
 find(".tie").addEventListener("click", () => vote(0.5));
-find(".undo").addEventListener("click", undo);
+find(".undo").addEventListener("click", () => undo());
 watch("value", () => {
   const now = JSON.stringify(props.value || {});
   if (now === known) return;

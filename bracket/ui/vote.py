@@ -150,6 +150,8 @@ class Booth:
     def ballot(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """How far the vote of a session is, and so many pairs (`want`) to begin with."""
         try:
+            # A page that begins may get any pair; one that goes on gets those it has not got yet.
+            self._books.pop(str(asked["session"]), None)
             book = self._book(str(asked["session"]))
             return {"words": book} if isinstance(book, str) else self._state(book, int(asked["want"]))
         except BracketError as error:
@@ -201,7 +203,8 @@ class Booth:
         progress = book.progress()
         total = progress.total - progress.missing
         found = [book.next_pair() for _ in range(min(want, total - progress.voted))]
-        packed = [self._packed(shown) for shown in found if shown]
+        # Once all were given out, the book begins again with those without a vote.
+        packed = [self._packed(shown) for shown in dict.fromkeys(found) if shown]
         return {"voted": progress.voted, "total": total, "aim": min(FEWEST, total), "pairs": packed}
 
     def _packed(self, shown: Shown) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from bracket.environment import project_root
 from tests.ui.browser import ARGS, chromium, opened, until
 
 FOLDER = project_root() / "docs" / "screenshots"
-TABS = ("setup", "run", "monitor", "results")
+TABS = ("setup", "run", "monitor", "judge", "results")
 
 
 def shoot(page: Page, session: str, tabs: tuple[str, ...], suffix: str = "") -> None:

@@ -13,8 +13,10 @@ from urllib.request import urlopen
 import pytest
 
 from bracket.environment import presets_folder
+from bracket.judges.votes import read_votes
 from bracket.session.control import read_progress, running_process
 from tests.ui.browser import ARGS, chromium, opened, started, until
+from tests.ui.made import done_session
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -59,7 +61,7 @@ def log_of(page: Page) -> str:
     return page.locator("#log textarea").input_value()
 
 
-def test_the_four_tabs(browser: Browser, url: str) -> None:
+def test_the_five_tabs(browser: Browser, url: str) -> None:
     with opened(browser, url) as (page, complaints):
         until(lambda: page.title() == "7/30 Searching · zorp-live · bracket")
         assert tab(page) == "Monitor", "a search runs, so that is what one sees"
@@ -67,12 +69,14 @@ def test_the_four_tabs(browser: Browser, url: str) -> None:
         until(lambda: "search-007" in log_of(page) or "search-001" in log_of(page))
         until(lambda: page.locator("#loss .legend button").count() == 8)
         assert page.locator("#loss .nothing").is_hidden()
-        for key, name in (("1", "Setup"), ("2", "Run"), ("4", "Results"), ("3", "Monitor")):
+        for key, name in (("1", "Setup"), ("2", "Run"), ("4", "Judge"), ("5", "Results"), ("3", "Monitor")):
             page.keyboard.press(key)
             until(lambda name=name: tab(page) == name)
         pick(page, "zorp · done")
         until(lambda: page.title() == "Done · zorp · bracket")
-        page.keyboard.press("4")
+        page.keyboard.press("5")
+        page.wait_for_selector("#before-after .grid >> nth=1")
+        page.locator("#before-after summary").click()
         page.wait_for_selector("#before-after img >> nth=20")
         assert "wins. Its pictures beat" in page.locator("#verdict").inner_text()
         assert "bracket.training" in page.locator("#winner-command textarea").input_value()
@@ -199,6 +203,104 @@ def test_stop_asks_and_escape_stops_nothing(browser: Browser, url: str, runs: Pa
         assert "seed 100" in page.locator(".overlay p").inner_text()
         page.keyboard.press("Escape")
         assert page.locator(".overlay").count() == 0
+
+
+def count_of(page: Page) -> str:
+    return page.locator("#vote .count").inner_text()
+
+
+def test_five_votes_by_keys_one_undone_and_a_reload(browser: Browser, tmp_path: Path) -> None:
+    folder = done_session(tmp_path)
+    with started(tmp_path, tmp_path / "app.log") as address, opened(browser, address) as (page, complaints):
+        until(lambda: page.title() == "Done · zorp · bracket")
+        until(lambda: tab(page) == "Results")
+        page.locator("#vote .begin").click()
+        assert count_of(page) == "0 of 6"
+        sources = page.locator("#vote figure > *").evaluate_all("(nodes) => nodes.map((n) => n.outerHTML).join()")
+        assert "winner" not in sources and "baseline" not in sources
+        page.keyboard.press("5")
+        assert page.locator("#vote .booth").is_visible(), "the page's own keys rest"
+        for number, key in enumerate(("ArrowLeft", "ArrowRight", "ArrowDown", "ArrowLeft", "ArrowRight"), 1):
+            before = page.locator("#vote .left img").get_attribute("src")
+            page.keyboard.press(key)
+            page.wait_for_timeout(200)
+            assert count_of(page) == f"{number} of 6"
+            assert page.locator("#vote .left img").get_attribute("src") != before, "the next pair is there at once"
+        page.keyboard.press("Backspace")
+        until(lambda: count_of(page) == "4 of 6")
+        until(lambda: len(read_votes(folder)) == 4)
+        page.reload()
+        until(lambda: page.locator("#vote .words").inner_text() == "4 votes so far, 2 pairs left.")
+        page.locator("#vote .begin").click()
+        assert count_of(page) == "4 of 6"
+        page.keyboard.press("Escape")
+        until(lambda: "for the winner" in page.locator("#vote .told").inner_text())
+        page.locator("#vote .begin").click()
+        for _ in range(2):
+            page.locator("#vote .tie").click()
+        until(lambda: page.locator("#vote .words").inner_text() == "You voted on all 6 pairs.")
+        assert len(read_votes(folder)) == 6
+        until(lambda: page.locator("#before-after summary").count() == 0)
+        page.locator("#vote .begin").click()
+        until(lambda: count_of(page) == "5 of 6")
+        assert len(read_votes(folder)) == 5, "the last vote can be taken back too"
+        assert complaints == []
+
+
+def test_the_judge_is_tried_on_two_pictures(browser: Browser, url: str, runs: Path) -> None:
+    with opened(browser, url) as (page, complaints):
+        until(lambda: tab(page) == "Monitor")
+        pick(page, "zorp · done")
+        until(lambda: page.title() == "Done · zorp · bracket")
+        page.keyboard.press("4")
+        until(lambda: "Nothing keeps the judge" in page.locator("#judge-checks").inner_text())
+        until(lambda: "zorp" in page.locator("#test-prompt textarea, #test-prompt input").input_value())
+        page.wait_for_selector("#test-right img")
+        page.click("#judge-test")
+        if page.locator("#judge-test").inner_text() == "Test all the same":  # on a machine with one GPU
+            page.click("#judge-test")
+        page.wait_for_selector("#test-result .axes", timeout=120_000)
+        assert "It prefers the left picture in both orders." in page.locator("#test-result").inner_text()
+        assert complaints == []
+
+
+def test_the_judge_of_setup_and_of_its_tab_are_one(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        go(page, "1")
+        page.locator("#judge label").nth(2).click()
+        page.fill("#judge-model input, #judge-model textarea", "some-model")
+        page.locator("h1").click()
+        page.keyboard.press("4")
+        until(lambda: page.locator("#judge-tab-model input").input_value() == "some-model")
+        page.wait_for_selector("#judge-url")
+        page.fill("#judge-url input, #judge-url textarea", "http://127.0.0.1:9/v1")
+        page.click("#judge-models")
+        until(lambda: "can't be asked now" in page.locator("#judge-connected").inner_text())
+        until(lambda: "can't be asked now" in page.locator("#judge-checks").inner_text())
+        page.locator("#judge-kind label").nth(0).click()
+        page.wait_for_selector("#judge-url", state="hidden")
+        page.locator("h1").click()
+        page.keyboard.press("1")
+        until(lambda: "scorer" in page.locator("#judge-model input, #judge-model textarea").input_value())
+        assert page.locator("#judge input:checked").get_attribute("value") == "clip"
+
+
+def test_a_rubric_is_edited_checked_and_saved(browser: Browser, url: str, runs: Path) -> None:
+    with opened(browser, url) as (page, _):
+        go(page, "4")
+        page.locator("#rubric-part > button").click()
+        page.locator("#rubric .cm-content").click()
+        page.keyboard.press("Control+Home")
+        page.keyboard.type("titel: x\n")
+        until(lambda: "Did you mean 'title'?" in page.locator("#rubric-checks").inner_text())
+        page.keyboard.press("Control+Home")
+        page.keyboard.type("# ")
+        until(lambda: "Edited but not saved" in page.locator("#rubric-checks").inner_text())
+        page.fill("#rubric-target input, #rubric-target textarea", "mine.yaml")
+        page.click("#rubric-save")
+        box = page.locator("#judge-rubric input, #judge-rubric textarea")
+        until(lambda: box.input_value() == str(runs / "mine.yaml"))
+        assert (runs / "mine.yaml").read_text().startswith("# titel: x\n")
 
 
 def test_a_restarted_app_is_found_again(browser: Browser, runs: Path, tmp_path: Path) -> None:
