@@ -41,7 +41,7 @@ def patiently(ask: Callable[[], T], runner: Standing) -> T:
         try:
             answer = ask()
         except JudgeUnavailable as error:
-            runner.note = f"{error.message}; asking again"
+            runner.note = f"{error.message.rstrip('.')}; asking again"
             log.warning("%s; asking again in %.0f s", error, delay)
             until = time.monotonic() + delay
             while time.monotonic() < until:
@@ -121,7 +121,7 @@ class JudgeQueue:
         except JudgeUnavailable as error:
             self._waiting.appendleft(ended)
             self._not_before = time.monotonic() + self._delay
-            self.note = f"{error.message}; {len(self._waiting)} trials wait to be judged"
+            self.note = f"{error.message.rstrip('.')}; {len(self._waiting)} waiting to be judged"
             log.warning("%s; asking again in %.0f s", error, self._delay)
             self._delay = min(2 * self._delay, LONGEST_WAIT)
             return []

@@ -113,7 +113,7 @@ def test_an_outage_is_no_score_and_the_trial_is_judged_later(tmp_path: Path, mon
         queue.add(_ended(tmp_path / "t"))
         (done,), notes = _until_judged(queue)
         assert done.result.judgements[0].score == 0.5 and queue.empty and queue.note == ""
-    assert any("doesn't answer; 1 trials wait" in note for note in notes)
+    assert any("doesn't answer; 1 waiting" in note for note in notes)
 
 
 def test_a_judge_that_needs_the_gpu_waits_until_nothing_trains_and_gives_it_back(tmp_path: Path) -> None:
