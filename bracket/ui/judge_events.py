@@ -252,9 +252,11 @@ class Events:
 
 
 def _kind_chosen(kind: str, preset: str) -> tuple[str, str]:
-    """The kind, and the model it begins with: the preset's where it suggests this kind, else whatever is its own."""
+    """The kind, and the model it begins with: the preset's where this kind can use it, else whatever is its own."""
     found = find_preset(preset)
-    return kind, found.judge_model() if kind == found.judge.kind else ""
+    # Reference metrics work with any CLIP.
+    uses = {found.judge.kind, *(["reference"] if found.judge.kind == "clip" else [])}
+    return kind, found.judge_model() if kind in uses else ""
 
 
 def _rubric_read(path: str | None) -> tuple[Any, Any, str]:

@@ -155,7 +155,7 @@ class Booth:
             book = self._book(str(asked["session"]))
             return {"words": book} if isinstance(book, str) else self._state(book, int(asked["want"]))
         except BracketError as error:
-            return {"words": said(error)}
+            return {"words": sentence(str(error))}
 
     def say(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a vote (`value` 1: left, 0: right, 0.5: neither) on the pair with this `token`."""
@@ -167,7 +167,7 @@ class Booth:
             book.record(shown, float(asked["value"]))
             return self._state(book, int(asked["want"]))
         except BracketError as error:
-            return {"error": said(error)}
+            return {"error": sentence(str(error))}
 
     def take_back(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Undo the last vote; its pair comes first."""
@@ -178,7 +178,7 @@ class Booth:
             shown = book.undo()
             return {**self._state(book, 0), "pairs": [self._packed(shown)] if shown else []}
         except BracketError as error:
-            return {"error": said(error)}
+            return {"error": sentence(str(error))}
 
     def told(self, asked: Mapping[str, Any]) -> str:
         """What the votes say so far, as HTML."""

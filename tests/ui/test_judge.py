@@ -268,7 +268,8 @@ def test_the_checks_follow_the_fields(events: judge_events.Events, runs: Path) -
 
 def test_another_kind_begins_with_a_model_of_its_own() -> None:
     preset = find_preset(DEMO_PRESET)
-    assert judge_events._kind_chosen("clip", DEMO_PRESET) == ("clip", preset.judge_model())
+    for kind in ("clip", "reference"):
+        assert judge_events._kind_chosen(kind, DEMO_PRESET) == (kind, preset.judge_model())
     assert judge_events._kind_chosen("qwen_vl", DEMO_PRESET) == ("qwen_vl", "")
 
 

@@ -94,7 +94,7 @@ def test_pairs_ahead_are_never_the_same_and_run_out(booth: vote.Booth) -> None:
 
 def test_a_token_of_nobody_is_refused_in_words(booth: vote.Booth, folder: Path) -> None:
     assert "not one to vote on" in cast(booth, {"token": "0"}, 1.0)["error"]
-    assert "no session called" in booth.ballot({"session": "gone", "want": 1})["words"]
+    assert "no session called 'gone'" in booth.ballot({"session": "gone", "want": 1})["words"], "the page escapes it"
     assert not (folder / "votes.jsonl").exists()
 
 
