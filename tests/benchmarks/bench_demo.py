@@ -116,7 +116,8 @@ def main() -> None:
     given = parser.parse_args()
     runs = given.folder or Path(tempfile.mkdtemp(prefix="bracket-bench-"))
     runs.mkdir(parents=True, exist_ok=True)
-    context = make_context(runs / "sweep", launch.demo_settings(0, runs), "cpu")
+    settings = launch.demo_settings(0, runs)
+    context = make_context(runs / "sweep", settings, slots_of(settings)[0])
     graded = sweep(context)
     for lr, value in graded.items():
         print(f"sweep  lr {lr:<9g} checker {value:.3f}")
