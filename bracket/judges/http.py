@@ -73,7 +73,8 @@ class Rejected(JudgeError):
 
     def __init__(self, status: int, words: str, remedy: str, code: str = "", param: str = "") -> None:
         self.status, self.words, self.code, self.param = status, words, code, param
-        super().__init__(f"the judge's server refuses ({status}): {cut(words)}", remedy=remedy)
+        said = f": {cut(words)}" if words.strip() else ""
+        super().__init__(f"the judge's server refuses ({status}){said}", remedy=remedy)
 
     @property
     def about_pictures(self) -> bool:

@@ -47,7 +47,7 @@ class Tally:
         if self.uncertain:
             found.append(
                 f"For {_many(len(self.uncertain), 'answer')} the words of the scale had less than "
-                f"{LOW_COVERAGE:.0%} of the model's probability: it wanted to say something else."
+                f"{100 * LOW_COVERAGE:.0f} % of the model's probability: it wanted to say something else."
             )
         if self.cut:
             found.append(f"{_many(len(self.cut), 'prompt')} longer than {LONGEST} characters: cut in the middle.")
@@ -56,7 +56,7 @@ class Tally:
             flips = sum(v for k, v in self.pairs.items() if k not in self.unread_pairs)
             found.append(
                 f"The two orders of showing a pair gave opposite answers for {flips} of {_many(read, 'pair')} "
-                f"({self.flip_rate:.0%}); these count as ties."
+                f"({100 * self.flip_rate:.0f} %); these count as ties."
             )
         if self.unread_pairs:
             found.append(f"{_many(len(self.unread_pairs), 'pair')} could not be answered and count as ties.")

@@ -172,8 +172,10 @@ class SessionSettings(_Strict):
 
     @property
     def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 of the question."""
-        text = json.dumps(self.question(), sort_keys=True, ensure_ascii=False)
+        """First 16 hex digits of the SHA-256 of what was asked beside the defaults: a setting that a later bracket adds
+        leaves the sessions of an earlier one as they are."""
+        asked = self.model_dump(mode="json", exclude={"workers", "device"}, exclude_defaults=True)
+        text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def load_preset(self) -> Preset:

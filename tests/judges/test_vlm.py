@@ -208,7 +208,7 @@ def test_low_coverage_is_counted_and_none_is_no_answer(make: Make, tmp_path: Pat
     coverage = {90: 0.3, 100: 0.9, 110: 0.01}
     judge, _ = make(lambda q: Answer({"good": 1.0}, coverage=coverage[round(grey_of(q.images[-1]) * 255)]))
     judge.score([sample(tmp_path, 90), sample(tmp_path, 100)])
-    assert any("For 1 answer the words of the scale had less than 50%" in r for r in judge.remarks())
+    assert any("For 1 answer the words of the scale had less than 50 %" in r for r in judge.remarks())
     with pytest.raises(JudgeError, match="answered none"):
         judge.score([sample(tmp_path, 110)])
 
@@ -413,7 +413,7 @@ def test_a_judge_that_likes_a_place_decides_nothing(make: Make, tmp_path: Path, 
     samples = [sample(tmp_path, g) for g in (80, 90, 100)]
     found = judge.compare([(a, b) for a in samples for b in samples if a is not b])
     assert all(p.value == 0.5 and p.flipped for p in found) and judge.flip_rate == 1
-    assert any("opposite answers for 3 of 3 pairs (100%)" in r for r in judge.remarks())
+    assert any("opposite answers for 3 of 3 pairs (100 %)" in r for r in judge.remarks())
 
 
 def test_a_pair_without_an_answer_is_a_tie_and_told(make: Make, tmp_path: Path) -> None:

@@ -75,3 +75,11 @@ def test_bounds_that_leave_nothing_say_so(bounds: dict[str, Bound], said: str) -
 def test_contradictory_bounds_are_refused_at_once() -> None:
     with pytest.raises(SettingsError, match="low 2 is above high 1"):
         validated({"preset": "p", "dataset": {"folder": "x"}, "bounds": {"rank": {"low": 2, "high": 1}}})
+
+
+def test_a_setting_that_a_later_bracket_adds_leaves_a_session_as_it_is(tmp_path: Path) -> None:
+    settings = from_preset(find_preset("embedded-demo"), DatasetSettings(folder="pictures"))
+    save(settings, tmp_path)
+    text = (tmp_path / "session.yaml").read_text()
+    (tmp_path / "session.yaml").write_text(text.replace("pairwise: 0\n", ""))
+    assert load(tmp_path) == settings
