@@ -227,8 +227,11 @@ def save(settings: SessionSettings, folder: Path) -> None:
     write_text(folder / FILE, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
-def load(folder: Path) -> SessionSettings:
+def load(folder: Path, *, to_read: bool = False) -> SessionSettings:
     """Read a session's settings.
+
+    Args:
+        to_read: the session is only looked at, which is possible also where its settings were edited since.
 
     Raises:
         SettingsError: there is no session, the file is damaged, or it was edited since it was written.
@@ -245,7 +248,7 @@ def load(folder: Path) -> SessionSettings:
         raise SettingsError("session.yaml is damaged: it holds no settings", path=path, remedy=remedy)
     stored = raw.pop("fingerprint", None)
     settings = validated(raw)
-    if stored != settings.fingerprint:
+    if stored != settings.fingerprint and not to_read:
         raise SettingsError(
             f"session.yaml was changed after the session began (fingerprint {settings.fingerprint}, was {stored})",
             path=path,

@@ -127,7 +127,7 @@ def drawn(folder: Path, out: str) -> list[Sample]:
 
 
 def _trainer(folder: Path) -> Trainer:
-    return make_trainer(load_settings(folder).load_preset().trainer)
+    return make_trainer(load_settings(folder, to_read=True).load_preset().trainer)
 
 
 def loss_points(folder: Path, cursor: int = 0, tag: str = TRAIN_TAG) -> tuple[int, list[int], list[float]]:

@@ -196,7 +196,7 @@ class Booth:
         paths = tuple(s.path for samples in arms.samples for s in samples)
         with self._lock:
             if name not in self._books or self._books[name][0] != paths:
-                self._books[name] = (paths, VoteBook(view.folder, arms.by_name, load(view.folder).seed))
+                self._books[name] = (paths, VoteBook(view.folder, arms.by_name, load(view.folder, to_read=True).seed))
             return self._books[name][1]
 
     def _state(self, book: VoteBook, want: int) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bracket.errors import SettingsError
 from bracket.files import write_json, write_text
 from bracket.presets import find_preset
 from bracket.session import settings, view
 from bracket.session.control import Progress, ask_to_stop, write_progress
+from tests.ui.made import done_session
 
 
 @pytest.fixture
@@ -83,3 +85,12 @@ def test_sessions_are_listed_newest_first(folder: Path, tmp_path: Path) -> None:
 def test_a_damaged_state_file_is_no_reason_to_fail(folder: Path) -> None:
     write_text(folder / "state.json", '{"state": "runn')
     assert view.read(folder).state == "idle"
+
+
+def test_a_session_whose_settings_were_edited_can_still_be_looked_at(tmp_path: Path) -> None:
+    folder = done_session(tmp_path)
+    path = folder / "session.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 7"))
+    with pytest.raises(SettingsError):
+        settings.load(folder)
+    assert view.read(folder).trials[0].samples
