@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,10 @@ _STALE = 1.0
 
 @dataclass(frozen=True)
 class Progress:
-    """What `state.json` holds. `eta` and times in seconds (unix time for `updated`)."""
+    """What `state.json` holds. `eta` and times in seconds (unix time for `updated`).
+
+    `doing` is what each running trial is at, by its id, in the runner's words ("loading the model", "sampling").
+    """
 
     state: str
     phase: str
@@ -30,6 +34,7 @@ class Progress:
     eta: float | None = None
     message: str = ""
     updated: float = 0.0
+    doing: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_progress(folder: Path, progress: Progress) -> None:

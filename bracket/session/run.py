@@ -63,7 +63,10 @@ class Reporter:
         done, planned, eta = self._counts()
         note = self.runner.note if self.runner and state == "running" else ""
         said = f"{self.message}. {note}" if note else self.message
+        running = self.runner.running if self.runner and state == "running" else []
+        doing = {r.trial.id: r.handle.progress().phase for r in running}
         progress = Progress(state, self.phase, done, planned, eta if state == "running" else None, said)
+        progress = replace(progress, doing=doing)
         write_progress(self.context.folder, progress)
         self.listener(progress)
 
@@ -272,7 +275,7 @@ class _Clock:
 
 def _final(folder: Path, state: str, message: str, listener: Listener) -> None:
     last = read_progress(folder) or Progress(state, "checks")
-    progress = replace(last, state=state, message=message, eta=None)
+    progress = replace(last, state=state, message=message, eta=None, doing={})
     write_progress(folder, progress)
     listener(progress)
 

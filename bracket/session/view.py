@@ -33,7 +33,8 @@ State = Literal["idle", "running", "stopping", "stopped", "done", "failed"]
 
 @dataclass(frozen=True)
 class TrialView:
-    """One trial as it stands. `state` is waiting, starting, training, judging or the outcome's name."""
+    """One trial as it stands. `state` is waiting, starting, training, what the runner says it does between (loading the
+    model, caching latents, sampling, validating), judging, or the outcome's name."""
 
     id: str
     round: Round
@@ -104,7 +105,7 @@ def read(folder: Path) -> SessionView:
         planned=progress.planned if progress else 0,
         eta=progress.eta if progress and state == "running" else None,
         message=_message(folder, state, progress),
-        trials=_trials(folder, state),
+        trials=_trials(folder, state, progress.doing if progress else {}),
         verdict=_verdict(folder),
         report=report if report.exists() else None,
     )
@@ -182,12 +183,12 @@ def _message(folder: Path, state: State, progress: Progress | None) -> str:
     return progress.message
 
 
-def _trials(folder: Path, state: State) -> tuple[TrialView, ...]:
+def _trials(folder: Path, state: State, doing: Mapping[str, str]) -> tuple[TrialView, ...]:
     told = _ledger(folder)
     if not told:
         return ()
     names, trainer = varying([_trial_of(t).config for t in told]), _trainer(folder)
-    return tuple(_view(t, names, state, trainer) for t in told)
+    return tuple(_view(t, names, state, trainer, doing) for t in told)
 
 
 def _ledger(folder: Path) -> list[TrialResult | Trial]:
@@ -215,7 +216,9 @@ def _trial_of(told: TrialResult | Trial) -> Trial:
     return told.trial if isinstance(told, TrialResult) else told
 
 
-def _view(told: TrialResult | Trial, names: Collection[str], state: State, trainer: Trainer) -> TrialView:
+def _view(
+    told: TrialResult | Trial, names: Collection[str], state: State, trainer: Trainer, doing: Mapping[str, str]
+) -> TrialView:
     trial = _trial_of(told)
     steps, values = _curve(trial.folder, TRAIN_TAG)
     result = told if isinstance(told, TrialResult) else None
@@ -228,7 +231,7 @@ def _view(told: TrialResult | Trial, names: Collection[str], state: State, train
         label=config_label(trial.config, names),
         seed=trial.seed,
         steps=trial.steps,
-        state=result.outcome.value if result else _doing(trial, bool(len(steps)), state),
+        state=result.outcome.value if result else _doing(trial, bool(len(steps)), state, doing.get(trial.id, "")),
         step=int(steps[-1]) if len(steps) else 0,
         loss=float(values[-1]) if len(values) else None,
         outcome=result.outcome if result else None,
@@ -242,12 +245,13 @@ def _view(told: TrialResult | Trial, names: Collection[str], state: State, train
     )
 
 
-def _doing(trial: Trial, steps: bool, state: State) -> str:
+def _doing(trial: Trial, steps: bool, state: State, said: str) -> str:
+    """What a trial without a result is at; `said` is the runner's word, "" where it has none."""
     if (trial.folder / "exit.json").exists():
         return "judging"
     if state not in ("running", "stopping"):
         return "waiting"
-    return "training" if steps else "starting"
+    return said or ("training" if steps else "starting")
 
 
 def _verdict(folder: Path) -> str:

@@ -14,7 +14,7 @@ from bracket.files import write_json, write_text
 from bracket.presets import find_preset
 from bracket.session import settings, view
 from bracket.session.control import Progress, ask_to_stop, write_progress
-from tests.ui.made import done_session
+from tests.ui.made import done_session, running_session
 
 
 @pytest.fixture
@@ -94,3 +94,12 @@ def test_a_session_whose_settings_were_edited_can_still_be_looked_at(tmp_path: P
     with pytest.raises(SettingsError):
         settings.load(folder)
     assert view.read(folder).trials[0].samples
+
+
+def test_a_trial_without_steps_says_what_its_trainer_does(tmp_path: Path) -> None:
+    folder = running_session(tmp_path)
+    write_json(folder / "lock", {"pid": os.getpid(), "started": psutil.Process().create_time()})
+    last = [t for t in view.read(folder).trials if t.outcome is None][-1]
+    assert last.state in ("starting", "training")
+    write_progress(folder, Progress("running", "search", doing={last.id: "loading the model"}))
+    assert next(t.state for t in view.read(folder).trials if t.id == last.id) == "loading the model"
