@@ -85,15 +85,16 @@ def _presets() -> list[Problem]:
         presets = list_presets()
     except BracketError as error:
         return [Problem("error", error.message, error.remedy)]
-    found = []
-    for preset in presets:
-        lacking = [p for p in preset.check_weights({}) if p.level == "error"]
-        if lacking:
-            # Only the demo must be there; another preset's weights are fetched by those who want it.
-            own = preset.name == DEMO_PRESET
-            found += [
-                Problem("error" if own else "warning", f"{preset.name}: {p.message}", p.remedy, p.path) for p in lacking
-            ]
-        else:
-            found.append(Problem("info", f"{preset.name}: weights found"))
-    return found
+    lacking = {p.name: [q for q in p.check_weights({}) if q.level == "error"] for p in presets}
+    # Only the demo must be there; another preset's weights are fetched by those who want it. A path that was named and
+    # leads nowhere is worth a word all the same.
+    found = [
+        Problem("error" if name == DEMO_PRESET else "warning", f"{name}: {p.message}", p.remedy, p.path)
+        for name, problems in lacking.items()
+        for p in problems
+        if p.path or name == DEMO_PRESET
+    ]
+    ready = sum(not problems for problems in lacking.values())
+    remedy = "`python -m bracket presets NAME` says what one needs and where to get it."
+    said = f"{ready} of {len(presets)} presets have their weights, here or from the hub when first used"
+    return [*found, Problem("info", said, remedy)]

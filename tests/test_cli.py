@@ -72,6 +72,7 @@ def test_doctor_finds_this_machine_ready(runs: Path) -> None:
     ended = _bracket("doctor")
     assert ended.returncode == 0, ended.stdout
     assert "Ready" in ended.stdout
+    assert "presets have their weights" in ended.stdout and len(ended.stdout.splitlines()) < 40
 
 
 def test_verify_names_a_missing_certificate(runs: Path) -> None:
