@@ -7,7 +7,7 @@ interpreter is only asked for its version and its path.
 from __future__ import annotations
 
 from bracket.homes.flags import flags_of, missing_flags
-from bracket.homes.problems import home_problems
+from bracket.homes.problems import checked_home, home_problems
 from bracket.homes.registry import Home, find_home, forget, known_home, use
 from bracket.homes.state import State, state_of
 from bracket.homes.upstream import TRAINERS, UPSTREAMS, Upstream, identify, trainer_named
@@ -18,6 +18,7 @@ __all__ = [
     "Home",
     "State",
     "Upstream",
+    "checked_home",
     "find_home",
     "flags_of",
     "forget",

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from bracket.domain import Problem
-from bracket.errors import BracketError
+from bracket.errors import BracketError, TrainerError
 from bracket.files import read_json
 from bracket.homes.look import Interpreter, commit_of, distributions, interpreter, torch_build
-from bracket.homes.registry import Home, check_checkout
+from bracket.homes.registry import Home, check_checkout, find_home
 from bracket.homes.requirements import requirements
 from bracket.homes.upstream import UPSTREAMS
 
@@ -22,6 +22,16 @@ INSTALL_RECORD = ".bracket-install.json"
 _SHORT = 7
 _FEW = 4
 _LEVELS = ("error", "warning", "info")
+
+
+def checked_home(trainer: str) -> tuple[Home | None, list[Problem]]:
+    """Where a trainer is and what is wrong with it; no home where nothing can be started from there."""
+    try:
+        home = find_home(trainer)
+    except TrainerError as error:
+        return None, [Problem("error", error.message, error.remedy)]
+    found = home_problems(home)
+    return (None if any(p.level == "error" for p in found) else home), found
 
 
 def home_problems(home: Home) -> list[Problem]:

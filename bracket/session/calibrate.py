@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bracket.domain import Judgement, Round, mean
-from bracket.judges.base import preference
-from bracket.judges.votes import Vote, read_votes
+from bracket.domain import Judgement, Preference, Round, mean
+from bracket.judges.human import aligned, preferences_from_scores
+from bracket.judges.votes import Vote, matching_pairs, read_votes
 from bracket.report.summary import Calibration, Duel
 from bracket.session.confirm import trial_judgements
 from bracket.session.store import Store
@@ -16,19 +16,19 @@ from bracket.stats.agreement import agreement, gate
 from bracket.stats.correction import FEWEST, Corrected, corrected_rate
 
 
-def calibrate(folder: Path, store: Store, duel: Duel | None, judge: str) -> Calibration | None:
+def calibrate(folder: Path, store: Store, duel: Duel | None) -> Calibration | None:
     """What the session's votes say of its judge; None without votes on pictures that it judged."""
     votes = read_votes(folder)
     if not votes:
         return None
     known = _judged(store, duel)
-    pairs = [(known[v.left], known[v.right], v.value) for v in votes if v.left in known and v.right in known]
-    if not pairs:
+    person = [_preference(v, known) for v in votes if v.left in known and v.right in known]
+    if not person:
         return None
-    judged = tuple(preference(a.sample, b.sample, judge, a.score, b.score).value for a, b, _ in pairs)
-    voted = tuple(value for _, _, value in pairs)
-    found = agreement(judged, voted)
-    return Calibration(judged, voted, found, gate(found), _corrected(votes, duel, judge) if duel else None)
+    both = aligned(preferences_from_scores(known.values(), [(v.a, v.b) for v in person]), person)
+    found = agreement(both.judged_where_voted, both.votes)
+    corrected = _corrected(person, duel) if duel else None
+    return Calibration(both.judged_where_voted, both.votes, found, gate(found), corrected)
 
 
 def _judged(store: Store, duel: Duel | None) -> Mapping[Path, Judgement]:
@@ -39,20 +39,21 @@ def _judged(store: Store, duel: Duel | None) -> Mapping[Path, Judgement]:
     return {j.sample.path: j for j in found}
 
 
-def _corrected(votes: Sequence[Vote], duel: Duel, judge: str) -> Corrected | None:
+def _preference(vote: Vote, known: Mapping[Path, Judgement]) -> Preference:
+    return Preference(known[vote.left].sample, known[vote.right].sample, "human", vote.value)
+
+
+def _corrected(person: Sequence[Preference], duel: Duel) -> Corrected | None:
     """The winner's share of prompts as the person would see it; a prompt's several seeds are one unit."""
-    theirs = {(j.sample.prompt, j.sample.seed): j for j in duel.baseline}
+    arms = {"winner": [j.sample for j in duel.winner], "baseline": [j.sample for j in duel.baseline]}
+    model = preferences_from_scores([*duel.winner, *duel.baseline], matching_pairs(arms))
+    both = aligned(model, person)
     judged: dict[str, list[float]] = defaultdict(list)
     voted: dict[str, list[float]] = defaultdict(list)
-    said = {vote.key: vote for vote in votes}
-    for j in duel.winner:
-        other = theirs.get((j.sample.prompt, j.sample.seed))
-        if other is None:
-            continue
-        judged[j.sample.prompt].append(preference(j.sample, other.sample, judge, j.score, other.score).value)
-        vote = said.get(frozenset((j.sample.path, other.sample.path)))
-        if vote is not None:
-            voted[j.sample.prompt].append(vote.value if vote.left == j.sample.path else 1 - vote.value)
+    for choice in model:
+        judged[choice.a.prompt].append(choice.value)
+    for place, vote in zip(both.voted, both.votes, strict=True):
+        voted[model[place].a.prompt].append(vote)
     prompts = list(judged)
     places = [i for i, prompt in enumerate(prompts) if prompt in voted]
     if len(places) < FEWEST:

@@ -65,8 +65,8 @@ class Reporter:
         said = f"{self.message}. {note}" if note else self.message
         running = self.runner.running if self.runner and state == "running" else []
         doing = {r.trial.id: r.handle.progress().phase for r in running}
-        progress = Progress(state, self.phase, done, planned, eta if state == "running" else None, said)
-        progress = replace(progress, doing=doing)
+        left = eta if state == "running" else None
+        progress = Progress(state, self.phase, done, planned, left, said, doing=doing)
         write_progress(self.context.folder, progress)
         self.listener(progress)
 

@@ -43,7 +43,7 @@ def summarise(
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
     duel = _duel(context)
     pairs = pairs_of(store.results(Round.CONFIRMATION))
-    calibration = calibrate(context.folder, store, duel, judge)
+    calibration = calibrate(context.folder, store, duel)
     ranking, flip_rate = read_ranking(context.folder)
     remarks = context.folder / REMARKS
     s = context.settings

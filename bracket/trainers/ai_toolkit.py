@@ -23,9 +23,9 @@ from bracket.dataset.dialects import untold
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
-from bracket.errors import StorageError, TrainerError
+from bracket.errors import StorageError
 from bracket.files import read_json, write_json
-from bracket.homes import Home, find_home, home_problems
+from bracket.homes import Home, checked_home, find_home
 from bracket.runner.traces import write_trace
 from bracket.trainers import ai_toolkit_run
 from bracket.trainers.ai_toolkit_config import (
@@ -74,12 +74,8 @@ class AiToolkitTrainer:
     title = "AI-Toolkit"
 
     def check(self, job: Job) -> list[Problem]:
-        try:
-            home = find_home(self.name)
-        except TrainerError as error:
-            return [Problem("error", error.message, error.remedy)]
-        problems = home_problems(home)
-        if any(p.level == "error" for p in problems):
+        home, problems = checked_home(self.name)
+        if home is None:
             return problems
         lost = untold("ai_toolkit", sources_of(job.dataset), job.dataset.options)
         said = (_setting_problems(job), _version_problems(job, home), _text_problems(job), dataset_problems(job), lost)

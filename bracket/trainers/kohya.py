@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
-from bracket.errors import StorageError, TrainerError
+from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
-from bracket.homes import UPSTREAMS, Home, find_home, home_problems, missing_flags
+from bracket.homes import UPSTREAMS, Home, checked_home, find_home, missing_flags
 from bracket.homes.look import distributions, interpreter
 from bracket.presets import Script, Scripts
 from bracket.runner.traces import write_trace
@@ -67,12 +67,8 @@ class KohyaTrainer(ABC):
         return {}
 
     def check(self, job: Job) -> list[Problem]:
-        try:
-            home = find_home(self.name)
-        except TrainerError as error:
-            return [Problem("error", error.message, error.remedy)]
-        problems = home_problems(home)
-        if any(p.level == "error" for p in problems):
+        home, problems = checked_home(self.name)
+        if home is None:
             return problems
         for script in (*scripts_of(job).cache, scripts_of(job).train):
             words = [*script.settings, *script.weights, "--dataset_config"]

@@ -44,9 +44,9 @@ def _voted(folder: Path, duel: Duel, likes_winner: int, votes: int) -> None:
 def test_votes_are_matched_with_what_the_judge_said_of_the_same_pictures(tmp_path: Path) -> None:
     duel = Duel(_arm(tmp_path, "winner", [0.9] * 30), _arm(tmp_path, "baseline", [0.1] * 30))
     store = Store(tmp_path)
-    assert calibrate(tmp_path, store, duel, "clip") is None, "nobody voted"
+    assert calibrate(tmp_path, store, duel) is None, "nobody voted"
     _voted(tmp_path, duel, likes_winner=18, votes=24)
-    found = calibrate(tmp_path, store, duel, "clip")
+    found = calibrate(tmp_path, store, duel)
     store.close()
     assert found and (found.agreement.agreed, found.agreement.votes) == (18, 24)
     assert found.gate.state == "passed"
@@ -58,7 +58,7 @@ def test_a_judge_at_chance_is_refused(tmp_path: Path) -> None:
     duel = Duel(_arm(tmp_path, "winner", [0.9] * 30), _arm(tmp_path, "baseline", [0.1] * 30))
     store = Store(tmp_path)
     _voted(tmp_path, duel, likes_winner=12, votes=24)
-    found = calibrate(tmp_path, store, duel, "clip")
+    found = calibrate(tmp_path, store, duel)
     store.close()
     assert found and not found.gate.may_crown
 
