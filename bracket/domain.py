@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 class Round(StrEnum):
-    """Trials of one round have equal length and are compared with each other, never with another round's."""
+    """A stage of a session. Trials of one round and rung have equal length and are compared with each other only."""
 
     SEARCH = "search"
     FINALS = "finals"
@@ -143,20 +143,36 @@ class DatasetSplit:
 class Trial:
     """One config × one training seed × so many optimiser steps. `id` is also its folder's name under `trials/`.
 
-    `schedule` is the length its learning-rate schedule is laid out for, 0 for its own: a shorter trial is then a prefix
-    of the longer one. `continues` is the folder of the trial whose state it goes on from.
+    `rung` counts the lengths of the search round: survivors of one rung train on in the next. `schedule` is the length
+    its learning-rate schedule is laid out for, 0 for its own: a shorter trial is then a prefix of the longer one.
+    `continues` is the folder of the trial whose state it goes on from.
     """
 
     id: str
     round: Round
     origin: str
-    """Who proposed it: baseline, curated, tpe, random, finalist, winner."""
+    """Who proposed it: baseline, curated, a strategy by its name, finalist, winner, runner_up."""
     config: Config
     seed: int
     steps: int
     folder: Path
     schedule: int = 0
     continues: Path | None = None
+    rung: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a trial is to be, before it has a number. `continues` is the id of the trial whose state it goes on from."""
+
+    round: Round
+    origin: str
+    config: Config
+    seed: int
+    steps: int
+    schedule: int = 0
+    continues: str = ""
+    rung: int = 0
 
 
 @dataclass(frozen=True)

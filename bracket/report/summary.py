@@ -75,7 +75,9 @@ class Summary:
     """One session as its report tells it.
 
     Attributes:
-        rounds: the ranking of each round that ran, best first, failures last.
+        rounds: the ranking of each round that ran, best first, failures last; in the search every config stands in the
+            longest rung it was trained in, and longer rungs come first.
+        searched: every trial of the search, of all rungs, in the order they began.
         winner, baseline: the two that the finals leave to the duel; None before the finals ended.
         before: the bare base's pictures of the choosing prompts, without any LoRA.
         command: argv to train the winner in full.
@@ -120,3 +122,4 @@ class Summary:
     ranking: Ranking | None = None
     flip_rate: float | None = None
     remarks: tuple[str, ...] = ()
+    searched: tuple[TrialResult, ...] = ()

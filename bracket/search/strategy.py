@@ -1,30 +1,20 @@
-"""Strategies: who proposes the next config of the search round, and with which sampler.
+"""Strategies: who proposes the next trials of the search round. One protocol, one conformance suite
+(`tests/search/test_conformance.py`).
 
-Both shipped strategies begin with the baseline and the preset's curated configs and then ask Optuna: `tpe` its
-tree-structured Parzen estimator, `random` its random sampler. A sampler is made anew for every proposal, seeded by the
-session's seed and the proposal's number: a search that was killed and resumed proposes what it would have proposed.
+A strategy is a pure function of what the ledger holds: it keeps no state that it could not build again from the trials
+that ended and those that run. Samplers and pruners are Optuna's where Optuna has them.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from bracket.domain import Config, Knob
-from bracket.search.space import effective, without_duplicates
+from bracket.domain import Config, Knob, Trial, TrialResult, Wanted
+from bracket.search.rungs import Rung, ladder
+from bracket.search.tournament import Tournament
 
-if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A config that is tried whatever the sampler thinks: the baseline or a curated one."""
-
-    origin: str
-    config: Config
+NAMES = ("tournament", "screen", "tpe", "random")
 
 
 class Strategy(Protocol):
@@ -35,51 +25,54 @@ class Strategy(Protocol):
         """What the trials it proposes are labelled with."""
         ...
 
-    def openings(self) -> list[Opening]:
-        """The configs tried first, in order; the baseline is always the first of them."""
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """What it plans to train, drawn before the start."""
         ...
 
-    def sampler(self, number: int) -> BaseSampler:
-        """The Optuna sampler for proposal `number` (0 is the first of the round)."""
+    def propose(self, told: Sequence[TrialResult], open_: Sequence[Trial], room: int) -> list[Wanted]:
+        """The next trials to begin, at most `room`. Nothing, while trials are open: wait for them. Nothing, and none is
+        open: the search is over.
+
+        No config is proposed twice for one rung, every value lies in its knob's range, the very first trial is the
+        baseline, and where the baseline takes part in a rung it is the first of it. A trial of a later rung names the
+        one it continues (`Wanted.continues`). The same calls with the same arguments propose the same.
+
+        Args:
+            told: every ended trial of the search round, in the order they began; a score is lower for better, and None
+                where the trial failed.
+            open_: those that began and have no result yet, in the order they began.
+            room: how many could begin now.
+        """
         ...
 
 
-@dataclass(frozen=True)
-class OptunaStrategy:
-    """Baseline, curated configs, then an Optuna sampler."""
-
-    name: str
-    knobs: tuple[Knob, ...]
-    baseline: Config
-    curated: tuple[Config, ...]
-    configs: int
-    seed: int
-
-    def openings(self) -> list[Opening]:
-        pairs = [("baseline", effective(self.baseline, self.knobs))]
-        pairs += [("curated", effective(c, self.knobs)) for c in self.curated]
-        return [Opening(origin, config) for origin, config in without_duplicates(pairs)][: self.configs]
-
-    def sampler(self, number: int) -> BaseSampler:
-        import numpy as np
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import RandomSampler, TPESampler
-
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        if self.name == "random":
-            return RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(n_startup_trials=startup_trials(self.configs), seed=seed)
-
-
-def startup_trials(configs: int) -> int:
-    """How many configs (openings included) are tried before the estimator is trusted: a third, at least four."""
-    return max(4, -(-configs // 3))
+def rungs_of(name: str, *, configs: int, steps: int, rounds: int, reduction: float, finalists: int) -> tuple[Rung, ...]:
+    """The rungs of a strategy. `steps` is the length of the longest."""
+    rungs = ladder(configs, steps, rounds=rounds, reduction=reduction, least=finalists)
+    if name == "screen":
+        return (Rung(configs, rungs[0].steps),)
+    return rungs if name == "tournament" else (Rung(configs, steps),)
 
 
 def make_strategy(
-    name: str, *, knobs: Sequence[Knob], baseline: Config, curated: Sequence[Config], configs: int, seed: int
+    name: str,
+    *,
+    rungs: Sequence[Rung],
+    knobs: Sequence[Knob],
+    baseline: Config,
+    curated: Sequence[Config],
+    seed: int,
+    training_seed: int,
 ) -> Strategy:
-    """The strategy called `name` ("tpe" or "random")."""
-    return OptunaStrategy(name, tuple(knobs), baseline, tuple(curated), configs, seed)
+    """The strategy called `name`, one of `NAMES`."""
+    return Tournament(
+        name,
+        rungs,
+        sampler="random" if name == "random" else "tpe",
+        knobs=knobs,
+        baseline=baseline,
+        curated=curated,
+        seed=seed,
+        training_seed=training_seed,
+    )

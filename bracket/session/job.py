@@ -72,9 +72,8 @@ class Context:
 
     @property
     def goes_on(self) -> bool:
-        """Whether finalists train on from their search trial."""
-        finals = self.settings.finals
-        return finals.go_on and self.trainer.continues and finals.steps > self.settings.search.steps
+        """Whether a longer trial trains on from the shorter one of its config."""
+        return goes_on(self.settings, self.trainer)
 
     def _fixed(self, profile: VramProfile | None) -> dict[str, object]:
         return {**self.preset.fixed, **(profile.settings if profile else {}), **self.settings.fixed}
@@ -95,6 +94,11 @@ class Context:
             validate_every=s.validate_every,
             extra_args=s.extra_args,
         )
+
+
+def goes_on(settings: SessionSettings, trainer: Trainer) -> bool:
+    """Whether survivors train on: they may, the trainer can, and the finals are the longest trials."""
+    return settings.finals.go_on and trainer.continues and settings.finals.steps >= settings.search.steps
 
 
 def make_context(folder: Path, settings: SessionSettings, device: Device) -> Context:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
@@ -11,11 +11,12 @@ from bracket.domain import DatasetSplit, Problem
 from bracket.errors import BracketError, DatasetError
 from bracket.presets import Preset
 from bracket.runner.devices import Device
-from bracket.session.job import context_of, memory_of, preview_split, slots_of
+from bracket.session.job import context_of, goes_on, memory_of, preview_split, slots_of
 from bracket.session.judges import judge_problems
 from bracket.session.preview import Command, commands
 from bracket.session.settings import SessionSettings, bounded_knobs
 from bracket.session.timing import Speed, estimate, remembered
+from bracket.trainers import make_trainer
 
 FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
 """Units below which nothing reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
@@ -23,12 +24,22 @@ FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
 
 @dataclass(frozen=True)
 class PlannedRound:
-    """One round: how many trials of how many steps, and about how many seconds with all workers busy."""
+    """One round, or one rung of the search: how many trials of how many steps, and about how many seconds with all
+    workers busy. `all_steps` are the steps that its trials train together, without those they go on from.
+    """
 
     name: str
     trials: int
     steps: int
     seconds: float
+    rung: int = 0
+    all_steps: int = 0
+
+    def seconds_with(self, speed: Speed, workers: int) -> float:
+        """Seconds at this speed: trials are shared out whole, so the last turn may leave workers idle."""
+        if not self.trials:
+            return 0.0
+        return -(-self.trials // workers) * (speed.overhead + self.all_steps / self.trials * speed.step)
 
 
 @dataclass(frozen=True)
@@ -53,17 +64,25 @@ class Plan:
 
 
 def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
-    """The rounds with their trials; the finals train the finalists and the baseline, the duel pairs of the two."""
-    s = settings
-    finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
-    rounds = [
-        ("search", s.search.configs, s.search.steps),
-        ("finals", finalists * s.finals.seeds if s.search.configs > 1 else 0, s.finals.steps),
-        ("confirmation", 2 * s.confirmation.pairs if s.search.configs > 1 else 0, s.finals.steps),
+    """The rounds with their trials: the rungs of the search, the finals of the finalists and the baseline, the duel's
+    pairs of the two."""
+    s, on = settings, goes_on(settings, make_trainer(settings.load_preset().trainer))
+    rungs, compares = s.search_rungs(), s.search.configs > 1
+    lengths = [0, *(r.steps for r in rungs)]
+    found = [
+        _round("search", r.configs, r.steps, k, r.configs * (r.steps - (lengths[k] if on else 0)))
+        for k, r in enumerate(rungs)
     ]
-    return tuple(
-        PlannedRound(name, trials, steps, -(-trials // workers) * speed.trial(steps)) for name, trials, steps in rounds
-    )
+    finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
+    finals, pairs = finalists * s.finals.seeds if compares else 0, 2 * s.confirmation.pairs if compares else 0
+    saved = finalists * lengths[-1] if on and finals and lengths[-1] < s.finals.steps else 0
+    found.append(_round("finals", finals, s.finals.steps, 0, finals * s.finals.steps - saved))
+    found.append(_round("confirmation", pairs, s.finals.steps, 0, pairs * s.finals.steps))
+    return tuple(replace(r, seconds=r.seconds_with(speed, workers)) for r in found)
+
+
+def _round(name: str, trials: int, steps: int, rung: int, all_steps: int) -> PlannedRound:
+    return PlannedRound(name, trials, steps, 0.0, rung, all_steps)
 
 
 def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
@@ -77,8 +96,9 @@ def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
     speed = estimate(remembered(preset.name, device), guess_of(preset))
     rounds = planned_rounds(settings, speed, len(slots))
     trials = sum(r.trials for r in rounds)
-    pictures = settings.dataset.prompts * (rounds[0].trials + rounds[1].trials)
-    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (2 + rounds[2].trials)
+    duel = rounds[-1].trials
+    pictures = settings.dataset.prompts * (trials - duel)
+    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (2 + duel)
     return Plan(
         rounds=rounds,
         seconds=sum(r.seconds for r in rounds),

@@ -67,8 +67,8 @@ def _first(context: Context) -> Trial:
     settings = context.settings
     seed = training_seeds(settings.seed, Round.SEARCH, 1)[0]
     schedule = settings.finals.steps if context.goes_on else 0
-    place = context.folder / "trials" / "search-000"
-    return Trial("search-000", Round.SEARCH, "baseline", context.baseline, seed, settings.search.steps, place, schedule)
+    place, steps = context.folder / "trials" / "search-000", settings.search_rungs()[0].steps
+    return Trial("search-000", Round.SEARCH, "baseline", context.baseline, seed, steps, place, schedule)
 
 
 def _few(dataset: DatasetSplit) -> DatasetSplit:

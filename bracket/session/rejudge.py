@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bracket.domain import Outcome, Round, TrialResult
+from bracket.domain import Outcome, Round, TrialResult, Wanted
 from bracket.errors import SettingsError
 from bracket.judges import Judge
 from bracket.session import stages
@@ -22,7 +22,7 @@ from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
 from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
-from bracket.session.store import Store, Wanted
+from bracket.session.store import Store
 
 _OF_OLD_JUDGE = (JUDGEMENTS, "plan.json")
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
@@ -66,14 +66,14 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Co
         told = {r: source.results(r) for r in Round}
         total, done = sum(map(len, told.values())), 0
         for results in told.values():
-            reference: float | None = None
+            references: dict[int, float | None] = {}
             for result in results:
-                again = _again(context, store, judge, result)
-                if result.trial.origin == "baseline" and reference is None and again.outcome is Outcome.OK:
-                    reference = again.validation_loss
+                again, rung = _again(context, store, judge, result), result.trial.rung
+                if result.trial.origin == "baseline" and rung not in references:
+                    references[rung] = again.validation_loss if again.outcome is Outcome.OK else None
                 score = None
                 if again.outcome is Outcome.OK:
-                    score = combine(settings.score, again.judgements, again.validation_loss, reference)
+                    score = combine(settings.score, again.judgements, again.validation_loss, references.get(rung))
                 store.finish(replace(again, score=score))
                 done += 1
                 progress(done, total)
@@ -88,7 +88,8 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Co
 def _again(context: Context, store: Store, judge: Judge, result: TrialResult) -> TrialResult:
     """A result with its pictures judged anew, begun in the new ledger under the same number."""
     t = result.trial
-    wanted = Wanted(t.round, t.origin, t.config, t.seed, t.steps, t.schedule, t.continues.name if t.continues else "")
+    continues = t.continues.name if t.continues else ""
+    wanted = Wanted(t.round, t.origin, t.config, t.seed, t.steps, t.schedule, continues, t.rung)
     store.skip_to(t)
     trial = store.begin(wanted, context.knobs)
     samples = tuple(s for s in context.trainer.find_samples(trial) if s.step == trial.steps) or result.samples

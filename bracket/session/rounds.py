@@ -1,6 +1,6 @@
 """Runs the trials of one round: keeps every worker busy, judges while others train, tells the ledger.
 
-A trial waits for its score until the round's first baseline has ended, because the loss part is relative to it.
+A trial waits for its score until the baseline of its rung has ended, because the loss part is relative to it.
 """
 
 from __future__ import annotations
@@ -167,20 +167,24 @@ class RoundRunner:
         return True
 
     def _tell(self, round_: Round, waiting: list[TrialResult]) -> bool:
-        """Score and tell what can be scored; whether anything was told."""
-        known = [*self.store.results(round_), *waiting]
-        reference = next((r for r in known if r.trial.origin == "baseline"), None)
-        if reference is None:
-            return False
-        usable = reference.validation_loss if reference.outcome is Outcome.OK else None
+        """Score and tell what can be scored; whether anything was told. What waits for a baseline stays."""
+        known, begun = [*self.store.results(round_), *waiting], self.store.open_trials(round_)
+        left: list[TrialResult] = []
         for result in waiting:
+            rung = result.trial.rung
+            reference = next((r for r in known if r.trial.rung == rung and r.trial.origin == "baseline"), None)
+            if reference is None and any(t.rung == rung and t.origin == "baseline" for t in begun):
+                left.append(result)
+                continue
+            usable = reference.validation_loss if reference and reference.outcome is Outcome.OK else None
             score = None
             if result.outcome is Outcome.OK:
                 score = combine(self.context.settings.score, result.judgements, result.validation_loss, usable)
             self.store.finish(replace(result, score=score))
             log.info("%s scored: %s", result.trial.id, f"{score.total:.3f}" if score else result.outcome)
-        waiting.clear()
-        return True
+        told = len(left) < len(waiting)
+        waiting[:] = left
+        return told
 
     def heed_stop(self) -> None:
         """Raises Stopped when the session was asked to stop."""

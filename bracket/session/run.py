@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -71,14 +72,13 @@ class Reporter:
         self.listener(progress)
 
     def _counts(self) -> tuple[int, int, float | None]:
-        measures = self.runner.measures if self.runner else []
-        speed = estimate(measures, self.guess)
+        speed = estimate(self.runner.measures if self.runner else [], self.guess)
         planned = plan.planned_rounds(self.context.settings, speed, self.workers)
-        done = {r.value: len(self.store.results(r)) for r in Round}
-        left = sum(max(0, p.trials - done[p.name]) / self.workers * speed.trial(p.steps) for p in planned)
+        done = Counter((r.trial.round.value, r.trial.rung) for round_ in Round for r in self.store.results(round_))
+        left = sum(p.seconds * max(0, p.trials - done[p.name, p.rung]) / p.trials for p in planned if p.trials)
         running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
         eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
-        return sum(done.values()), sum(p.trials for p in planned), eta
+        return done.total(), sum(p.trials for p in planned), eta
 
 
 def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:

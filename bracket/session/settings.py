@@ -17,6 +17,8 @@ from bracket.domain import Knob, Value
 from bracket.errors import SettingsChanged, SettingsError
 from bracket.files import write_text
 from bracket.presets import Preset, VramProfile, find_preset, plain
+from bracket.search.rungs import Rung
+from bracket.search.strategy import rungs_of
 
 FILE = "session.yaml"
 
@@ -48,10 +50,15 @@ class DatasetSettings(_Strict):
 class SearchSettings(_Strict):
     """How configs are proposed and how long each is trained, in optimiser steps."""
 
-    strategy: Literal["tpe", "random"] = "tpe"
+    strategy: Literal["tournament", "screen", "tpe", "random", "hyperband", "asha", "nsga2"] = "tournament"
     configs: int = Field(12, ge=1)
     """Configs compared, the baseline and the curated ones included."""
     steps: int = Field(300, ge=1)
+    """Steps of a search trial; where trials get longer from rung to rung, of the longest."""
+    rungs: int = Field(3, ge=1)
+    """How many lengths a tournament has before the finals."""
+    reduction: float = Field(2.0, gt=1)
+    """From rung to rung trials get so many times longer, and so many times fewer."""
     curated: int = Field(-1, ge=-1)
     """How many of the preset's curated configs are tried first; -1 for all."""
 
@@ -180,6 +187,18 @@ class SessionSettings(_Strict):
 
     def load_preset(self) -> Preset:
         return find_preset(self.preset)
+
+    def search_rungs(self) -> tuple[Rung, ...]:
+        """What the search plans to train."""
+        s = self.search
+        return rungs_of(
+            s.strategy,
+            configs=s.configs,
+            steps=s.steps,
+            rounds=s.rungs,
+            reduction=s.reduction,
+            finalists=self.finals.finalists,
+        )
 
 
 def from_preset(preset: Preset, dataset: DatasetSettings, **changes: Any) -> SessionSettings:

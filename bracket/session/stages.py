@@ -4,57 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bracket.domain import Config, Outcome, Round, Trial, TrialResult, mean
+from dataclasses import replace
+
+from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted, mean
 from bracket.report.summary import Ranked
 from bracket.report.words import config_label
+from bracket.search.rungs import key, standing
 from bracket.search.space import varying
 from bracket.search.strategy import Strategy, make_strategy
 from bracket.session.job import Context
 from bracket.session.rounds import NextTrial, RoundRunner
 from bracket.session.seeds import training_seeds
-from bracket.session.store import Wanted
 
 
 def search(runner: RoundRunner) -> None:
-    """Baseline, curated configs, then what the strategy proposes, until the asked number of configs was tried.
+    """Train what the strategy proposes until it has nothing left to ask.
 
     Where finalists will train on, schedules are laid out for the finals' length from the start: a search trial is then
     the beginning of the very run that the finals finish.
     """
-    context, settings = runner.context, runner.context.settings
-    strategy = session_strategy(runner)
-    (seed,) = training_seeds(settings.seed, Round.SEARCH, 1)
-    steps, schedule = settings.search.steps, settings.finals.steps if context.goes_on else 0
+    context, store = runner.context, runner.store
+    strategy = session_strategy(context)
     again = runner.adopt(Round.SEARCH)
-    openings = strategy.openings()
 
     def next_trial() -> Trial | None:
         if again:
             return again.pop(0)
-        number = len(runner.store.begun(Round.SEARCH))
-        if number >= settings.search.configs:
-            return None
-        if number < len(openings):
-            o = openings[number]
-            return runner.store.begin(Wanted(Round.SEARCH, o.origin, o.config, seed, steps, schedule), context.knobs)
-        return runner.store.propose(
-            strategy.sampler(number), context.knobs, origin=strategy.name, seed=seed, steps=steps, schedule=schedule
-        )
+        proposed = strategy.propose(store.results(Round.SEARCH), store.open_trials(Round.SEARCH), 1)
+        return store.begin(_as_trained(context, proposed[0]), context.knobs) if proposed else None
 
     runner.run(Round.SEARCH, next_trial)
 
 
-def session_strategy(runner: RoundRunner) -> Strategy:
+def _as_trained(context: Context, wanted: Wanted) -> Wanted:
+    """A search trial as this trainer can train it: a part of the longer run, or a run of its own."""
+    if context.goes_on:
+        return replace(wanted, schedule=context.settings.finals.steps)
+    return replace(wanted, continues="")
+
+
+def session_strategy(context: Context) -> Strategy:
     """The session's strategy, with the bounds applied to all it proposes."""
-    context, s = runner.context, runner.context.settings.search
+    settings, s = context.settings, context.settings.search
     curated = context.preset.curated_configs()
+    (training_seed,) = training_seeds(settings.seed, Round.SEARCH, 1)
     return make_strategy(
         s.strategy,
+        rungs=settings.search_rungs(),
         knobs=context.knobs,
         baseline=context.baseline,
         curated=curated if s.curated < 0 else curated[: s.curated],
-        configs=s.configs,
-        seed=context.settings.seed,
+        seed=settings.seed,
+        training_seed=training_seed,
     )
 
 
@@ -62,11 +63,12 @@ def finals(runner: RoundRunner) -> None:
     """The best configs of the search and the baseline again: longer, and with more training seeds."""
     context, s = runner.context, runner.context.settings.finals
     searched = runner.store.results(Round.SEARCH)
-    best = [r for r in rank(searched) if r.total is not None and r.origin != "baseline"][: s.finalists]
-    configs = [("baseline", context.baseline), *(("finalist", r.config) for r in best)]
-    earlier = {_key(r.trial.config): r.trial for r in searched if r.outcome is Outcome.OK and r.checkpoint}
+    best = [r.trial for r in standing(searched) if r.trial.origin != "baseline"][: s.finalists]
+    configs = [("baseline", context.baseline), *(("finalist", t.config) for t in best)]
+    # Of a config's rungs the longest is the last in the list.
+    earlier = {key(r.trial.config): r.trial for r in searched if r.outcome is Outcome.OK and r.checkpoint}
     wanted = [
-        _finals_trial(context, origin, config, seed, earlier.get(_key(config)))
+        _finals_trial(context, origin, config, seed, earlier.get(key(config)))
         for seed in finals_seeds(context)
         for origin, config in configs
     ]
@@ -81,9 +83,10 @@ def finals_seeds(context: Context) -> list[int]:
 
 
 def _finals_trial(context: Context, origin: str, config: Config, seed: int, earlier: Trial | None) -> Wanted:
-    steps = context.settings.finals.steps
-    goes_on = context.goes_on and earlier is not None and earlier.seed == seed
-    return Wanted(Round.FINALS, origin, config, seed, steps, continues=earlier.id if goes_on and earlier else "")
+    steps, continues = context.settings.finals.steps, ""
+    if context.goes_on and earlier is not None and earlier.seed == seed and earlier.steps < steps:
+        continues = earlier.id
+    return Wanted(Round.FINALS, origin, config, seed, steps, continues=continues)
 
 
 def fresh_pairs(runner: RoundRunner, winner: Config) -> None:
@@ -100,8 +103,8 @@ def fresh_pairs(runner: RoundRunner, winner: Config) -> None:
 def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:
     """Trials of a list that is known beforehand; what was begun before a kill is not begun again."""
     again = runner.adopt(round_)
-    begun = {(t.origin, t.seed, _key(t.config)) for t in runner.store.begun(round_)}
-    left = [w for w in wanted if (w.origin, w.seed, _key(w.config)) not in begun]
+    begun = {(t.origin, t.seed, key(t.config)) for t in runner.store.begun(round_)}
+    left = [w for w in wanted if (w.origin, w.seed, key(w.config)) not in begun]
 
     def next_trial() -> Trial | None:
         if again:
@@ -119,7 +122,7 @@ def rank(results: Sequence[TrialResult]) -> list[Ranked]:
     """
     by_config: dict[str, list[TrialResult]] = {}
     for result in results:
-        by_config.setdefault(_key(result.trial.config), []).append(result)
+        by_config.setdefault(key(result.trial.config), []).append(result)
     names = varying([r.trial.config for r in results])
     most = max((sum(r.score is not None for r in group) for group in by_config.values()), default=0)
     ranked = []
@@ -130,6 +133,16 @@ def rank(results: Sequence[TrialResult]) -> list[Ranked]:
         total = mean(totals) if totals and len(totals) == most else None
         ranked.append(Ranked(first.config, config_label(first.config, names), origin, tuple(group), total))
     return sorted(ranked, key=lambda r: (r.total is None, r.total if r.total is not None else 0.0))
+
+
+def rank_search(results: Sequence[TrialResult]) -> list[Ranked]:
+    """The configs of the search, each in the longest rung it was trained in: longer rungs first, failures last."""
+    found: list[Ranked] = []
+    seen: set[str] = set()
+    for rung in sorted({r.trial.rung for r in results}, reverse=True):
+        found += [r for r in rank([x for x in results if x.trial.rung == rung]) if key(r.config) not in seen]
+        seen |= {key(r.config) for r in found}
+    return sorted(found, key=lambda r: r.total is None)
 
 
 def duellists(results: Sequence[TrialResult]) -> tuple[Ranked, Ranked] | None:
@@ -149,6 +162,3 @@ def common_seed(winner: Ranked, baseline: Ranked) -> tuple[TrialResult, TrialRes
             return result, theirs[result.trial.seed]
     return None
 
-
-def _key(config: Config) -> str:
-    return repr(sorted(config.items()))

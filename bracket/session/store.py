@@ -1,46 +1,26 @@
-"""The ledger: an Optuna study per round in the session's `study.db`. What is not in it did not happen.
+"""The ledger: an Optuna study per round and rung in the session's `study.db`. What is not in it did not happen.
 
-A trial is begun in one transaction where its config is known beforehand. A trial that was proposed but never described
-(a kill in between) is told as failed; one that was described and not told is open and is finished on resume.
+A trial is begun in one transaction, with all that it is to be. One that was begun and not told is open, and is finished
+on resume. Results don't change once they are told, so each is read from the database once.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResult, Value
+from bracket.domain import Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.errors import StorageError
-from bracket.search.space import active, distributions, effective, is_active
+from bracket.search.space import active, distributions
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 FILE = "study.db"
 _TRIAL, _RESULT = "trial", "result"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a trial is to be, before it has a number. `continues` is the id of the trial whose state it goes on from."""
-
-    round: Round
-    origin: str
-    config: Config
-    seed: int
-    steps: int
-    schedule: int = 0
-    continues: str = ""
-
-    def described(self) -> dict[str, Any]:
-        """As plain data; what was not asked for is left out."""
-        data = {**vars(self), "round": self.round.value, "config": dict(self.config)}
-        return {k: v for k, v in data.items() if v or k not in ("schedule", "continues")}
 
 
 class Store:
@@ -58,13 +38,17 @@ class Store:
         self._folder = folder
         self._path = None if url else folder / FILE
         self._storage = _open(url or f"sqlite:///{folder / FILE}", self._path or folder)
-        self._studies: dict[Round, optuna.Study] = {}
+        self._studies: dict[str, optuna.Study] = {}
+        self._results: dict[str, dict[int, TrialResult]] = {}
+        """Told results by study and number."""
+        self._all: set[str] | None = None
+        """Names of the studies there are; another process makes none while this one has the session."""
 
     def begin(self, wanted: Wanted, knobs: Sequence[Knob]) -> Trial:
-        """Begin a trial whose config is known."""
+        """Begin a trial."""
         from optuna.trial import TrialState, create_trial
 
-        study = self._study(wanted.round)
+        study = self._study(name_of(wanted.round, wanted.rung))
         number = len(study.get_trials(deepcopy=False))
         trial = self._trial(wanted, number)
         counting = active(knobs, wanted.config)
@@ -73,32 +57,16 @@ class Store:
                 state=TrialState.RUNNING,
                 params={k.name: wanted.config[k.name] for k in counting},
                 distributions=distributions(counting),
-                user_attrs={_TRIAL: wanted.described()},
+                user_attrs={_TRIAL: _described(wanted)},
             )
         )
         return trial
-
-    def propose(
-        self, sampler: BaseSampler, knobs: Sequence[Knob], *, origin: str, seed: int, steps: int, schedule: int = 0
-    ) -> Trial:
-        """Begin a trial of the search round whose config the sampler chooses, one knob after the other: a knob whose
-        conditions fail is not asked for."""
-        study = self._study(Round.SEARCH)
-        study.sampler = sampler
-        asked = study.ask()
-        proposed: dict[str, Value] = {}
-        for knob in knobs:
-            if is_active(knob, proposed):
-                proposed[knob.name] = _suggest(asked, knob)
-        wanted = Wanted(Round.SEARCH, origin, effective(proposed, knobs), seed, steps, schedule)
-        asked.set_user_attr(_TRIAL, wanted.described())
-        return self._trial(wanted, asked.number)
 
     def skip_to(self, trial: Trial) -> None:
         """Fill the round's numbers up to that of a trial of another ledger, so that it gets the same one here."""
         from optuna.trial import TrialState, create_trial
 
-        study = self._study(trial.round)
+        study = self._study(name_of(trial.round, trial.rung))
         for _ in range(len(study.get_trials(deepcopy=False)), _number_of(trial)):
             study.add_trial(create_trial(state=TrialState.FAIL))
 
@@ -106,7 +74,7 @@ class Store:
         """Tell how a trial ended. Telling the same trial twice changes nothing."""
         from optuna.trial import TrialState
 
-        study = self._study(result.trial.round)
+        study = self._study(name_of(result.trial.round, result.trial.rung))
         number = _number_of(result.trial)
         frozen = study.get_trials(deepcopy=False)[number]
         if frozen.state.is_finished():
@@ -115,55 +83,79 @@ class Store:
         if result.score is not None:
             study.tell(number, result.score.total)
         elif result.outcome is Outcome.DIVERGED:
-            # PRUNED, not FAIL: samplers ignore failed trials, and that these settings melt is worth knowing.
+            # PRUNED, not FAIL, for whoever reads the study with Optuna's own tools: that these settings melt is known.
             study.tell(number, state=TrialState.PRUNED)
         else:
             study.tell(number, state=TrialState.FAIL)
 
     def results(self, round_: Round) -> list[TrialResult]:
-        """Every ended trial of a round, in the order they began. Samples and judgements are left on disk."""
-        frozen = self._study(round_).get_trials(deepcopy=False)
-        return [self._result(f) for f in frozen if f.state.is_finished() and _RESULT in f.user_attrs]
+        """Every ended trial of a round, rung after rung, in the order they began. Samples and judgements are left on
+        disk."""
+        return [result for name in self._names(round_) for result in self._told_of(name)]
 
     def open_trials(self, round_: Round) -> list[Trial]:
-        """Trials that began and did not end: the process was killed. Those never described are told as failed."""
-        from optuna.trial import TrialState
-
-        study, found = self._study(round_), []
-        for frozen in study.get_trials(deepcopy=False):
-            if frozen.state.is_finished():
-                continue
-            if _TRIAL not in frozen.user_attrs:
-                study.tell(frozen.number, state=TrialState.FAIL)
-            elif _RESULT in frozen.user_attrs:
-                self.finish(self._result(frozen))
-            else:
-                found.append(self._trial_of(frozen))
+        """Trials that began and have no result, in the order they began: they run, or the process was killed."""
+        found = []
+        for name in self._names(round_):
+            for frozen in self._study(name).get_trials(deepcopy=False):
+                if frozen.state.is_finished() or _TRIAL not in frozen.user_attrs:
+                    continue
+                if _RESULT in frozen.user_attrs:  # killed between the two words that tell it
+                    self.finish(self._result(frozen))
+                else:
+                    found.append(self._trial_of(frozen))
         return found
 
     def begun(self, round_: Round) -> list[Trial]:
-        """Every described trial of a round, ended or not, in the order they began."""
-        frozen = self._study(round_).get_trials(deepcopy=False)
-        return [self._trial_of(f) for f in frozen if _TRIAL in f.user_attrs]
+        """Every trial of a round, ended or not, rung after rung, in the order they began."""
+        found = []
+        for name in self._names(round_):
+            told = {_number_of(r.trial): r.trial for r in self._told_of(name)}
+            for frozen in self._study(name).get_trials(deepcopy=False):
+                if _TRIAL in frozen.user_attrs:
+                    found.append(told.get(frozen.number) or self._trial_of(frozen))
+        return found
+
+    def _told_of(self, name: str) -> list[TrialResult]:
+        known = self._results.setdefault(name, {})
+        for frozen in self._study(name).get_trials(deepcopy=False):
+            if frozen.number not in known and frozen.state.is_finished() and _RESULT in frozen.user_attrs:
+                known[frozen.number] = self._result(frozen)
+        return [known[number] for number in sorted(known)]
+
+    def _names(self, round_: Round) -> list[str]:
+        """The studies of a round that there are, rung after rung."""
+        found: list[str] = []
+        while (name := name_of(round_, len(found))) in self._known():
+            found.append(name)
+        return found
+
+    def _known(self) -> set[str]:
+        import optuna
+
+        if self._all is None:
+            self._all = set(optuna.get_all_study_names(self._storage))
+        return self._all
 
     def close(self) -> None:
         """Let go of the database file."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    def _study(self, round_: Round) -> optuna.Study:
+    def _study(self, name: str) -> optuna.Study:
         import optuna
 
-        if round_ not in self._studies:
+        if name not in self._studies:
             optuna.logging.set_verbosity(optuna.logging.WARNING)
-            self._studies[round_] = optuna.create_study(
-                storage=self._storage, study_name=round_.value, direction="minimize", load_if_exists=True
+            self._studies[name] = optuna.create_study(
+                storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
             )
-        return self._studies[round_]
+            self._known().add(name)
+        return self._studies[name]
 
     def _trial(self, wanted: Wanted, number: int) -> Trial:
         w = wanted
-        name = f"{w.round.value}-{number:03d}"
+        name = f"{name_of(w.round, w.rung)}-{number:03d}"
         return Trial(
             id=name,
             round=w.round,
@@ -174,6 +166,7 @@ class Store:
             folder=self._folder / "trials" / name,
             schedule=w.schedule,
             continues=self._folder / "trials" / w.continues if w.continues else None,
+            rung=w.rung,
         )
 
     def _trial_of(self, frozen: FrozenTrial) -> Trial:
@@ -214,13 +207,15 @@ def _number_of(trial: Trial) -> int:
     return int(trial.id.rsplit("-", 1)[1])
 
 
-def _suggest(asked: optuna.Trial, knob: Knob) -> Value:
-    if knob.kind == "choice":
-        return cast(Value, asked.suggest_categorical(knob.name, knob.choices))
-    assert knob.low is not None and knob.high is not None  # held by the preset's own check
-    if knob.kind == "int":
-        return asked.suggest_int(knob.name, int(knob.low), int(knob.high), log=knob.log)
-    return asked.suggest_float(knob.name, float(knob.low), float(knob.high), log=knob.log)
+def name_of(round_: Round, rung: int = 0) -> str:
+    """The name of a round's study, which its trials' ids begin with: "search", "search-2", "search-3", "finals"…"""
+    return f"{round_.value}-{rung + 1}" if rung else round_.value
+
+
+def _described(wanted: Wanted) -> dict[str, Any]:
+    """A wanted trial as plain data; what was not asked for is left out."""
+    data = {**vars(wanted), "round": wanted.round.value, "config": dict(wanted.config)}
+    return {k: v for k, v in data.items() if v or k not in ("schedule", "continues", "rung")}
 
 
 def _told(result: TrialResult) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from bracket.session.confirm import PLAN, claim_of_checkpoints, claim_of_configs
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.job import Context
 from bracket.session.pairwise import read_ranking
-from bracket.session.stages import duellists, rank
+from bracket.session.stages import duellists, rank, rank_search
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
 from bracket.trainers.base import newest
@@ -37,7 +37,7 @@ def summarise(
 ) -> Summary:
     """Everything the report says, from the ledger and the folder; works at any stage of a session."""
     results = {r: [_with_files(context, x) for x in store.results(r)] for r in Round}
-    rounds = {r: rank(found) for r, found in results.items()}
+    rounds = {r: (rank_search if r is Round.SEARCH else rank)(found) for r, found in results.items()}
     told = [r for found in results.values() for r in found]
     pair = duellists(store.results(Round.FINALS))
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
@@ -57,6 +57,7 @@ def summarise(
         knobs=context.knobs,
         baseline_config=context.baseline,
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
+        searched=tuple(results[Round.SEARCH]),
         verdict=_verdict(context, winner, baseline, duel, pairs, calibration),
         plan=read_json(context.folder / PLAN) if (context.folder / PLAN).exists() else None,
         calibration=calibration,

@@ -54,6 +54,7 @@ class TrialView:
     axes: Mapping[str, float] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
     folder: Path = Path()
+    rung: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,7 @@ def _view(
         axes=result.axes if result else {},
         samples=tuple(samples),
         folder=trial.folder,
+        rung=trial.rung,
     )
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bracket.domain import Knob, Outcome, Round, Score, TrialResult
+from bracket.domain import Knob, Outcome, Round, Score, TrialResult, Wanted
 from bracket.search.space import active, effective, random_config, varying, without_duplicates
 from bracket.search.strategy import make_strategy, startup_trials
-from bracket.session.store import Store, Wanted
+from bracket.session.store import Store
 
 KNOBS = (
     Knob("learning_rate", "float", ("lr",), low=1e-5, high=1e-2, log=True),

@@ -19,13 +19,13 @@ import pytest
 import yaml
 
 from bracket.demo.dataset import write_demo_dataset
-from bracket.domain import Judgement, Outcome, Round, Sample
+from bracket.domain import Judgement, Outcome, Round, Sample, Wanted
 from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
 from bracket.files import read_json, write_json
 from bracket.report import certificate
 from bracket.session import launch, settings, view
 from bracket.session.control import Lock
-from bracket.session.store import Store, Wanted
+from bracket.session.store import Store
 
 SCRIPT = Path(__file__).with_name("scripted.py")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bracket.domain import Outcome, Round, Score, TrialResult
+from bracket.domain import Outcome, Round, Score, TrialResult, Wanted
 from bracket.errors import StorageError
 from bracket.presets import find_preset
-from bracket.session.store import Store, Wanted
+from bracket.session.store import Store
 
 PRESET = find_preset("embedded-demo")
 KNOBS = PRESET.knob_list()

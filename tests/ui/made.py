@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from bracket.demo.shapes import SHAPES, caption, draw, picture_of
-from bracket.domain import Config, Outcome, Round, Score, Trial, TrialResult
+from bracket.domain import Config, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.files import append_json, write_json, write_text
 from bracket.presets import find_preset
 from bracket.search.space import effective
 from bracket.session import launch
 from bracket.session.control import Progress, write_progress
 from bracket.session.settings import SessionSettings, bounded_knobs
-from bracket.session.store import Store, Wanted
+from bracket.session.store import Store
 from bracket.training.events import EventLog
 
 COLOURS = ("red", "blue", "yellow", "purple", "green", "white")

@@ -1,0 +1,55 @@
+"""Rungs: the lengths of the search round. Everybody trains a little; the better ones train on in the next rung."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bracket.domain import TrialResult
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Trials of equal length: so many configs, the baseline included, trained to so many steps."""
+
+    configs: int
+    steps: int
+
+
+def ladder(configs: int, steps: int, *, rounds: int, reduction: float, least: int) -> tuple[Rung, ...]:
+    """Rungs that get longer while their configs get fewer, both by `reduction` (Jamieson and Talwalkar 2016,
+    arXiv 1502.07943, successive halving); the last has `steps` steps.
+
+    Fewer rungs are made where there is nobody left to drop: no rung has fewer than `least` configs beside the baseline.
+    """
+    others = [max(0, configs - 1)]
+    while len(others) < rounds and others[-1] > max(1, least):
+        others.append(max(1, least, -int(-others[-1] // reduction)))
+    last = len(others) - 1
+    return tuple(Rung(n + 1, max(1, round(steps / reduction ** (last - k)))) for k, n in enumerate(others))
+
+
+def ranked(results: Sequence[TrialResult], rung: int) -> list[TrialResult]:
+    """The judged trials of one rung, best first; equal scores in the order they began."""
+    judged = [(r.score.total, place, r) for place, r in enumerate(results) if r.trial.rung == rung and r.score]
+    return [r for *_, r in sorted(judged, key=lambda item: item[:2])]
+
+
+def standing(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Every config once, by the longest rung it was trained in: longer rungs first, within one the better first.
+
+    Trials of different length are never compared by score: who went further stands above who did not, and who failed
+    in a later rung is not brought back by its score in an earlier one.
+    """
+    found: list[TrialResult] = []
+    seen: set[str] = set()
+    for rung in sorted({r.trial.rung for r in results}, reverse=True):
+        here = [r for r in results if r.trial.rung == rung]
+        found += [r for r in ranked(here, rung) if key(r.trial.config) not in seen]
+        seen |= {key(r.trial.config) for r in here}
+    return found
+
+
+def key(config: object) -> str:
+    """A config as a text that is equal for equal configs."""
+    return repr(sorted(dict(config).items()))  # type: ignore[call-overload]
