@@ -18,22 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Duel:
-    """Fresh pictures of the two checkpoints of the checkpoint claim: same prompts, same sample seeds, judged."""
+    """Fresh pictures of the checkpoints of the checkpoint claim: same prompts, same sample seeds, judged.
+
+    A duel that ended before all prompts were drawn has the first of them, in the plan's order. The runner-up's are
+    there where the winner was to be compared with it too.
+    """
 
     winner: tuple[Judgement, ...]
     baseline: tuple[Judgement, ...]
+    runner_up: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One fresh training seed of the config claim: both configs trained with it and judged on the verdict prompts.
+    """One fresh training seed of the config claim: the configs trained with it and judged on the verdict prompts.
 
-    `winner` and `baseline` are mean judged scores (0..1, higher is better).
+    `winner`, `baseline` and, where it was to be compared too, `runner_up` are mean judged scores (0..1, higher is
+    better).
     """
 
     seed: int
     winner: float
     baseline: float
+    runner_up: float | None = None
 
     @property
     def difference(self) -> float:
@@ -79,6 +86,9 @@ class Summary:
             longest rung it was trained in, and longer rungs come first.
         searched: every trial of the search, of all rungs, in the order they began.
         winner, baseline: the two that the finals leave to the duel; None before the finals ended.
+        runner_up: the finals' second, where the plan compares the winner with it too.
+        pairs: in the plan's order. left_out: planned training seeds without a pair because a training ended for reasons
+            that are no fault of its settings (a crash, not a melt); they no longer count as planned.
         before: the bare base's pictures of the choosing prompts, without any LoRA.
         command: argv to train the winner in full.
         seconds: wall time by phase (prepare, search, finals, confirmation).
@@ -106,8 +116,10 @@ class Summary:
     verdict_prompts: tuple[str, ...]
     winner: Ranked | None = None
     baseline: Ranked | None = None
+    runner_up: Ranked | None = None
     duel: Duel | None = None
     pairs: tuple[Pair, ...] = ()
+    left_out: tuple[int, ...] = ()
     before: tuple[Sample, ...] = ()
     judge: str = ""
     command: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 `claims` holds the two kinds of claim a fresh duel can support, `verdict` weighs them and `wording` says so in English.
 `agreement` and `correction` hold a judge against a person's votes, `bradley_terry` ranks by pairwise choices.
+`sequential` watches a duel while it runs and says when it is decided or hopeless.
 `descriptive`, `importance` and `curves` describe a search and prove nothing. `power` says what more runs would buy.
 """
 
@@ -23,6 +24,7 @@ from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
 from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interval, welch
 from bracket.stats.importance import KnobImportance, knob_importance
 from bracket.stats.power import detectable_difference, pairs_needed, prompts_needed
+from bracket.stats.sequential import Watched, e_values, watch
 from bracket.stats.signflip import SignFlip, sign_flip
 from bracket.stats.verdict import Verdict, decide, holm
 from bracket.stats.wording import sentence, short_sentence
@@ -42,6 +44,7 @@ __all__ = [
     "Ranking",
     "SignFlip",
     "Verdict",
+    "Watched",
     "Welch",
     "agreement",
     "checkpoint_claim",
@@ -49,6 +52,7 @@ __all__ = [
     "corrected_rate",
     "decide",
     "detectable_difference",
+    "e_values",
     "failure_knee",
     "gate",
     "holm",
@@ -62,6 +66,7 @@ __all__ = [
     "sentence",
     "short_sentence",
     "sign_flip",
+    "watch",
     "welch",
     "win_rate_interval",
 ]
