@@ -3,7 +3,8 @@
 `claims` holds the two kinds of claim a fresh duel can support, `verdict` weighs them and `wording` says so in English.
 `agreement` and `correction` hold a judge against a person's votes, `bradley_terry` ranks by pairwise choices.
 `sequential` watches a duel while it runs and says when it is decided or hopeless.
-`descriptive`, `importance` and `curves` describe a search and prove nothing. `power` says what more runs would buy.
+`descriptive`, `importance`, `curves`, `landscape` and `concordance` describe a search and prove nothing; `rungs` says which of
+its trials may be looked at together. `power` says what more runs would buy.
 """
 
 from __future__ import annotations
@@ -19,26 +20,31 @@ from bracket.stats.claims import (
     improvement_probability,
     win_rate_interval,
 )
+from bracket.stats.concordance import Concordance, concordance
 from bracket.stats.correction import Corrected, corrected_rate
 from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
 from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interval, welch
 from bracket.stats.importance import KnobImportance, knob_importance
+from bracket.stats.landscape import Landscape, landscape
 from bracket.stats.power import detectable_difference, pairs_needed, prompts_needed
 from bracket.stats.sequential import Watched, e_values, watch
 from bracket.stats.signflip import SignFlip, sign_flip
-from bracket.stats.verdict import Verdict, decide, holm
+from bracket.stats.verdict import Comparison, Verdict, decide, holm
 from bracket.stats.wording import sentence, short_sentence
 
 __all__ = [
     "DESCRIPTIVE",
     "Agreement",
     "CheckpointClaim",
+    "Concordance",
+    "Comparison",
     "ConfigClaim",
     "Corrected",
     "Curve",
     "Gate",
     "Knee",
     "KnobImportance",
+    "Landscape",
     "Mean",
     "PairedClaim",
     "Ranking",
@@ -48,6 +54,7 @@ __all__ = [
     "Welch",
     "agreement",
     "checkpoint_claim",
+    "concordance",
     "config_claim",
     "corrected_rate",
     "decide",
@@ -58,6 +65,7 @@ __all__ = [
     "holm",
     "improvement_probability",
     "knob_importance",
+    "landscape",
     "lr_curve",
     "mean_and_interval",
     "pairs_needed",

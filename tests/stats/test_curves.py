@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from bracket.stats import Curve, failure_knee, lr_curve
+from bracket.stats import Curve, Knee, failure_knee, lr_curve
 
 
 def _truth(x: np.ndarray) -> np.ndarray:
@@ -85,8 +85,44 @@ def test_the_knee_pools_violators_by_hand() -> None:
     assert knee is not None and (knee.safe, knee.failing) == (4, 5)
 
 
-@pytest.mark.parametrize(
-    "failed", [[0] * 8, [1] * 8, [1, 1, 1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 1]]
-)
-def test_no_knee_without_evidence(failed: list[int]) -> None:
+def test_the_knee_of_separated_trials_is_known_as_far_as_its_neighbours() -> None:
+    knee = failure_knee([1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1], [0, 0, 0, 0, 1, 1, 1])
+    assert knee is not None and knee.separated and knee.clear
+    assert (knee.held, knee.below, knee.melted, knee.above) == (4, 4, 3, 3)
+    # A knee beyond k trials makes each of them a coin's throw: deviance k·2·log 2, so two more on either side.
+    assert (knee.low, knee.high) == (1e-4, 3e-1)
+    assert Knee.from_dict(json.loads(json.dumps(knee.as_dict()))) == knee
+
+
+def test_few_failures_leave_the_knees_end_open_and_may_be_chance() -> None:
+    knee = failure_knee(np.arange(1.0, 9.0), [0, 0, 0, 0, 0, 0, 0, 1])
+    assert knee is not None
+    assert (knee.low, knee.high, knee.clear) == (5, None, False)
+    assert knee.p == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_repeated_values_narrow_the_knee() -> None:
+    knee = failure_knee(np.repeat([1.0, 2.0, 4.0, 8.0], 4), np.repeat([0, 0, 1, 1], 4))
+    assert knee is not None and (knee.low, knee.high) == (2, 4)
+
+
+def test_failures_at_the_bottom_are_no_clear_knee() -> None:
+    knee = failure_knee(np.geomspace(1e-5, 1e-3, 8), [0, 1, 0, 0, 1, 0, 0, 1])
+    assert knee is not None and not knee.clear and not knee.separated
+
+
+@pytest.mark.parametrize("failed", [[0] * 8, [1] * 8, [1, 1, 1, 0, 0, 0, 0, 0]])
+def test_no_knee_where_the_chance_never_crosses_one_half(failed: list[int]) -> None:
     assert failure_knee(np.geomspace(1e-5, 1e-3, 8), failed) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slope", [4, 20])
+def test_the_knees_interval_covers(slope: int) -> None:
+    rng, covered = np.random.default_rng(5), []
+    for _ in range(300):
+        x = rng.uniform(0.01, 1, 20)
+        knee = failure_knee(x, rng.random(20) < 1 / (1 + np.exp(-slope * (x - 0.6))), permutations=9)
+        if knee is not None:
+            covered.append((knee.low or 0) <= 0.6 <= (knee.high or 1))
+    assert np.mean(covered) >= 0.93

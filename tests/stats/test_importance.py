@@ -57,6 +57,19 @@ def test_one_melted_run_does_not_decide() -> None:
     assert knob_importance(configs, melted) == knob_importance(configs, scores)
 
 
+def test_only_many_trials_can_say_that_a_knob_did_not_matter() -> None:
+    assert not any(one.negligible for one in knob_importance(*_search(30, 0.5, 1), log={"learning_rate"}))
+    found = {one.knob: one for one in knob_importance(*_search(80, 0.5, 1), log={"learning_rate"}, permutations=199)}
+    assert not found["learning_rate"].negligible
+    assert sum(one.negligible for one in found.values()) >= 3
+
+
+def test_a_very_long_search_is_thinned() -> None:
+    configs, scores = _search(3_000, 0.5, 1)
+    found = knob_importance(configs, scores, log={"learning_rate"}, permutations=19)
+    assert found[0].knob == "learning_rate" and found[0].share > 0.5
+
+
 def test_direction_and_order_do_not_matter() -> None:
     configs, scores = _search(16, 0.5, 5)
     one = {found.knob: found.share for found in knob_importance(configs, scores)}

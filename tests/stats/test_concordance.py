@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from bracket.stats.concordance import Concordance, concordance
+
+
+def test_a_known_permutation_by_hand() -> None:
+    # 15 pairs; 2 1 3 4 6 5 has two swapped neighbours: (13 - 2) / 15.
+    found = concordance([1, 2, 3, 4, 5, 6], [2, 1, 3, 4, 6, 5])
+    assert found is not None
+    assert found.tau == pytest.approx(11 / 15)
+    half = 1.959964 * math.sqrt(0.437 / 2)
+    assert (found.low, found.high) == pytest.approx(
+        (math.tanh(math.atanh(11 / 15) - half), math.tanh(math.atanh(11 / 15) + half))
+    )
+    # The lowest loss is the first; by the judge it is second, behind the second trial.
+    assert (found.by_loss, found.by_judge, found.place, found.trials) == (0, 1, 2, 6)
+    assert Concordance.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+def test_ties_count_by_tau_b() -> None:
+    # Ten pairs beside the ties: 14 concordant of 15 - 1 tied in the losses: 14 / sqrt(14 * 15).
+    found = concordance([1, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6])
+    assert found is not None and found.tau == pytest.approx(14 / math.sqrt(14 * 15))
+
+
+def test_a_perfect_order_of_few_is_not_certain() -> None:
+    found = concordance(range(8), range(8))
+    assert found is not None
+    assert (found.tau, found.high) == pytest.approx((1.0, 1.0)) and found.agrees
+    assert 0.5 < found.low < 0.95
+    against = concordance(range(8), range(8, 0, -1))
+    assert against is not None and against.opposes and against.place == 8
+
+
+def test_noise_neither_agrees_nor_opposes() -> None:
+    rng = np.random.default_rng(1)
+    found = concordance(rng.normal(size=20), rng.normal(size=20))
+    assert found is not None and not found.agrees and not found.opposes
+
+
+def test_too_little_says_nothing() -> None:
+    assert concordance(range(5), range(5)) is None
+    assert concordance([1] * 8, range(8)) is None
+    with pytest.raises(ValueError, match="3 losses but 2 judged"):
+        concordance([1, 2, 3], [1, 2])
+
+
+@pytest.mark.slow
+def test_the_interval_covers() -> None:
+    rng, covered = np.random.default_rng(0), []
+    for _ in range(600):
+        x = rng.normal(size=14)
+        found = concordance(x, 0.5 * x + math.sqrt(0.75) * rng.normal(size=14))
+        assert found is not None
+        covered.append(found.low <= 2 / math.pi * math.asin(0.5) <= found.high)
+    assert 0.91 <= np.mean(covered) <= 0.98
