@@ -3,8 +3,8 @@
 `claims` holds the two kinds of claim a fresh duel can support, `verdict` weighs them and `wording` says so in English.
 `agreement` and `correction` hold a judge against a person's votes, `bradley_terry` ranks by pairwise choices.
 `sequential` watches a duel while it runs and says when it is decided or hopeless.
-`descriptive`, `importance`, `curves`, `landscape` and `concordance` describe a search and prove nothing; `rungs` says which of
-its trials may be looked at together. `power` says what more runs would buy.
+`descriptive`, `importance`, `curves`, `landscape` and `concordance` describe a search and prove nothing; `rungs` says
+which of its trials may be looked at together. `power` says what more runs would buy.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = [
     "DESCRIPTIVE",
     "Agreement",
     "CheckpointClaim",
-    "Concordance",
     "Comparison",
+    "Concordance",
     "ConfigClaim",
     "Corrected",
     "Curve",
