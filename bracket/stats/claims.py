@@ -4,19 +4,24 @@ A *checkpoint* claim is about two trained files: which draws better pictures, on
 prompt, and it costs pictures only. A *config* claim is about two settings: which trains better files, over training
 seeds? Its unit is a pair of training runs. Pictures are never the unit of either: pictures of one prompt, and prompts
 of one run, rise and fall together.
+
+Either kind may be watched while it grows and end early (`sequential`): a claim holds by its e-process, or by the exact
+test once everything planned is there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bracket.stats.power import detectable_difference
 from bracket.stats.record import Record
+from bracket.stats.sequential import LIVE_SHARE, Watched, watch
 from bracket.stats.signflip import DRAWS, Floats, as_floats, sign_flip, smallest_n
 
 POWER = 0.8
@@ -30,11 +35,16 @@ class PairedClaim(Record):
     Attributes:
         alpha: as asked.
         mean_difference, sd: over units (prompts, or pairs of training runs); sd is None for one unit.
-        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`.
-        p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over units, see `SignFlip`.
-        detectable, power: the smallest true mean difference that the test would have found with this power; None when
-            so few units can't find any.
-        can_support: whether so few units can reach alpha at all.
+        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`. Where
+            the duel ended before its planned last unit the method is "confidence_sequence", the only one that covers
+            whatever made it end; None where that excludes nothing yet.
+        p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over the units there are, see `SignFlip`. It
+            decides only once all planned ones are there.
+        detectable, power: the smallest true mean difference that the exact test of all planned units finds with this
+            power; None when they can't find any.
+        can_support: whether a duel of this plan that came this far could have ended in a claim: enough units were
+            planned, and it was decided, hopeless or complete when it ended.
+        watched: how it stood after its last unit; None in a certificate of version 2, when nothing was watched.
     """
 
     alpha: float
@@ -52,6 +62,32 @@ class PairedClaim(Record):
     detectable: float | None
     power: float
     can_support: bool
+    watched: Watched | None
+
+    @property
+    def final_alpha(self) -> float:
+        """What the exact test's p is held to: alpha without the part that watching may spend."""
+        return self.watched.final_alpha if self.watched else self.alpha
+
+    @property
+    def complete(self) -> bool:
+        """All planned units are there, so the exact test may speak."""
+        return self.watched is None or self.watched.complete
+
+    @property
+    def decided(self) -> str:
+        """For whom the e-process decided: "winner", "baseline", or "" for neither."""
+        return self.watched.decided if self.watched else ""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
+
+        Raises:
+            ValueError: a field is missing or unknown, here or in what was watched.
+        """
+        watched = data.get("watched")
+        return super().from_dict({**data, "watched": Watched.from_dict(watched)} if watched else data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +96,7 @@ class CheckpointClaim(PairedClaim):
 
     Attributes:
         prompts, sample_seeds, pairs: pairs = prompts × sample_seeds; the unit is the prompt.
-        prompts_needed: how many prompts more a claim needs at least.
+        prompts_needed: how many prompts more a claim needs at least; 0 where `can_support`.
         seed: of the drawn flips when `exact` is False.
         win_rate, win_rate_low, win_rate_high: share of pairs the winner takes, ties half, with a 1 - alpha interval.
         effective_pairs: independent pairs that the prompts' spread makes them worth, see `win_rate_interval`.
@@ -85,7 +121,7 @@ class ConfigClaim(PairedClaim):
 
     Attributes:
         pairs: paired training runs; the unit. p is never below 1/2^pairs.
-        pairs_needed: how many pairs more a claim needs at least.
+        pairs_needed: how many pairs more a claim needs at least; 0 where `can_support`.
     """
 
     pairs: int
@@ -93,7 +129,15 @@ class ConfigClaim(PairedClaim):
 
 
 def checkpoint_claim(
-    winner: ArrayLike, baseline: ArrayLike, *, alpha: float = 0.05, seed: int = 0, draws: int = DRAWS
+    winner: ArrayLike,
+    baseline: ArrayLike,
+    *,
+    alpha: float = 0.05,
+    seed: int = 0,
+    draws: int = DRAWS,
+    planned: int | None = None,
+    comparisons: int = 1,
+    live_share: float = LIVE_SHARE,
 ) -> CheckpointClaim:
     """Compares two checkpoints' judged pictures of the same fresh prompts and sample seeds.
 
@@ -102,24 +146,37 @@ def checkpoint_claim(
 
     Args:
         winner, baseline: scores, higher is better, 0..1; shape (prompts, sample_seeds), or (prompts,) for one seed;
-            entry by entry the same prompt and starting noise.
-        alpha: error rate of the two-sided test, and 1 - coverage of the intervals.
+            entry by entry the same prompt and starting noise; prompts in the plan's order.
+        alpha: error rate of the two-sided claim, and 1 - coverage of the intervals.
         seed, draws: of the drawn flips above 16 prompts.
+        planned: prompts the plan has; None when these are all of them.
+        comparisons, live_share: see `sequential.watch`.
 
     Raises:
-        ValueError: shapes that differ or have other dimensions, scores that are not finite, or alpha out of range.
+        ValueError: shapes that differ or have other dimensions, scores that are not finite, more prompts than planned,
+            or alpha out of range.
     """
     ours, theirs = _paired(winner, baseline)
     prompts, sample_seeds = ours.shape
     differences = (ours - theirs).mean(axis=1)
     won = (np.sign(ours - theirs) + 1) / 2
     low, high, effective = win_rate_interval(won, alpha=alpha)
+    watched = watch(
+        differences,
+        planned=prompts if planned is None else planned,
+        two_sided=True,
+        alpha=alpha,
+        comparisons=comparisons,
+        live_share=live_share,
+        seed=seed,
+        draws=draws,
+    )
     return CheckpointClaim(
-        **_tested(differences, alpha, two_sided=True, seed=seed, draws=draws),
+        **_tested(differences, watched, seed=seed, draws=draws),
         prompts=prompts,
         sample_seeds=sample_seeds,
         pairs=prompts * sample_seeds,
-        prompts_needed=max(0, smallest_n(alpha, two_sided=True) - prompts),
+        prompts_needed=_needed(watched),
         seed=seed,
         win_rate=float(won.mean()),
         win_rate_low=low,
@@ -129,25 +186,39 @@ def checkpoint_claim(
     )
 
 
-def config_claim(differences: ArrayLike, *, alpha: float = 0.05) -> ConfigClaim:
+def config_claim(
+    differences: ArrayLike,
+    *,
+    alpha: float = 0.05,
+    planned: int | None = None,
+    comparisons: int = 1,
+    live_share: float = LIVE_SHARE,
+) -> ConfigClaim:
     """Compares two configs over fresh training seeds, each seed training both.
 
     One-sided, because "the winner beats the baseline" was named before the seeds were drawn; fewer than five pairs
     can't support it at 5 %.
 
     Args:
-        differences: shape (pairs,): winner's minus baseline's mean score, one a training seed, prompts averaged inside.
-        alpha: error rate of the one-sided test, and about 1 - coverage of the interval.
+        differences: shape (pairs,): winner's minus baseline's mean score, one a training seed, prompts averaged inside;
+            in the plan's order.
+        alpha: error rate of the one-sided claim, and about 1 - coverage of the interval.
+        planned: pairs the plan has; None when these are all of them.
+        comparisons, live_share: see `sequential.watch`.
 
     Raises:
-        ValueError: wrong shape, no pairs, values that are not finite, or alpha out of range.
+        ValueError: wrong shape, no pairs, more than planned, values that are not finite, or alpha out of range.
     """
     d = as_floats(differences, ndim=1)
-    return ConfigClaim(
-        **_tested(d, alpha, two_sided=False),
-        pairs=d.size,
-        pairs_needed=max(0, smallest_n(alpha, two_sided=False) - d.size),
+    watched = watch(
+        d,
+        planned=d.size if planned is None else planned,
+        two_sided=False,
+        alpha=alpha,
+        comparisons=comparisons,
+        live_share=live_share,
     )
+    return ConfigClaim(**_tested(d, watched), pairs=d.size, pairs_needed=_needed(watched))
 
 
 def win_rate_interval(won: ArrayLike, *, alpha: float = 0.05) -> tuple[float, float, float]:
@@ -203,21 +274,31 @@ def _paired(winner: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
     return ours, theirs
 
 
-def _tested(d: Floats, alpha: float, *, two_sided: bool, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
+def _tested(d: Floats, watched: Watched, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
     """The fields of `PairedClaim` for differences of shape (units,)."""
-    test = sign_flip(d, alpha=alpha, seed=seed, draws=draws)
+    test = sign_flip(d, alpha=watched.alpha, seed=seed, draws=draws)
+    interval = (test.low, test.high, test.level, test.method)
+    if not watched.complete:
+        interval = (watched.low, watched.high, watched.level, "confidence_sequence")
     sd = float(d.std(ddof=1)) if d.size > 1 else None
+    able = _needed(watched) == 0
     detectable = None
-    if sd is not None:
-        detectable = detectable_difference(sd, d.size, alpha=alpha, power=POWER, two_sided=two_sided)
+    if sd is not None and able:
+        detectable = detectable_difference(
+            sd,
+            watched.planned,
+            alpha=watched.final_alpha / watched.comparisons,
+            power=POWER,
+            two_sided=watched.two_sided,
+        )
     return {
-        "alpha": alpha,
+        "alpha": watched.alpha,
         "mean_difference": float(d.mean()),
         "sd": sd,
-        "difference_low": test.low,
-        "difference_high": test.high,
-        "interval_level": test.level,
-        "interval_method": test.method,
+        "difference_low": interval[0],
+        "difference_high": interval[1],
+        "interval_level": interval[2],
+        "interval_method": interval[3],
         "p_greater": test.p_greater,
         "p_less": test.p_less,
         "p_two_sided": test.p_two_sided,
@@ -225,5 +306,14 @@ def _tested(d: Floats, alpha: float, *, two_sided: bool, seed: int = 0, draws: i
         "flips": test.flips,
         "detectable": detectable,
         "power": POWER,
-        "can_support": d.size >= smallest_n(alpha, two_sided=two_sided),
+        "can_support": able,
+        "watched": watched,
     }
+
+
+def _needed(watched: Watched) -> int:
+    """Units that are missing before a duel could have ended in a claim; 0 when it could have."""
+    least = smallest_n(watched.final_alpha / watched.comparisons, two_sided=watched.two_sided)
+    if watched.planned < least:
+        return least - watched.units
+    return 0 if watched.ended else watched.planned - watched.units

@@ -9,11 +9,15 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Record:
-    """A frozen dataclass of plain floats, ints, bools, strings and None, or tuples of them."""
+    """A frozen dataclass of plain floats, ints, bools, strings and None, of tuples of them, or of further records.
+
+    A class that holds records makes them again in its own `from_dict`.
+    """
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name as JSON would give it back, so tuples as lists."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        found: dict[str, Any] = _plain(asdict(self))
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -26,3 +30,9 @@ class Record:
         if odd := names ^ set(data):
             raise ValueError(f"{cls.__name__} has missing or unknown fields: {', '.join(sorted(odd))}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -43,6 +43,7 @@ class Watched(Record):
     Attributes:
         units, planned: paired differences that are there, and how many the plan has.
         alpha, two_sided: of the whole claim; one-sided speaks for the winner only.
+        comparisons: how many duels of this kind were named beforehand, this one included.
         live_alpha: what one direction of the e-process may spend: alpha · live_share / comparisons, halved where
             two-sided. An e-value of 1 / live_alpha decides; for the baseline of a one-sided duel, which nobody named
             beforehand, twice that.
@@ -61,6 +62,7 @@ class Watched(Record):
     planned: int
     alpha: float
     two_sided: bool
+    comparisons: int
     live_alpha: float
     final_alpha: float
     e_winner: float
@@ -100,7 +102,8 @@ def watch(
 
     Hopeless is what can be shown: if all units to come were arbitrarily large in the winner's favour, only flips that
     leave them alone would reach the observed sum, so p would be p_greater / 2^(units to come), and less it can't be.
-    Where that exceeds final_alpha (twice it, for both directions, where two-sided), more units change nothing.
+    Where that exceeds final_alpha (twice it, for both directions, where two-sided), more units change nothing. So it
+    is from the start where too few units are planned for any claim: below 5 one-sided, below 6 two-sided, at 5 %.
 
     Args:
         differences: shape (units,): winner's minus baseline's score in the order of the plan; may be empty. Zeros count
@@ -119,14 +122,15 @@ def watch(
     _check(d.size, planned, alpha, comparisons, live_share)
     live, final = alpha * live_share / comparisons / (2 if two_sided else 1), alpha * (1 - live_share)
     ours, theirs = e_values(d), e_values(-d)
-    decided, decided_at = _decided(ours, theirs, live, two_sided)
-    hopeless = decided == "" and _hopeless(d, planned, final, two_sided, seed, draws)
+    decided, decided_at = first_crossing(ours, theirs, live, two_sided=two_sided)
+    hopeless = decided == "" and _hopeless(d, planned, final, comparisons, two_sided, seed, draws)
     low, high = _confidence_sequence(d, alpha)
     return Watched(
         units=d.size,
         planned=planned,
         alpha=alpha,
         two_sided=two_sided,
+        comparisons=comparisons,
         live_alpha=live,
         final_alpha=final,
         e_winner=float(ours[-1]) if d.size else 1.0,
@@ -173,11 +177,19 @@ def _stakes(magnitudes: Floats) -> Floats:
     return stakes
 
 
-def _decided(
-    ours: Floats, theirs: Floats, live: float, two_sided: bool
+def first_crossing(
+    ours: Floats, theirs: Floats, live_alpha: float, *, two_sided: bool
 ) -> tuple[Literal["", "winner", "baseline"], int | None]:
-    """For whom, and after how many units, the e-process crossed its threshold; the winner's where both did at once."""
-    crossed = {"winner": ours * live >= 1, "baseline": theirs * (live if two_sided else live / 2) >= 1}
+    """For whom, and after how many units, an e-process crossed its threshold first.
+
+    Args:
+        ours, theirs: e-values after each unit, shape (units,), for the winner and for the baseline.
+        live_alpha, two_sided: see `Watched`.
+    """
+    crossed = {
+        "winner": ours * live_alpha >= 1,
+        "baseline": theirs * (live_alpha if two_sided else live_alpha / 2) >= 1,
+    }
     first = {side: int(hits.argmax()) + 1 for side, hits in crossed.items() if hits.any()}
     if not first:
         return "", None
@@ -185,9 +197,10 @@ def _decided(
     return ("winner" if first.get("winner") == units else "baseline"), units
 
 
-def _hopeless(d: Floats, planned: int, final: float, two_sided: bool, seed: int, draws: int) -> bool:
+def _hopeless(d: Floats, planned: int, final: float, comparisons: int, two_sided: bool, seed: int, draws: int) -> bool:
     left, sides = planned - d.size, 2 if two_sided else 1
-    if planned < smallest_n(final, two_sided=two_sided):
+    # By Holm's adjustment one of the comparisons must reach its part before any other can hold at the whole.
+    if planned < smallest_n(final / comparisons, two_sided=two_sided):
         return True
     if not left or sides / 2**left <= final:  # p is at most 1, which is small enough then
         return False

@@ -4,17 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
+from bracket.stats.sequential import LIVE_SHARE
 
 Kind = Literal[
     "config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads", "judge_refused"
 ]
 About = Literal["config", "checkpoint"]
+_Claim = TypeVar("_Claim", CheckpointClaim, ConfigClaim)
+_SLACK = 1e-12
+"""p and alpha are ratios; one that is exactly reached may be rounded to either side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Record):
+    """A further duel of the winner that was named beforehand, with the runner-up say.
+
+    Attributes:
+        name: of the one it was compared with.
+        about: which kind of claim it is.
+        claim: winner minus the other.
+        p: adjusted as `Verdict.checkpoint_p` and `Verdict.config_p` are; None where the exact test never ran.
+        holds: whether the claim holds that the winner is better.
+    """
+
+    name: str
+    about: About
+    claim: CheckpointClaim | ConfigClaim
+    p: float | None
+    holds: bool
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
+
+        Raises:
+            ValueError: a field is missing or unknown, here or in the claim.
+        """
+        kind = _KINDS.get(data.get("about", ""))
+        if kind is None or not isinstance(data.get("claim"), Mapping):
+            raise ValueError(f"a comparison needs a claim about one of {', '.join(_KINDS)}")
+        return super().from_dict({**data, "claim": kind.from_dict(data["claim"])})
+
+
+_KINDS: dict[str, type[CheckpointClaim] | type[ConfigClaim]] = {"checkpoint": CheckpointClaim, "config": ConfigClaim}
 
 
 @dataclass(frozen=True)
@@ -30,12 +68,14 @@ class Verdict(Record):
         about: the claim that decided ("config" or "checkpoint"); None when neither did.
         winner, baseline: ids, of trials or configs as the caller has them.
         checkpoint, config: the claims, whole.
-        checkpoint_p: two-sided, Holm-adjusted over the named comparisons of checkpoints.
-        config_p: one-sided (winner above baseline), Holm-adjusted over the named comparisons of configs.
-        alpha: error rate each kind of claim is held to.
+        checkpoint_p: of the exact two-sided test, Holm-adjusted over the named comparisons of checkpoints; None where
+            the duel ended before its last planned unit, so that the test never ran.
+        config_p: one-sided (winner above baseline), adjusted over the named comparisons of configs; None as above.
+        alpha: error rate each kind of claim is held to, watching included; p is held to `final_alpha`.
         single_seed: the winner was chosen on one training seed and no fresh pairs of runs were added.
         notes: sentences a reader must not miss.
         gate: why the judge may not crown a winner; "" when it may.
+        others: further duels of the winner that were named beforehand.
     """
 
     kind: Kind
@@ -50,6 +90,13 @@ class Verdict(Record):
     single_seed: bool
     notes: tuple[str, ...]
     gate: str = ""
+    others: tuple[Comparison, ...] = ()
+
+    @property
+    def final_alpha(self) -> float:
+        """What an exact test's p is held to."""
+        claim = self.config or self.checkpoint
+        return claim.final_alpha if claim else self.alpha * (1 - LIVE_SHARE)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -58,9 +105,9 @@ class Verdict(Record):
         Raises:
             ValueError: a field is missing or unknown, here or in a claim.
         """
-        kinds: dict[str, type[PairedClaim]] = {"checkpoint": CheckpointClaim, "config": ConfigClaim}
-        claims = {name: kind.from_dict(data[name]) for name, kind in kinds.items() if data.get(name)}
-        return super().from_dict({**data, **claims})
+        claims = {name: kind.from_dict(data[name]) for name, kind in _KINDS.items() if data.get(name)}
+        others = [Comparison.from_dict(other) for other in data.get("others", ())]
+        return super().from_dict({**data, **claims, "others": others})
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -90,62 +137,134 @@ def decide(
     checkpoint: CheckpointClaim | None = None,
     config: ConfigClaim | None = None,
     training_seeds: int = 1,
-    other_checkpoints: Sequence[CheckpointClaim] = (),
-    other_configs: Sequence[ConfigClaim] = (),
+    other_checkpoints: Mapping[str, CheckpointClaim] | Sequence[CheckpointClaim] = (),
+    other_configs: Mapping[str, ConfigClaim] | Sequence[ConfigClaim] = (),
     alpha: float = 0.05,
     gate: str = "",
 ) -> Verdict:
     """Weighs the duel's claims. Every claim must come from prompts and seeds that took no part in choosing the winner.
 
-    A checkpoint claim holds when its two-sided p is at most alpha, in the direction of the mean difference. A config
-    claim for the winner holds one-sided, as it was named beforehand; one for the baseline was not, so it must hold
-    two-sided. Each kind of claim has its own alpha, since they answer different questions; within a kind Holm's
-    adjustment covers all comparisons named beforehand. Evidence about settings outranks evidence about one file.
+    A claim holds when the e-process decided it while it was watched, or when the duel ran to its planned end and the
+    exact test's p is at most `final_alpha`, what watching left of alpha. A duel that ended otherwise, hopeless or by
+    hand, claims nothing for either side. A checkpoint claim is tested two-sided, in the direction of the mean
+    difference. A config claim for the winner is tested one-sided, as it was named beforehand; one for the baseline was
+    not, so it must hold two-sided. Each kind of claim has its own alpha, since they answer different questions; within
+    a kind Holm's adjustment covers all comparisons named beforehand. Evidence about settings outranks evidence about
+    one file.
 
     Args:
         winner, baseline: their ids; equal when nothing beat the baseline in the search.
         checkpoint, config: what the duel found, None where it was not run.
         training_seeds: seeds the winner was chosen on.
-        other_checkpoints, other_configs: further comparisons named before the duel, e.g. winner against runner-up.
+        other_checkpoints, other_configs: further comparisons named before the duel, e.g. winner against runner-up, by
+            name. Claims of a kind must have been made with as many `comparisons` as are given here, or more: one that
+            was named and never run counts as one that failed.
         gate: why the judge whose scores these are may not crown a winner (`agreement.gate`); "" when it may.
 
     Raises:
-        ValueError: a claim made with another alpha.
+        ValueError: a claim made with another alpha, or for fewer comparisons than are given.
     """
-    for claim in (checkpoint, config, *other_checkpoints, *other_configs):
-        if claim is not None and claim.alpha != alpha:
-            raise ValueError(f"a claim was made with alpha {claim.alpha}, the verdict asks for {alpha}")
-    checkpoint_p, checkpoint_side = _weigh_checkpoint(checkpoint, other_checkpoints, alpha)
-    config_p, config_side = _weigh_config(config, other_configs, alpha)
+    checkpoints, configs = _named(checkpoint, other_checkpoints), _named(config, other_configs)
+    for family in (checkpoints, configs):
+        _check(list(family.values()), alpha)
+    checkpoint_ps, config_ps = _two_sided(checkpoints), _one_sided(configs)
+    checkpoint_sides = {name: _checkpoint_side(claim, checkpoint_ps[name]) for name, claim in checkpoints.items()}
+    both_ways = _two_sided(configs)
+    config_sides = {name: _config_side(claim, config_ps[name], both_ways[name]) for name, claim in configs.items()}
+    checkpoint_side, config_side = checkpoint_sides.get("", 0), config_sides.get("", 0)
     kind, about = _kind(winner == baseline, checkpoint, config, checkpoint_side, config_side)
     if gate and about:
         kind, about = "judge_refused", None
     single = training_seeds < 2 and (config is None or config.pairs < 2)
-    notes = _notes(checkpoint, config, checkpoint_side, config_side, single)
     return Verdict(
-        kind, about, winner, baseline, checkpoint, config, checkpoint_p, config_p, alpha, single, tuple(notes), gate
+        kind,
+        about,
+        winner,
+        baseline,
+        checkpoint,
+        config,
+        checkpoint_ps.get(""),
+        config_ps.get(""),
+        alpha,
+        single,
+        tuple(_notes(checkpoint, config, checkpoint_side, config_side, single)),
+        gate,
+        (
+            *_comparisons("checkpoint", checkpoints, checkpoint_ps, checkpoint_sides),
+            *_comparisons("config", configs, config_ps, config_sides),
+        ),
     )
 
 
-def _weigh_checkpoint(
-    claim: CheckpointClaim | None, others: Sequence[CheckpointClaim], alpha: float
-) -> tuple[float | None, int]:
-    """Adjusted two-sided p, and the side that wins: 1 the winner, -1 the baseline, 0 neither."""
-    if claim is None:
-        return None, 0
-    p = holm([claim.p_two_sided, *(other.p_two_sided for other in others)])[0]
-    return p, int(np.sign(claim.mean_difference)) if p <= alpha else 0
+def _named(first: _Claim | None, others: Mapping[str, _Claim] | Sequence[_Claim]) -> dict[str, _Claim]:
+    """The duel with the baseline under "", the others under their names."""
+    if not isinstance(others, Mapping):
+        others = {f"comparison {number}": claim for number, claim in enumerate(others, start=2)}
+    return {**({"": first} if first else {}), **others}
 
 
-def _weigh_config(claim: ConfigClaim | None, others: Sequence[ConfigClaim], alpha: float) -> tuple[float | None, int]:
-    """Adjusted one-sided p for the winner, and the side that wins."""
-    if claim is None:
-        return None, 0
-    p = holm([claim.p_greater, *(other.p_greater for other in others)])[0]
-    if p <= alpha:
-        return p, 1
-    two_sided = holm([claim.p_two_sided, *(other.p_two_sided for other in others)])[0]
-    return p, -1 if two_sided <= alpha and claim.mean_difference < 0 else 0
+def _check(family: Sequence[PairedClaim], alpha: float) -> None:
+    for claim in family:
+        if claim.alpha != alpha:
+            raise ValueError(f"a claim was made with alpha {claim.alpha}, the verdict asks for {alpha}")
+        if claim.watched and claim.watched.comparisons < len(family):
+            raise ValueError(f"a claim was made as one of {claim.watched.comparisons}, the verdict has {len(family)}")
+
+
+def _two_sided(family: Mapping[str, _Claim]) -> dict[str, float | None]:
+    decided = [name for name, claim in family.items() if claim.decided]
+    return _adjusted(family, {name: claim.p_two_sided for name, claim in family.items()}, decided)
+
+
+def _one_sided(family: Mapping[str, _Claim]) -> dict[str, float | None]:
+    decided = [name for name, claim in family.items() if claim.decided == "winner"]
+    return _adjusted(family, {name: claim.p_greater for name, claim in family.items()}, decided)
+
+
+def _adjusted(family: Mapping[str, _Claim], p: Mapping[str, float], decided: Sequence[str]) -> dict[str, float | None]:
+    """Holm's adjustment where the exact test ran, None elsewhere.
+
+    What the e-process decided is rejected already, by its own part of alpha, and leaves the family; a duel that ended
+    otherwise before its last unit, or never ran, can't be rejected any more and counts as a p of 1.
+    """
+    tested: list[str] = [name for name, claim in family.items() if claim.complete and name not in decided]
+    named = max((claim.watched.comparisons for claim in family.values() if claim.watched), default=len(family))
+    lost: int = max(named, len(family)) - len(tested) - len(decided)
+    found = holm([p[name] for name in tested] + [1.0] * lost)
+    adjusted: dict[str, float | None] = dict.fromkeys(family)
+    adjusted.update(zip(tested, found, strict=False))
+    # A duel that was decided and went on to its end has a p as well; nothing rests on it.
+    adjusted.update({name: p[name] for name in decided if family[name].complete})
+    return adjusted
+
+
+def _checkpoint_side(claim: CheckpointClaim, p: float | None) -> int:
+    """The side that wins: 1 the winner, -1 the other, 0 neither."""
+    if claim.decided:
+        return 1 if claim.decided == "winner" else -1
+    return int(np.sign(claim.mean_difference)) if _reached(p, claim) else 0
+
+
+def _config_side(claim: ConfigClaim, p: float | None, p_two_sided: float | None) -> int:
+    if claim.decided:
+        return 1 if claim.decided == "winner" else -1
+    if _reached(p, claim):
+        return 1
+    return -1 if _reached(p_two_sided, claim) and claim.mean_difference < 0 else 0
+
+
+def _reached(p: float | None, claim: PairedClaim) -> bool:
+    return p is not None and p <= claim.final_alpha + _SLACK
+
+
+def _comparisons(
+    about: About, family: Mapping[str, _Claim], p: Mapping[str, float | None], sides: Mapping[str, int]
+) -> list[Comparison]:
+    return [
+        Comparison(name=name, about=about, claim=claim, p=p[name], holds=sides[name] > 0)
+        for name, claim in family.items()
+        if name
+    ]
 
 
 def _kind(
@@ -172,21 +291,22 @@ def _notes(
     if single:
         notes.append("The winner was chosen on a single training seed; another seed of the same settings may differ.")
     if checkpoint and not checkpoint.can_support:
-        least = checkpoint.prompts + checkpoint.prompts_needed
-        notes.append(
-            f"{plural(checkpoint.prompts, 'fresh prompt')} can't support a claim; at least {least} are needed."
-        )
+        notes.append(_lacking(checkpoint, "fresh prompt", "a claim", checkpoint.prompts_needed))
     if config and not config.can_support:
-        least = config.pairs + config.pairs_needed
-        notes.append(
-            f"{plural(config.pairs, 'paired training seed')} can't support a claim about the settings; "
-            f"at least {least} are needed."
-        )
+        notes.append(_lacking(config, "paired training seed", "a claim about the settings", config.pairs_needed))
     if checkpoint and (checkpoint.win_rate - 0.5) * checkpoint.mean_difference < 0:
         notes.append("The win rate and the mean score point different ways: few prompts with large differences decide.")
     if checkpoint_side * config_side < 0:
         notes.append("This one file and its settings point different ways; the settings were judged on fresh training.")
     return notes
+
+
+def _lacking(claim: PairedClaim, unit: str, what: str, needed: int) -> str:
+    units = claim.prompts if isinstance(claim, CheckpointClaim) else getattr(claim, "pairs", 0)
+    if claim.complete:
+        return f"{plural(units, unit)} can't support {what}; at least {units + needed} are needed."
+    planned = claim.watched.planned if claim.watched else units
+    return f"Stopped by hand after {units} of {plural(planned, unit)}, before it was decided: no support for {what}."
 
 
 def plural(n: int, noun: str) -> str:

@@ -5,7 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from bracket.stats import CheckpointClaim, ConfigClaim, Verdict, checkpoint_claim, config_claim, decide, holm
+from bracket.stats import (
+    CheckpointClaim,
+    Comparison,
+    ConfigClaim,
+    Verdict,
+    checkpoint_claim,
+    config_claim,
+    decide,
+    holm,
+)
 
 BASE = np.linspace(0.3, 0.6, 12)
 WOBBLE = np.array([0.02, -0.02] * 6)
@@ -66,13 +75,18 @@ def test_a_baseline_that_leads_needs_no_duel() -> None:
 
 def test_every_comparison_named_beforehand_counts() -> None:
     # Five of five is 1/32; named together with a second comparison that fails it costs 2/32.
-    other = config_claim([0.01, -0.02, 0.01, 0.02, -0.01])
-    alone, together = decide("a", "b", config=UP), decide("a", "b", config=UP, other_configs=[other])
+    five = config_claim([0.03, 0.02, 0.04, 0.01, 0.05], comparisons=2)
+    other = config_claim([0.01, -0.02, 0.01, 0.02, -0.01], comparisons=2)
+    alone, together = decide("a", "b", config=UP), decide("a", "b", config=five, other_configs=[other])
     assert (alone.config_p, alone.kind) == (1 / 32, "config")
-    assert (together.config_p, together.kind) == (2 / 32, "no_difference")
+    assert (together.config_p, together.kind) == (2 / 32, "not_tested")
     # A second one that holds as surely leaves both at 2/32 too; Holm starts with the smallest.
-    surer = config_claim([0.02] * 6)
-    assert decide("a", "b", config=UP, other_configs=[surer]).config_p == 1 / 32
+    surer = config_claim([0.02] * 6, comparisons=2)
+    verdict = decide("a", "b", config=five, other_configs={"the runner-up": surer})
+    assert verdict.config_p == 1 / 32
+    assert verdict.others == (
+        Comparison(name="the runner-up", about="config", claim=surer, p=2 / 64, holds=True),
+    )  # fmt: skip
 
 
 def test_the_two_kinds_of_claim_do_not_pay_for_each_other() -> None:
