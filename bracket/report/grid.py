@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
-import textwrap
+import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +14,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
-    from PIL.ImageFont import ImageFont as BitmapFont
+    from PIL.ImageFont import FreeTypeFont as Font
 
 TINY = 128
 """Up to this side, pictures are enlarged by whole pixels: blur would hide what the model drew."""
-_PAPER, _INK, _QUIET, _EMPTY = "#ffffff", "#1c1e21", "#5f656d", "#eceef0"
-_GAP, _LABEL = 8, 150
+PAPER, INK, QUIET, EMPTY = "#ffffff", "#1c1e21", "#5f656d", "#eceef0"
+GAP = 8
+_LABEL = 150
+_EAST_ASIAN = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "WenQuanYi Micro Hei",
+    "SimHei",
+)
 
 
 def picture_grid(rows: Sequence[tuple[str, Sequence[Path | None]]], columns: Sequence[str], thumb: int) -> Image:
@@ -36,20 +50,20 @@ def picture_grid(rows: Sequence[tuple[str, Sequence[Path | None]]], columns: Seq
     if odd := next((label for label, pictures in rows if len(pictures) != len(columns)), None):
         raise ValueError(f"row {odd!r} must have one picture for each of {len(columns)} columns")
     size = max(11, thumb // 11)
-    font = _font(size)
-    head = 3 * round(size * 1.3) + _GAP
-    width = _LABEL + len(columns) * (thumb + _GAP) + _GAP
-    canvas = Image.new("RGB", (width, head + _GAP + len(rows) * (thumb + _GAP)), _PAPER)
+    head = 3 * line_height(size) + GAP
+    width = _LABEL + len(columns) * (thumb + GAP) + GAP
+    canvas = Image.new("RGB", (width, head + GAP + len(rows) * (thumb + GAP)), PAPER)
     draw = ImageDraw.Draw(canvas)
     for column, heading in enumerate(columns):
-        x = _LABEL + column * (thumb + _GAP)
-        _write(draw, (x, _GAP), heading, font, thumb, lines=3, fill=_QUIET)
+        x = _LABEL + column * (thumb + GAP)
+        write(draw, (x, GAP), heading, size, thumb, lines=3, fill=QUIET)
     for index, (label, pictures) in enumerate(rows):
-        y = head + _GAP + index * (thumb + _GAP)
-        _write(draw, (_GAP, y), label, font, _LABEL - 2 * _GAP, lines=max(1, round(thumb / (size * 1.3))), fill=_INK)
+        y = head + GAP + index * (thumb + GAP)
+        write(draw, (GAP, y), label, size, _LABEL - 2 * GAP, lines=max(1, thumb // line_height(size)))
         for column, path in enumerate(pictures):
-            x = _LABEL + column * (thumb + _GAP)
-            _place(canvas, draw, path, (x, y), thumb)
+            x = _LABEL + column * (thumb + GAP)
+            if not place(canvas, path, (x, y), (thumb, thumb)):
+                draw.rectangle((x, y, x + thumb - 1, y + thumb - 1), fill=EMPTY)
     return canvas
 
 
@@ -87,39 +101,99 @@ def thumbnail(path: Path | None, side: int) -> tuple[bytes, str, int, int] | Non
     return buffer.getvalue(), "image/png" if tiny else "image/jpeg", image.width, image.height
 
 
-def _place(canvas: Image, draw: ImageDraw, path: Path | None, corner: tuple[int, int], thumb: int) -> None:
+def place(canvas: Image, path: Path | None, corner: tuple[int, int], room: tuple[int, int]) -> bool:
+    """Puts a picture into the middle of a place, as large as fits; says whether it could be read."""
     from PIL import Image
 
-    x, y = corner
     image = open_picture(path)
     if image is None:
-        draw.rectangle((x, y, x + thumb - 1, y + thumb - 1), fill=_EMPTY)
-        return
-    scale = thumb / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        return False
+    scale = min(room[0] / image.width, room[1] / image.height)
     tiny = max(image.size) <= TINY and scale > 1
+    scale = math.floor(scale) if tiny else scale
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     resized = image.resize(size, Image.Resampling.NEAREST if tiny else Image.Resampling.LANCZOS)
-    canvas.paste(resized, (x + (thumb - size[0]) // 2, y + (thumb - size[1]) // 2))
+    canvas.paste(resized, (corner[0] + (room[0] - size[0]) // 2, corner[1] + (room[1] - size[1]) // 2))
+    return True
 
 
-def _write(
+def wrapped(text: str, font: Font, width: float, lines: int = 1000) -> list[str]:
+    """Text in lines of at most so many pixels; what is left after the last line becomes an ellipsis.
+
+    Lines break at spaces, and inside words that are wider than a line or written without spaces.
+    """
+    made: list[str] = []
+    for paragraph in text.splitlines() or [""]:
+        line = ""
+        for word in re.findall(r"\s*\S+", paragraph):
+            if not line or font.getlength(line + word) <= width:
+                line += word if line else word.lstrip()
+            else:
+                made.append(line)
+                line = word.lstrip()
+            while font.getlength(line) > width and len(line) > 1:
+                cut = _fitting(line, font, width)
+                made.append(line[:cut])
+                line = line[cut:]
+        made.append(line)
+    if len(made) <= lines:
+        return made
+    last = made[lines - 1]
+    while last and font.getlength(last + "…") > width:
+        last = last[:-1]
+    return [*made[: lines - 1], last.rstrip() + "…"]
+
+
+def line_height(size: int) -> int:
+    """Pixels from line to line of a text of this size."""
+    return round(size * 1.3)
+
+
+def write(
     draw: ImageDraw,
     corner: tuple[int, int],
     text: str,
-    font: FreeTypeFont | BitmapFont,
-    width: int,
+    size: int,
+    width: float,
     *,
-    lines: int,
-    fill: str,
+    lines: int = 1000,
+    fill: str = INK,
+    bold: bool = False,
 ) -> None:
-    room = max(4, int(width / max(1.0, draw.textlength("n", font=font))))
-    wrapped = [part for line in text.splitlines() for part in textwrap.wrap(line, room) or [""]]
-    if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][: room - 1] + "…"]
-    draw.multiline_text(corner, "\n".join(wrapped), font=font, fill=fill, spacing=2)
+    """Writes text into a column of so many pixels, cut after so many lines."""
+    font = font_for(text, size, bold=bold)
+    x, y = corner
+    for i, line in enumerate(wrapped(text, font, width, lines)):
+        draw.text((x, y + i * line_height(size)), line, font=font, fill=fill)
 
 
-def _font(size: int) -> FreeTypeFont | BitmapFont:
+def font_for(text: str, size: int, *, bold: bool = False) -> Font:
+    """A font that has the letters of a text: DejaVu Sans, which comes with matplotlib, or for East Asian scripts the
+    first of the usual ones that this system has."""
+    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.load_default(size)
+    if any(unicodedata.east_asian_width(letter) in "WF" for letter in text):
+        path = _east_asian()
+        if path:
+            return ImageFont.truetype(path, size)
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+
+
+@functools.cache
+def _east_asian() -> str:
+    """The file of a font with Chinese, Japanese and Korean letters; "" where there is none."""
+    from matplotlib import font_manager
+
+    found = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    return next((found[name] for name in _EAST_ASIAN if name in found), "")
+
+
+def _fitting(text: str, font: Font, width: float) -> int:
+    """How many letters fit, at least one."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if font.getlength(text[:middle]) <= width else (low, middle - 1)
+    return low
