@@ -31,6 +31,8 @@ still reach."""
 BETS = (0.6, 0.8, 1.0)
 """λ, each with a third of the fortune. Of a dozen grids and eight ways to stake, this one with stakes by the median was
 among the best both for 8 to 12 pairs and for 16 to 64 prompts."""
+SLACK = 1e-12
+"""p and alpha are ratios; one that is exactly reached may be rounded to either side."""
 _FAR = 1e4
 _POINTS = 64
 _ROUNDS = 3
@@ -144,6 +146,35 @@ def watch(
         high=high,
         level=1 - alpha,
     )
+
+
+def conclusion(
+    differences: ArrayLike,
+    *,
+    planned: int,
+    two_sided: bool,
+    alpha: float = 0.05,
+    comparisons: int = 1,
+    live_share: float = LIVE_SHARE,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> int:
+    """What a duel taken by itself concludes: 1 for the winner, -1 for the baseline, 0 for neither.
+
+    By the e-process where that decided, else by the exact test of all planned units; arguments and errors as `watch`.
+    """
+    d = _differences(differences)
+    _check(d.size, planned, alpha, comparisons, live_share)
+    live, final = alpha * live_share / comparisons / (2 if two_sided else 1), alpha * (1 - live_share)
+    decided, _ = first_crossing(e_values(d), e_values(-d), live, two_sided=two_sided)
+    if decided:
+        return 1 if decided == "winner" else -1
+    if d.size < planned or not d.size:
+        return 0
+    test = sign_flip(d, seed=seed, draws=draws)
+    if (test.p_two_sided if two_sided else test.p_greater) <= final + SLACK:
+        return int(np.sign(d.mean()))
+    return -1 if test.p_two_sided <= final + SLACK and d.mean() < 0 else 0
 
 
 def e_values(differences: ArrayLike) -> Floats:

@@ -10,15 +10,13 @@ import numpy as np
 
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
-from bracket.stats.sequential import LIVE_SHARE
+from bracket.stats.sequential import LIVE_SHARE, SLACK
 
 Kind = Literal[
     "config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads", "judge_refused"
 ]
 About = Literal["config", "checkpoint"]
 _Claim = TypeVar("_Claim", CheckpointClaim, ConfigClaim)
-_SLACK = 1e-12
-"""p and alpha are ratios; one that is exactly reached may be rounded to either side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +252,7 @@ def _config_side(claim: ConfigClaim, p: float | None, p_two_sided: float | None)
 
 
 def _reached(p: float | None, claim: PairedClaim) -> bool:
-    return p is not None and p <= claim.final_alpha + _SLACK
+    return p is not None and p <= claim.final_alpha + SLACK
 
 
 def _comparisons(

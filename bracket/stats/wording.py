@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
+from bracket.stats.sequential import Watched
 from bracket.stats.signflip import smallest_n
 from bracket.stats.verdict import Verdict, plural
 
@@ -59,6 +60,22 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
     return f"{subject} {share} ({_rate_interval(file)}), about this LoRA file"
 
 
+def evidence(watched: Watched, unit: str) -> str:
+    """How a duel that was decided while it was watched came to that; `unit` in the singular."""
+    needed = watched.e_needed if watched.decided == "winner" or watched.two_sided else 2 * watched.e_needed
+    return (
+        f"decided while watching: the e-value reached {needed:.0f} at {unit} {watched.decided_at} of {watched.planned}"
+    )
+
+
+def hopeless(watched: Watched, unit: str) -> str:
+    """Why a duel that ended hopeless did; `unit` in the singular."""
+    return (
+        f"it ended after {watched.units} of {plural(watched.planned, unit)}: whatever the rest had shown, p could no "
+        f"longer have come down to {watched.final_alpha:.2g}"
+    )
+
+
 def _required(claim: _Claim | None) -> _Claim:
     if claim is None:
         raise ValueError("the verdict lacks the claim it is about")
@@ -83,10 +100,11 @@ def _config_result(verdict: Verdict) -> str:
     way = "higher" if claim.mean_difference > 0 else "lower"
     p = claim.p_two_sided if verdict.kind == "baseline_wins" else verdict.config_p
     sides = "two-sided" if verdict.kind == "baseline_wins" else "one-sided"
+    reached = evidence(claim.watched, "pair") if claim.watched and claim.decided else f"{sides} p = {_p(p)}"
     return (
         f"Trained afresh with {plural(claim.pairs, 'new seed')} each, these settings score "
         f"{abs(claim.mean_difference):.3f} {way} than the baseline's on average, on a scale from 0 to 1 "
-        f"({_difference_interval(claim)}, {sides} p = {_p(p)})."
+        f"({_difference_interval(claim)}, {reached})."
     )
 
 
@@ -102,10 +120,12 @@ def _pictures(verdict: Verdict, whose: str) -> list[str]:
 
 
 def _settings_progress(verdict: Verdict) -> str:
-    claim, least = verdict.config, smallest_n(verdict.alpha, two_sided=False)
+    claim = verdict.config
+    least = smallest_n(verdict.final_alpha, two_sided=False)
     if claim is None:
         return f"for the settings, none of {least} needed runs is done."
     if not claim.can_support:
+        least = claim.pairs + claim.pairs_needed
         return f"for the settings, {claim.pairs} of {least} needed runs {'is' if claim.pairs == 1 else 'are'} done."
     return f"for the settings, {_undecided(claim)}"
 
@@ -117,7 +137,9 @@ def _found_nothing(verdict: Verdict) -> list[str]:
         return ["No fresh prompts or training seeds were tried."]
     parts = []
     if checkpoint and checkpoint.can_support:
-        parts.append(f"For this LoRA file, {_could_have_found(checkpoint, plural(checkpoint.prompts, 'prompt'))}")
+        parts += _stopped("The duel of the two files", checkpoint, "prompt")
+        planned = checkpoint.watched.planned if checkpoint.watched else checkpoint.prompts
+        parts.append(f"For this LoRA file, {_could_have_found(checkpoint, plural(planned, 'prompt'))}")
     elif checkpoint:
         least = checkpoint.prompts + checkpoint.prompts_needed
         parts.append(f"A claim about this LoRA file needs at least {least} fresh prompts.")
@@ -127,10 +149,17 @@ def _found_nothing(verdict: Verdict) -> list[str]:
 
 def _undecided(claim: ConfigClaim) -> str:
     pairs = plural(claim.pairs, "paired training seed")
-    return (
-        f"{pairs} differ by {_signed(claim.mean_difference)} on average ({_difference_interval(claim)}); "
-        f"{_could_have_found(claim, 'them')}"
-    )
+    verb, whom = ("differs", "it") if claim.pairs == 1 else ("differ", "them")
+    shown = f"{pairs} {verb} by {_signed(claim.mean_difference)} on average ({_difference_interval(claim)}); "
+    if claim.watched and not claim.complete and not claim.decided:
+        return f"{shown}{hopeless(claim.watched, 'pair')}."
+    return f"{shown}{_could_have_found(claim, whom)}"
+
+
+def _stopped(what: str, claim: PairedClaim, unit: str) -> list[str]:
+    if claim.watched is None or claim.complete or claim.decided:
+        return []
+    return [f"{what} can't tell them apart: {hopeless(claim.watched, unit)}."]
 
 
 def _could_have_found(claim: PairedClaim, units: str) -> str:
@@ -165,9 +194,14 @@ def _rate_interval(claim: CheckpointClaim) -> str:
 
 
 def _difference_interval(claim: ConfigClaim) -> str:
-    if claim.difference_low is None or claim.difference_high is None:
+    if claim.interval_method != "confidence_sequence" and claim.difference_low is None:
         return "no interval from one pair"
-    assumed = ", assuming normal differences" if claim.interval_method == "t" else ""
+    if claim.difference_low is None or claim.difference_high is None:
+        return "too few for an interval that holds whatever ended the duel"
+    assumed = {
+        "t": ", assuming normal differences",
+        "confidence_sequence": ", which holds whatever ended the duel",
+    }.get(claim.interval_method, "")
     bounds = f"{_signed(claim.difference_low)} to {_signed(claim.difference_high)}"
     return f"{_percent(claim.interval_level)} interval {bounds}{assumed}"
 

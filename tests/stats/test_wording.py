@@ -57,10 +57,10 @@ def test_the_baseline_wins_in_plain_words() -> None:
 def test_no_difference_carries_what_could_have_been_found() -> None:
     text = sentence(VERDICTS["nothing found"], LABEL)
     assert text.startswith("No difference found")
-    # sd 0.0506 over 40 prompts: (1.96 + 0.84) · 0.0506/√40 = 0.0224, a little more for Student's.
-    assert "0.023 would have been found by 40 prompts 80 % of the time" in text
+    # sd 0.0506 over 40 prompts at 0.04: (2.054 + 0.842) · 0.0506/√40 = 0.0232, a little more for Student's.
+    assert "0.024 would have been found by 40 prompts 80 % of the time" in text
     assert "6 paired training seeds differ by 0.000" in text
-    assert "0.023 could have been found" in short_sentence(VERDICTS["nothing found"], LABEL)
+    assert "0.024 could have been found" in short_sentence(VERDICTS["nothing found"], LABEL)
 
 
 def test_several_sample_seeds_name_pairs_and_prompts() -> None:
