@@ -3,7 +3,7 @@
 Kernel exp(-Σ r²/2·length²) plus a constant plus noise, inputs scaled to 0..1, standardised outputs (Rasmussen and
 Williams 2006, chapters 2 and 5). The constant keeps the level free of the standardised mean, of which few points know
 little. Lengths and noise are not set to their likeliest values, which with a dozen trials claim far too much: the
-process is averaged over a fixed quasi-random set of them, weighted by marginal likelihood, the signal's variance
+process is averaged over a fixed, evenly spread set of them, weighted by marginal likelihood, the signal's variance
 maximised in closed form for each.
 """
 
@@ -23,6 +23,8 @@ _NOISES = (0.003, 3.0)
 _SETS = 192
 _KEPT = 0.99
 """Share of the weight that is kept for predictions: the many sets that explain nothing are left out."""
+_JITTER = 1e-6
+"""Of the signal's variance: keeps the covariance of places that lie close together positive."""
 _BATCH = 4_000_000
 """Numbers held at a time."""
 
@@ -74,10 +76,10 @@ class Process:
             if not wanted:
                 continue
             cross = np.linalg.solve(member.chol, _kernel(self.x, points, member.lengths))
-            covariance = member.signal * (_kernel(points, points, member.lengths) - cross.T @ cross)
-            values, vectors = np.linalg.eigh(covariance)
-            normal = rng.standard_normal((wanted, len(points))) * np.sqrt(np.maximum(values, 0.0))
-            found.append(member.white @ cross + normal @ vectors.T)
+            covariance = _kernel(points, points, member.lengths) - cross.T @ cross
+            root = np.linalg.cholesky(covariance + _JITTER * np.eye(len(points)))
+            normal = np.sqrt(member.signal) * rng.standard_normal((wanted, len(points)))
+            found.append(member.white @ cross + normal @ root.T)
         return self.centre + self.scale * np.concatenate(found)
 
 
@@ -120,10 +122,10 @@ def _members(x: Floats, y: Floats, sets: Floats) -> list[tuple[float, Floats, Fl
 
 
 def _sets(dimensions: int) -> Floats:
-    """Lengths by dimension and noise, log-uniform in their ranges, shape (_SETS, dimensions + 1); always the same."""
-    from scipy.stats import qmc
-
-    unit = qmc.Halton(dimensions + 1, scramble=False).random(_SETS + 1)[1:]
+    """Lengths by dimension and noise, log-uniform in their ranges by a Latin hypercube; always the same."""
+    rng = np.random.default_rng(0)
+    strata = np.stack([rng.permutation(_SETS) for _ in range(dimensions + 1)], axis=1)
+    unit = (strata + rng.random(strata.shape)) / _SETS
     low = np.log([_LENGTHS[0]] * dimensions + [_NOISES[0]])
     high = np.log([_LENGTHS[1]] * dimensions + [_NOISES[1]])
     found: Floats = np.exp(low + unit * (high - low))
