@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bracket import cli_judge, cli_trainers
+from bracket import cli_grid, cli_judge, cli_trainers
 from bracket.errors import BracketError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_trainers.app, name="trainers")
 app.add_typer(cli_judge.app, name="judge")
+app.command()(cli_grid.grid)
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
 

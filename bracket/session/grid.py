@@ -1,0 +1,45 @@
+"""A session's pictures as one file: the grid with what a person who is shown it must know."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bracket.report.xyz import Grid, Written, write_png
+from bracket.report.xyz.png import SIDE
+from bracket.session.settings import JudgeSettings, load
+from bracket.session.view import SessionView
+
+FOLDER = Path("report", "grids")
+"""In a session's folder."""
+
+
+def save(view: SessionView, grid: Grid, *, side: int = SIDE, out: Path | None = None) -> Written:
+    """Writes a grid of a session's pictures as a PNG; by default under `report/grids`, one file for each set of axes.
+
+    Raises:
+        SettingsError: the session's settings can't be read, or the grid is too large for a file.
+        StorageError: the file can't be written.
+    """
+    settings = load(view.folder, to_read=True)
+    judges = ", ".join(_judge(j) for j in (settings.judge, *settings.other_judges))
+    preset = settings.load_preset()
+    metadata = {"session": view.name, "preset": preset.title, "judge": judges}
+    return write_png(grid, out or view.folder / FOLDER / name(grid), title=title(grid), metadata=metadata, side=side)
+
+
+def title(grid: Grid) -> str:
+    """ "Learning rate × prompt × rank"."""
+    words = " × ".join(a.title for a in (grid.x, grid.y, grid.z) if a.kind != "nothing") or "the best picture"
+    return words[:1].upper() + words[1:]
+
+
+def name(grid: Grid) -> str:
+    """A file name that says what the grid shows: "finals-200-steps-learning-rate-prompt.png"."""
+    words = [grid.stage, *(a.name for a in (grid.x, grid.y, grid.z) if a.kind != "nothing")]
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-") + ".png"
+
+
+def _judge(settings: JudgeSettings) -> str:
+    model = settings.model if settings.kind == "openai_api" else Path(settings.model).name
+    return f"{settings.kind} ({model})" if model else settings.kind
