@@ -6,31 +6,15 @@ import math
 from collections.abc import Sequence
 
 from bracket.domain import Knob, Value
+from bracket.stats.scale import is_log, knob_ends
 
 _FURTHER = 1 / 3
 """How much of its length a range is widened by."""
-_FAR = 8.0
-"""Numeric choices that span this factor (ranks 4 to 32) are spaced by their logarithm."""
-
-
-def is_number(knob: Knob) -> bool:
-    """Whether a knob's values have an order: a range, or choices that are all numbers."""
-    if knob.kind != "choice":
-        return True
-    return all(isinstance(c, int | float) and not isinstance(c, bool) for c in knob.choices) and len(knob.choices) > 1
-
-
-def is_log(knob: Knob) -> bool:
-    """Whether its values are spaced by their logarithm."""
-    if knob.kind != "choice" or not is_number(knob):
-        return knob.log
-    low, high = _ends(knob)
-    return low > 0 and high / low >= _FAR
 
 
 def place(knob: Knob, value: float) -> float:
     """Where a value lies in a knob's range: 0 at its low, 1 at its high, on the knob's scale."""
-    low, high = _ends(knob)
+    low, high = knob_ends(knob)
     if low == high:
         return 0.5
     if is_log(knob):
@@ -40,7 +24,7 @@ def place(knob: Knob, value: float) -> float:
 
 def value(knob: Knob, at: float) -> float:
     """The value at a place in a knob's range; the inverse of `place`."""
-    low, high = _ends(knob)
+    low, high = knob_ends(knob)
     return float(low * (high / low) ** at) if is_log(knob) else low + at * (high - low)
 
 
@@ -49,7 +33,7 @@ def widened(knob: Knob, *, upwards: bool) -> float:
 
     What cannot be negative stays so, and a share (a range within 0..1 that is not on a logarithmic scale) stays one.
     """
-    low, high = _ends(knob)
+    low, high = knob_ends(knob)
     end = _round(value(knob, 1 + _FURTHER if upwards else -_FURTHER), 1, up=upwards)
     if not is_log(knob):
         end = max(end, 0.0) if low >= 0 else end
@@ -59,7 +43,7 @@ def widened(knob: Knob, *, upwards: bool) -> float:
 
 def rounded(knob: Knob, number: float, *, up: bool) -> float:
     """A number with two digits that lies outside of it, but not outside of the knob's range."""
-    low, high = _ends(knob)
+    low, high = knob_ends(knob)
     near = float(math.ceil(number) if up else math.floor(number)) if knob.kind == "int" else _round(number, 2, up=up)
     return min(max(near, low), high)
 
@@ -88,14 +72,6 @@ def shown(number: Value | None) -> str:
         mantissa, exponent = f"{number:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     return f"{number:.3g}" if abs(number) < 1_000 else f"{number:.0f}"
-
-
-def _ends(knob: Knob) -> tuple[float, float]:
-    if knob.kind == "choice":
-        numbers = [float(c) for c in knob.choices if isinstance(c, int | float)]
-        return min(numbers), max(numbers)
-    assert knob.low is not None and knob.high is not None  # held by the preset's own check
-    return float(knob.low), float(knob.high)
 
 
 def _round(number: float, digits: int, *, up: bool) -> float:

@@ -19,7 +19,8 @@ from bracket.search.space import random_config
 from bracket.stats.curves import Knee, failure_knee
 from bracket.stats.importance import KnobImportance, knob_importance
 from bracket.stats.process import fit
-from bracket.stats.rungs import Rung, Tried, longest_rung, melted
+from bracket.stats.rungs import Compared, Tried, longest_rung, melted
+from bracket.stats.scale import is_log, is_number
 from bracket.stats.signflip import Floats
 
 NEEDED = 8
@@ -112,7 +113,7 @@ def suggest(
 class _View:
     """All that the advice on a knob looks at. `answers` are configs, each the best of one surface."""
 
-    rung: Rung
+    rung: Compared
     knees: Mapping[str, Knee]
     importance: Mapping[str, KnobImportance]
     answers: Sequence[Config]
@@ -226,15 +227,15 @@ def _beyond(config: Config, knees: Mapping[str, Knee]) -> bool:
     return any(name in config and float(config[name]) >= knee.failing for name, knee in knees.items())
 
 
-def _importance(knobs: Sequence[Knob], rung: Rung) -> list[KnobImportance]:
-    log = [knob.name for knob in knobs if ends.is_log(knob)]
+def _importance(knobs: Sequence[Knob], rung: Compared) -> list[KnobImportance]:
+    log = [knob.name for knob in knobs if is_log(knob)]
     names = {knob.name for knob in knobs}
     configs = [{name: value for name, value in one.config.items() if name in names} for one in rung.tried]
     return knob_importance(configs, [one.total for one in rung.tried], log=log)
 
 
 def _answers(
-    knobs: Sequence[Knob], rung: Rung, failed: Sequence[Config], knees: Mapping[str, Knee], seed: int
+    knobs: Sequence[Knob], rung: Compared, failed: Sequence[Config], knees: Mapping[str, Knee], seed: int
 ) -> list[Config]:
     """Where the best config lies, once for every surface drawn."""
     rng = np.random.default_rng(seed)
@@ -256,7 +257,7 @@ def _columns(knobs: Sequence[Knob], configs: Sequence[Config]) -> Floats:
     columns = []
     for knob in knobs:
         given = [config.get(knob.name) for config in configs]
-        if ends.is_number(knob):
+        if is_number(knob):
             columns.append([0.5 if value is None else ends.place(knob, float(value)) for value in given])
         elif len(knob.choices) > 1:
             columns += [[0.5 if v is None else float(v == choice) for v in given] for choice in knob.choices]

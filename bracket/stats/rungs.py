@@ -26,7 +26,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Compared:
     """The scored configs of one length, in the order they were tried; `steps` is 0 when there are none.
 
     `others` are the lengths of scored trials that were left out.
@@ -37,7 +37,7 @@ class Rung:
     others: tuple[int, ...] = ()
 
 
-def longest_rung(results: Iterable[TrialResult], enough: int = ENOUGH) -> Rung:
+def longest_rung(results: Iterable[TrialResult], enough: int = ENOUGH) -> Compared:
     """The longest length at which `enough` configs were scored; where there is none, the one with most of them.
 
     Trials of different length are never pooled: longer ones score better whatever their settings.
@@ -47,11 +47,11 @@ def longest_rung(results: Iterable[TrialResult], enough: int = ENOUGH) -> Rung:
         if result.score is not None:
             by_length.setdefault(result.trial.steps, {}).setdefault(config_key(result.trial.config), []).append(result)
     if not by_length:
-        return Rung(0, ())
+        return Compared(0, ())
     full = [steps for steps, configs in by_length.items() if len(configs) >= enough]
     steps = max(full) if full else max(by_length, key=lambda steps: (len(by_length[steps]), steps))
     others = tuple(sorted(set(by_length) - {steps}))
-    return Rung(steps, tuple(_tried(group) for group in by_length[steps].values()), others)
+    return Compared(steps, tuple(_tried(group) for group in by_length[steps].values()), others)
 
 
 def melted(results: Iterable[TrialResult]) -> list[tuple[Config, bool]]:
