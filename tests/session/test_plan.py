@@ -36,18 +36,29 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionSettings:
 
 def test_rounds_are_counted(asked: SessionSettings) -> None:
     rounds = plan.planned_rounds(asked, Speed(step=0.1, overhead=5.0), workers=2)
+    # 9 configs beside the baseline, halved until as many are left as go to the finals; lengths double up to 100 steps.
     assert [(r.name, r.trials, r.steps) for r in rounds] == [
-        ("search", 10, 100),
+        ("search", 10, 25),
+        ("search", 1 + 5, 50),
+        ("search", 1 + 3, 100),
         ("finals", (3 + 1) * 2, 200),
         ("confirmation", 2 * 5, 200),
     ]
-    # 10 trials on 2 workers are 5 in a row, each 5 s + 100 steps of 0.1 s.
-    assert [r.seconds for r in rounds] == [5 * 15.0, 4 * 25.0, 5 * 25.0]
+    # Survivors train on, so a second rung costs 25 steps a trial; half of the finals begin at step 100.
+    assert [r.all_steps for r in rounds] == [10 * 25, 6 * 25, 4 * 50, 4 * 100 + 4 * 200, 10 * 200]
+    # 10 trials on 2 workers are 5 in a row, each 5 s + 25 steps of 0.1 s.
+    assert [r.seconds for r in rounds] == [5 * 7.5, 3 * 7.5, 2 * 10.0, 4 * 20.0, 5 * 25.0]
+
+
+def test_a_trainer_that_cannot_go_on_trains_every_rung_anew(asked: SessionSettings) -> None:
+    anew = asked.model_copy(update={"finals": asked.finals.model_copy(update={"go_on": False})})
+    rounds = plan.planned_rounds(anew, Speed(step=0.1, overhead=5.0), workers=2)
+    assert [r.all_steps for r in rounds] == [10 * 25, 6 * 50, 4 * 100, 8 * 200, 10 * 200]
 
 
 def test_pictures_and_command(asked: SessionSettings) -> None:
     made = plan.make(asked)
-    assert made.pictures == 12 * (10 + 8) + 20 * 2 * (2 + 10)
+    assert made.pictures == 12 * (10 + 6 + 4 + 8) + 20 * 2 * (2 + 10)
     assert [c.title for c in made.commands] == ["Cache", "Train the first trial", "Draw the base"]
     assert made.commands[1].argv[1:] == ("-m", "bracket.training", "SESSION/trials/search-000/config.yaml", "--resume")
     assert made.errors == []

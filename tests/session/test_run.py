@@ -159,6 +159,21 @@ def test_finalists_train_on_from_their_search_trial(folder: Path) -> None:
     assert {r.trial.schedule for ranked in summary.rounds[Round.SEARCH] for r in ranked.results} == {8}
 
 
+def test_survivors_of_a_rung_train_on_in_the_next(folder: Path) -> None:
+    summary = scripted.play(folder)
+    rungs = [[r for r in summary.searched if r.trial.rung == n] for n in range(3)]
+    assert [len(rung) for rung in rungs] == [6, 4, 3] and [rung[0].trial.steps for rung in rungs] == [2, 3, 6]
+    assert [r.trial.origin for rung in rungs for r in rung[:1]] == ["baseline"] * 3
+    for below, rung in zip(rungs, rungs[1:], strict=False):
+        best = sorted((r for r in below if r.trial.origin != "baseline"), key=lambda r: r.score.total)
+        assert {str(r.trial.config) for r in rung[1:]} == {str(r.trial.config) for r in best[: len(rung) - 1]}
+        for result in rung:
+            (before,) = [r for r in below if r.trial.config == result.trial.config]
+            assert result.trial.continues == before.trial.folder and result.trial.schedule == 8
+            steps = (result.trial.folder / "starts.txt").read_text()
+            assert steps == f"{before.trial.steps}\n", "no step was trained twice"
+
+
 def test_finals_begin_anew_where_the_trainer_cannot_go_on(folder: Path) -> None:
     trainer = scripted.ScriptedTrainer()
     trainer.continues = False
@@ -199,7 +214,7 @@ def test_kill_at_random_moments_loses_and_repeats_nothing(folder: Path) -> None:
             break
     scripted.play(folder)
     trials = view.read(folder).trials
-    assert Counter(t.round for t in trials) == {Round.SEARCH: 6, Round.FINALS: 6, Round.CONFIRMATION: 4}
+    assert Counter(t.round for t in trials) == {Round.SEARCH: 6 + 4 + 3, Round.FINALS: 6, Round.CONFIRMATION: 4}
     assert {t.id: t.cause for t in trials if t.outcome is not Outcome.OK} == {}
     assert certificate.verify(folder / "report" / "certificate.json") == []
 
