@@ -15,10 +15,11 @@ def grid(
     session: Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")],
     x: Annotated[str, typer.Option(help="Columns: a knob, prompt, step, training_seed, sample_seed, round.")] = "",
     y: Annotated[str, typer.Option(help="Rows, likewise.")] = "",
-    z: Annotated[str, typer.Option(help="Separate grids, likewise.")] = "nothing",
+    z: Annotated[str, typer.Option(help="Separate grids, likewise.")] = "",
     round_: Annotated[str, typer.Option("--round", help='Such as search or "search, 120 steps".')] = "",
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt, or words of it. Repeatable.")] = None,
     prompts: Annotated[int, typer.Option(min=1, help="How many prompts, where none is named.")] = 4,
+    most: Annotated[int, typer.Option(min=1, help="Columns, rows or grids; more values are put into ranges.")] = 12,
     side: Annotated[int, typer.Option(min=24, help="Side of a picture in pixels.")] = 256,
     out: Annotated[Path | None, typer.Option(help="The PNG; under the session's report by default.")] = None,
 ) -> None:
@@ -32,14 +33,12 @@ def grid(
     load(folder, to_read=True)
     shown = view.read(folder)
     axes, stages = xyz.axes_of(shown.trials), xyz.stages_of(shown.trials)
-    first = xyz.defaults(axes)
-    chosen = [xyz.axis_named(name, axes) if name else axis for name, axis in zip((x, y, z), first, strict=True)]
+    chosen = xyz.chosen(axes, x, y, z)
     everything = any(axis.kind == "round" for axis in chosen)
     stage = xyz.stage_named(round_, stages) if round_ else None if everything else xyz.longest(shown.trials)
     drawn = xyz.prompts_of(shown.trials, stage)
-    laid = xyz.build(
-        shown.trials, *chosen, stage=stage, prompts=_named(prompt, drawn) if prompt else drawn[:prompts] or None
-    )
+    wanted = _named(prompt, drawn) if prompt else drawn[:prompts]
+    laid = xyz.build(shown.trials, *chosen, stage=stage, prompts=wanted or None, most=most)
     made = save(shown, laid, side=side, out=_png(out))
     typer.echo("\n".join([f"{made.path} ({made.width} × {made.height} px)", *made.notes]))
 

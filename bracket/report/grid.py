@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -110,7 +109,6 @@ def place(canvas: Image, path: Path | None, corner: tuple[int, int], room: tuple
         return False
     scale = min(room[0] / image.width, room[1] / image.height)
     tiny = max(image.size) <= TINY and scale > 1
-    scale = math.floor(scale) if tiny else scale
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     resized = image.resize(size, Image.Resampling.NEAREST if tiny else Image.Resampling.LANCZOS)
     canvas.paste(resized, (corner[0] + (room[0] - size[0]) // 2, corner[1] + (room[1] - size[1]) // 2))

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import gallery, vote
+from bracket.ui import bracket_view, gallery, vote, xyz
 from bracket.ui.chart import chart
 from bracket.ui.context import Context, warned
 from bracket.ui.format import empty_html, esc, file_url, progress_words, sentence, trial_state
@@ -42,10 +42,13 @@ class Results:
     eyes: gr.HTML
     pick: gr.Dropdown
     table: gr.Dataframe
+    grid: gr.State
+    tournament: gr.HTML
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        return [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
+        shown = [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
+        return [*shown, self.grid, self.tournament]
 
 
 def build(context: Context, session: gr.Dropdown) -> Results:
@@ -69,6 +72,9 @@ def build(context: Context, session: gr.Dropdown) -> Results:
                 elem_classes="mono",
                 visible=False,
             )
+    grid = xyz.build(context, session)
+    gr.HTML("<h2>The tournament</h2>", apply_default_css=False, elem_classes="section")
+    tournament = bracket_view.build(context, "tournament")
     gr.HTML("<h2>All trials</h2>", apply_default_css=False)
     table = gr.Dataframe(
         headers=list(TABLE),
@@ -124,7 +130,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament)
 
 
 def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
@@ -135,7 +141,8 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
     """
     if view is None:
         none = gr.update(choices=[], value=[])
-        return [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, []]
+        nothing = [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, [], ""]
+        return [*nothing, bracket_view.value_of(None)]
     duel = duel_of(view)
     command = command_text(view.folder, duel)
     return [
@@ -147,6 +154,8 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         vote.value_of(view),
         gr.update(choices=compare_choices(view), **({"value": suggested(duel)} if pick else {})),
         table_rows(view),
+        xyz.stamp_of(view),
+        bracket_view.value_of(view),
     ]
 
 

@@ -27,6 +27,10 @@ _TITLES: dict[Kind, str] = {
 }
 
 
+_FIRST: tuple[Kind, ...] = ("knob", "step", "training_seed", "round")
+"""What X is, unless a person chose."""
+
+
 class Drawn(Protocol):
     """What a grid must know of a trial; `session.view.TrialView` is one."""
 
@@ -127,11 +131,18 @@ def axes_of(trials: Iterable[Drawn]) -> list[Axis]:
     return [*(Axis("knob", n, knob_title(n)) for n in knobs), *(Axis(k, k, _TITLES[k]) for k in found), NOTHING]
 
 
-def defaults(axes: Sequence[Axis]) -> tuple[Axis, Axis, Axis]:
-    """X, Y and Z before a person chose: the learning rate (or what else differs), the prompt, nothing."""
-    kinds: tuple[Kind, ...] = ("knob", "step", "training_seed", "round")
-    x = next((a for kind in kinds for a in axes if a.kind == kind), NOTHING)
-    return x, next((a for a in axes if a.kind == "prompt"), NOTHING), NOTHING
+def chosen(axes: Sequence[Axis], x: str = "", y: str = "", z: str = "") -> tuple[Axis, Axis, Axis]:
+    """X, Y and Z by their names; where "" is given, the learning rate (or what else differs), the prompt, nothing, as
+    far as they are not on another axis.
+
+    Raises:
+        SettingsError: a name is no axis.
+    """
+    named = [axis_named(n, axes) if n else None for n in (x, y, z)]
+    free = [a for a in axes if a not in named]
+    differs = next((a for kind in _FIRST for a in free if a.kind == kind), NOTHING)
+    prompt = next((a for a in free if a.kind == "prompt"), differs if named[0] else NOTHING)
+    return named[0] or differs, named[1] or prompt, named[2] or NOTHING
 
 
 def axis_named(name: str, axes: Sequence[Axis]) -> Axis:

@@ -96,9 +96,9 @@ def build(
     if not shown:
         raise SettingsError("there are no pictures to lay out", remedy="They come with the first trial that draws.")
     wanted = _wanted(shown, prompts)
-    pictures = [(t, _pictures(t, set(wanted), every_step="step" in kinds)) for t in shown]
+    pictures = [(t, found) for t in shown if (found := _pictures(t, set(wanted), every_step="step" in kinds))]
     samples = [s for _, found in pictures for s in found]
-    columns, rows, planes = scales = [scale(axis, shown, samples, wanted, most) for axis in axes]
+    columns, rows, planes = scales = [scale(a, [t for t, _ in pictures], samples, wanted, most) for a in axes]
     slots = _slots(samples, wanted, kinds)
     cells = _cells(pictures, list(zip(axes, scales, strict=True)), slots)
     return Grid(

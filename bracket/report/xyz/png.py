@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bracket.errors import SettingsError
-from bracket.files import storage_errors, written_whole
+from bracket.files import written_whole
 from bracket.report.grid import (
     EMPTY,
     GAP,
     PAPER,
     QUIET,
+    TINY,
     font_for,
     line_height,
     open_picture,
@@ -39,6 +40,8 @@ SMALLEST = 24
 KEY = "bracket"
 """The text chunk that holds the grid as JSON."""
 _MARGIN, _SEAM = 24, 2
+_VACANT = "#f6f7f8"
+"""Where no trial matches: paler than where a picture is missing."""
 _HEADING_LINES = 6
 _LEAST_WIDTH = 480
 
@@ -95,17 +98,16 @@ def write_png(
     """
     from PIL import Image, ImageDraw
 
-    with storage_errors(path):
-        aspect = _aspect(grid)
+    native = _native(grid)
     asked, foot = max(SMALLEST, side), _footer(grid, metadata)
-    layout = _layout(grid, title, foot, side := asked, aspect)
+    layout = _layout(grid, title, foot, side := asked, native)
     while max(layout.width, layout.height) > LARGEST:
         side = int(side * 0.93)
         if side < SMALLEST:
             remedy = "Choose fewer prompts, or nothing for Z."
             raise SettingsError(f"this grid is larger than {LARGEST} × {LARGEST} pixels", path=path, remedy=remedy)
         shrunk = f"Pictures are {side} instead of {asked} px, so that no side is longer than {LARGEST} px."
-        layout = _layout(grid, title, foot := [*_footer(grid, metadata), shrunk], side, aspect)
+        layout = _layout(grid, title, foot := [*_footer(grid, metadata), shrunk], side, native)
     canvas = Image.new("RGB", (layout.width, layout.height), PAPER)
     draw = ImageDraw.Draw(canvas)
     inner = layout.width - 2 * _MARGIN
@@ -191,22 +193,33 @@ def _footer(grid: Grid, metadata: Mapping[str, str | int | float]) -> list[str]:
     return [" · ".join([*told, grid.stage]), *grid.notes]
 
 
-def _aspect(grid: Grid) -> float:
-    """Width over height of the first picture that can be read."""
+def _native(grid: Grid) -> tuple[int, int]:
+    """Width and height of the first picture that can be read."""
     for _, cell in _places(grid):
         for sample in cell.samples:
             if sample and (image := open_picture(sample.path)):
-                return min(4.0, max(0.25, image.width / image.height))
-    return 1.0
+                return image.size
+    return SIDE, SIDE
 
 
-def _layout(grid: Grid, title: str, footer: list[str], side: int, aspect: float) -> _Layout:
-    text = min(18, max(11, side // 16))
+def _picture(side: int, native: tuple[int, int]) -> tuple[int, int]:
+    """The place of one picture, no wider and no higher than `side`, in the shape of the first of them (at most four to
+    one); a whole multiple of tiny ones."""
+    longer = max(native)
+    if longer <= TINY and longer <= side:
+        side = side // longer * longer
+    wide, high = (max(side // 4, round(side * n / longer)) for n in native)
+    return wide, high
+
+
+def _layout(grid: Grid, title: str, footer: list[str], side: int, native: tuple[int, int]) -> _Layout:
+    text = min(36, max(12, side // 14))
     line, font = line_height(text), font_for("", text)
-    wide, high = (side, round(side / aspect)) if aspect >= 1 else (round(side * aspect), side)
     across = math.ceil(math.sqrt(grid.slots))
-    picture = (wide - _SEAM * (across - 1)) // across, (high - _SEAM * (across - 1)) // across
-    high = math.ceil(grid.slots / across) * (picture[1] + _SEAM) - _SEAM
+    picture = _picture((side - _SEAM * (across - 1)) // across, native)
+    wide, high = (
+        n * (p + _SEAM) - _SEAM for n, p in zip((across, math.ceil(grid.slots / across)), picture, strict=True)
+    )
     small = line if any(cell.words for _, cell in _places(grid)) else 0
     widest = max(font.getlength(label) for label in (*grid.rows, _corner_words(grid)))
     labels = round(min(widest + 1, max(120, min(side, 260)))) + 2 * GAP if widest else 0
@@ -270,7 +283,7 @@ def _draw_plane(
     if grid.x.kind != "nothing":
         write(draw, (left + layout.labels, top), grid.x.title, layout.text, layout.plane[0], lines=1, fill=QUIET)
     body = corner[1] + layout.head
-    write(draw, (left, body - GAP - line), _corner_words(grid), layout.text, layout.labels, lines=1, fill=QUIET)
+    write(draw, (left, body - GAP // 2 - line), _corner_words(grid), layout.text, layout.labels, lines=1, fill=QUIET)
     for x, label in enumerate(grid.columns):
         lines = len(wrapped(label, font_for(label, layout.text), layout.wide, _HEADING_LINES))
         at = (left + layout.labels + x * (layout.wide + GAP), body - GAP // 2 - lines * line)
@@ -287,6 +300,7 @@ def _draw_plane(
 def _draw_cell(canvas: Image, draw: ImageDraw, cell: Cell | None, layout: _Layout, corner: tuple[int, int]) -> int:
     left, top = corner
     if cell is None:
+        draw.rectangle((left, top, left + layout.wide - 1, top + layout.high - 1), fill=_VACANT)
         middle = (left + layout.wide / 2, top + layout.high / 2)
         draw.text(middle, NOTHING, font=font_for(NOTHING, layout.text), fill=QUIET, anchor="mm")
         return 0
