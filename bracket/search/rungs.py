@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bracket.domain import TrialResult
+from bracket.domain import Trial, TrialResult
 
 
 @dataclass(frozen=True)
 class Rung:
-    """Trials of equal length: so many configs, the baseline included, trained to so many steps."""
+    """Trials of equal length: so many configs, the baseline included, trained to so many steps. `about`: how many is
+    decided as results come in."""
 
     configs: int
     steps: int
+    about: bool = False
 
 
 def ladder(configs: int, steps: int, *, rounds: int, reduction: float, least: int) -> tuple[Rung, ...]:
@@ -27,6 +29,12 @@ def ladder(configs: int, steps: int, *, rounds: int, reduction: float, least: in
         others.append(max(1, least, -int(-others[-1] // reduction)))
     last = len(others) - 1
     return tuple(Rung(n + 1, max(1, round(steps / reduction ** (last - k)))) for k, n in enumerate(others))
+
+
+def in_order(told: Sequence[TrialResult], open_: Sequence[Trial]) -> list[Trial]:
+    """Ended and running trials of one rung in the order they began."""
+    # By length first: search-1000 began after search-999.
+    return sorted([*(r.trial for r in told), *open_], key=lambda t: (len(t.id), t.id))
 
 
 def ranked(results: Sequence[TrialResult], rung: int) -> list[TrialResult]:

@@ -54,16 +54,21 @@ def effective(config: Config, knobs: Sequence[Knob]) -> dict[str, Value]:
 
 def random_config(knobs: Sequence[Knob], rng: Generator) -> dict[str, Value]:
     """A config drawn from the space: uniform, or log-uniform where a knob says so."""
-    drawn: dict[str, Value] = {}
+    return effective(drawn(knobs, rng), knobs)
+
+
+def drawn(knobs: Sequence[Knob], rng: Generator) -> dict[str, Value]:
+    """A value of every knob by chance, whether it counts or not."""
+    found: dict[str, Value] = {}
     for knob in knobs:
         if knob.kind == "choice":
-            drawn[knob.name] = knob.choices[int(rng.integers(len(knob.choices)))]
+            found[knob.name] = knob.choices[int(rng.integers(len(knob.choices)))]
             continue
         assert knob.low is not None and knob.high is not None
         low, high = (math.log(knob.low), math.log(knob.high)) if knob.log else (knob.low, knob.high)
         value = float(rng.uniform(low, high))
-        drawn[knob.name] = math.exp(value) if knob.log else value
-    return effective(drawn, knobs)
+        found[knob.name] = _clamp_one(math.exp(value) if knob.log else value, knob)
+    return found
 
 
 def _limited(knob: Knob, config: Config) -> Knob:

@@ -11,10 +11,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bracket.domain import Config, Knob, Trial, TrialResult, Wanted
+from bracket.errors import SettingsError
+from bracket.search.evolution import Evolution
+from bracket.search.halving import Halving, expected
+from bracket.search.memory import Borrowed
+from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung, ladder
+from bracket.search.sampling import Proposer
+from bracket.search.space import effective, without_duplicates
 from bracket.search.tournament import Tournament
 
-NAMES = ("tournament", "screen", "tpe", "random")
+NAMES = ("tournament", "screen", "tpe", "random", "hyperband", "asha", "nsga2")
+HALVING = ("hyperband", "asha")
+"""Those that decide on every result when it comes."""
 
 
 class Strategy(Protocol):
@@ -48,11 +57,27 @@ class Strategy(Protocol):
 
 
 def rungs_of(name: str, *, configs: int, steps: int, rounds: int, reduction: float, finalists: int) -> tuple[Rung, ...]:
-    """The rungs of a strategy. `steps` is the length of the longest."""
+    """The rungs of a strategy. `steps` is the length of the longest. Where who goes on is decided as results come in,
+    the later rungs say about how many it will be."""
+    if name in HALVING:
+        whole = whole_reduction(reduction)
+        return expected(name, ladder(configs, steps, rounds=rounds, reduction=whole, least=1), whole)
     rungs = ladder(configs, steps, rounds=rounds, reduction=reduction, least=finalists)
     if name == "screen":
         return (Rung(configs, rungs[0].steps),)
     return rungs if name == "tournament" else (Rung(configs, steps),)
+
+
+def whole_reduction(reduction: float) -> int:
+    """The reduction as Optuna's pruners take it.
+
+    Raises:
+        SettingsError: it is not a whole number.
+    """
+    if reduction != int(reduction) or reduction < 2:
+        message = f"asha and hyperband keep one config in a whole number of them, and the reduction is {reduction:g}"
+        raise SettingsError(message, remedy="Make it 2, 3 or 4, or choose the tournament.")
+    return int(reduction)
 
 
 def make_strategy(
@@ -64,15 +89,36 @@ def make_strategy(
     curated: Sequence[Config],
     seed: int,
     training_seed: int,
+    reduction: float = 2.0,
+    objectives: Sequence[str] = (),
+    borrowed: Sequence[Borrowed] = (),
 ) -> Strategy:
-    """The strategy called `name`, one of `NAMES`."""
-    return Tournament(
-        name,
-        rungs,
-        sampler="random" if name == "random" else "tpe",
-        knobs=knobs,
-        baseline=baseline,
-        curated=curated,
-        seed=seed,
-        training_seed=training_seed,
-    )
+    """The strategy called `name`, one of `NAMES`.
+
+    Args:
+        rungs: those of `rungs_of`.
+        baseline, curated: tried first, in this order.
+        seed: of the session. training_seed: of every trial, so that all see the same random numbers.
+        reduction: for `HALVING`, as given to `rungs_of`.
+        objectives: for nsga2; `OBJECTIVES` when empty.
+        borrowed: what earlier sessions found, for the strategies that propose by TPE.
+    """
+    configs = rungs[0].configs
+    pairs = [("baseline", effective(baseline, knobs)), *(("curated", effective(c, knobs)) for c in curated)]
+    openings = without_duplicates(pairs)[:configs]
+    if name == "nsga2":
+        proposer: Proposer = Evolution(knobs, seed=seed, configs=configs, objectives=objectives or OBJECTIVES)
+    else:
+        kind = "random" if name == "random" else "tpe"
+        proposer = Proposer(kind, knobs, seed=seed, configs=configs, borrowed=borrowed)
+    if name in HALVING:
+        return Halving(
+            name,
+            rungs,
+            proposer=proposer,
+            openings=openings,
+            training_seed=training_seed,
+            reduction=whole_reduction(reduction),
+            seed=seed,
+        )
+    return Tournament(name, rungs, proposer=proposer, openings=openings, training_seed=training_seed)

@@ -1,18 +1,17 @@
 """The tournament: rungs that get longer, survivors train on. With one rung it is a plain search.
 
-`tournament` drops the worse part after every rung; `screen` trains all briefly and leaves the choice to the finals ("train
-everyone a little, keep the best few", arXiv 2307.15422 and 2404.04111, which most early-stopping methods don't beat);
-`tpe` and `random` train all configs to one length.
+`tournament` drops the worse part after every rung; `screen` trains all briefly and leaves the choice to the finals
+("train everyone a little, keep the best few", arXiv 2307.15422 and 2404.04111, which most early-stopping methods don't
+beat); `tpe`, `random` and `nsga2` train all configs to one length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bracket.domain import Config, Knob, Round, Trial, TrialResult, Wanted
+from bracket.domain import Config, Round, Trial, TrialResult, Wanted
 from bracket.search.rungs import Rung, key, ranked
 from bracket.search.sampling import Proposer
-from bracket.search.space import effective, without_duplicates
 
 
 class Tournament:
@@ -20,9 +19,9 @@ class Tournament:
 
     Args:
         name: what its trials are labelled with.
-        sampler: "tpe" or "random", for the first rung's configs.
-        baseline, curated: tried first, in this order.
-        seed: of the session; training_seed: of every trial, so that all see the same random numbers.
+        proposer: where the first rung's configs come from, after the openings.
+        openings: (origin, config) tried first, in this order; the baseline comes first.
+        training_seed: of every trial, so that all see the same random numbers.
     """
 
     def __init__(
@@ -30,17 +29,12 @@ class Tournament:
         name: str,
         rungs: Sequence[Rung],
         *,
-        sampler: str,
-        knobs: Sequence[Knob],
-        baseline: Config,
-        curated: Sequence[Config],
-        seed: int,
+        proposer: Proposer,
+        openings: Sequence[tuple[str, Config]],
         training_seed: int,
     ) -> None:
         self.name, self.rungs, self._training_seed = name, tuple(rungs), training_seed
-        pairs = [("baseline", effective(baseline, knobs)), *(("curated", effective(c, knobs)) for c in curated)]
-        self._openings = without_duplicates(pairs)[: self.rungs[0].configs]
-        self._proposer = Proposer(sampler, knobs, seed=seed, configs=self.rungs[0].configs)
+        self._openings, self._proposer = tuple(openings), proposer
 
     def propose(self, told: Sequence[TrialResult], open_: Sequence[Trial], room: int) -> list[Wanted]:
         """See `Strategy.propose`."""
@@ -60,7 +54,7 @@ class Tournament:
             if number < len(self._openings):
                 origin, config = self._openings[number]
             else:
-                proposed = self._proposer.next(number, told, open_)
+                proposed = self._proposer.next(number, told, open_, [w.config for w in found])
                 if proposed is None:
                     break
                 origin, config = self.name, proposed
