@@ -1,68 +1,33 @@
 """certificate.json: what a verdict rests on, so that anybody can compute it again.
 
 The file holds every judgement of the duel and of the paired runs, the SHA-256 of each judged picture, and the verdict's
-numbers. `verify` computes the numbers from the judgements and hashes the pictures that are still there. The seal is a
-plain SHA-256 of the content: it shows an edit, it does not stop somebody who writes a new seal.
+numbers. `verify` computes the numbers from the judgements, under the rules of the plan, and hashes the pictures that
+are still there. The seal is a plain SHA-256 of the content: it shows an edit, it does not stop somebody who writes a
+new seal.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bracket.domain import Config, Judgement, Outcome, Round, TrialResult, mean
+from bracket.domain import Judgement, Sample, mean
 from bracket.errors import CertificateError, StorageError
-from bracket.files import read_json, storage_errors, write_json
-from bracket.report.scores import matrices
-from bracket.report.summary import Pair, Ranked, Summary
+from bracket.files import read_json, write_json
+from bracket.report.evidence import SIDES, VERSION, build, hash_of, plain_flips, sha256, training_seeds
+from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, panel_holds
+from bracket.report.summary import Duel, Pair, Summary
 from bracket.stats.agreement import agreement, gate
-from bracket.stats.claims import checkpoint_claim, config_claim
 from bracket.stats.verdict import Verdict, decide
-from bracket.stats.wording import short_sentence
+
+__all__ = ["FILE", "VERSION", "build", "training_seeds", "verify", "write"]
 
 FILE = "certificate.json"
-VERSION = 2
+UNWATCHED = 2
+"""The version before duels could be watched; its claims are held to the whole of alpha, and it is read still."""
 _REMEDY = "Write it again with `python -m bracket report`, or restore it from a copy."
-
-
-def build(summary: Summary) -> dict[str, Any]:
-    """The certificate of a session as plain data, sealed. Pictures and checkpoints that are there are hashed.
-
-    Raises:
-        StorageError: a picture is there but can't be read.
-    """
-    content: dict[str, Any] = {
-        "format": "bracket certificate",
-        "version": VERSION,
-        "session": summary.name,
-        "fingerprint": summary.fingerprint,
-        "versions": dict(summary.versions),
-        "preset": summary.preset_name,
-        "settings": _plain(summary.settings),
-        "judge": summary.judge,
-        "choosing": _choosing(summary),
-        "plan": _plan(summary),
-        "duel": _duel(summary),
-        "pairs": [_pair(summary, pair) for pair in summary.pairs],
-        "checkpoints": {
-            side: _checkpoint(result, summary.folder)
-            for side, result in zip(("winner", "baseline"), _duelling_runs(summary), strict=True)
-        },
-        "votes": None
-        if summary.calibration is None
-        else {
-            "judged": list(summary.calibration.judged),
-            "voted": list(summary.calibration.voted),
-        },
-        "sentence": short_sentence(summary.verdict, summary.winner.label if summary.winner else "the winner"),
-        "verdict": summary.verdict.as_dict(),
-    }
-    content["plan_sha256"] = _hash_of(content["plan"])
-    return {**content, "seal": _hash_of(content)}
 
 
 def write(summary: Summary, folder: Path) -> Path:
@@ -90,138 +55,8 @@ def verify(path: Path) -> list[str]:
             *_check_verdict(data),
             *_check_files(data, path.resolve().parent.parent),
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise CertificateError(f"the certificate is damaged: {error!r}", path=path, remedy=_REMEDY) from error
-
-
-def training_seeds(ranked: Ranked | None) -> int:
-    """How many training seeds a config was judged on."""
-    return len({result.trial.seed for result in ranked.results if result.score is not None}) if ranked else 0
-
-
-# Building
-
-
-def _choosing(summary: Summary) -> dict[str, Any]:
-    chosen = [r for name in (Round.SEARCH, Round.FINALS) for r in summary.rounds.get(name, ())]
-    return {
-        "prompts": list(summary.prompts),
-        "training_seeds": sorted({result.trial.seed for ranked in chosen for result in ranked.results}),
-        "winner_training_seeds": training_seeds(summary.winner),
-        "configs": sum(1 for _ in summary.rounds.get(Round.SEARCH, ())),
-    }
-
-
-def _plan(summary: Summary) -> dict[str, Any]:
-    """What the confirmation set out to compare, as it was fixed before its first picture; none of it depends on a
-    judgement. A session that has none (its winner was the baseline, it ended before) gets what was compared."""
-    if summary.plan is not None:
-        return dict(summary.plan)
-    duel = _in_order(summary, summary.duel.winner) if summary.duel else []
-    return {
-        "winner": dict(summary.winner.config) if summary.winner else None,
-        "baseline": dict(summary.baseline_config),
-        "judge": summary.judge,
-        "alpha": summary.verdict.alpha,
-        "prompts": list(summary.verdict_prompts),
-        "pictures": [[j.sample.prompt, j.sample.seed] for j in duel],
-        "training_seeds": [pair.seed for pair in summary.pairs],
-    }
-
-
-def _duel(summary: Summary) -> dict[str, Any] | None:
-    if summary.duel is None:
-        return None
-    return {
-        side: [_judgement(j, summary.folder) for j in _in_order(summary, judgements)]
-        for side, judgements in (("winner", summary.duel.winner), ("baseline", summary.duel.baseline))
-    }
-
-
-def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgement]:
-    """By prompt as the session lists them, then by seed: flips drawn above 16 prompts depend on the order."""
-    places = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
-    last = len(places)
-    return sorted(judgements, key=lambda j: (places.get(j.sample.prompt, last), j.sample.prompt, j.sample.seed))
-
-
-def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:
-    rows = summary.rounds.get(Round.CONFIRMATION, ())
-    judged = {
-        f"{side}_judgements": [_judgement(j, summary.folder) for j in _of_run(rows, config, pair.seed)]
-        for side, config in (
-            ("winner", summary.winner.config if summary.winner else {}),
-            ("baseline", summary.baseline_config),
-        )
-    }
-    return {"seed": pair.seed, "winner": pair.winner, "baseline": pair.baseline, **judged}
-
-
-def _of_run(rows: Iterable[Ranked], config: Config, seed: int) -> tuple[Judgement, ...]:
-    for ranked in rows:
-        for result in ranked.results:
-            if result.trial.seed == seed and dict(ranked.config) == dict(config):
-                return result.judgements
-    return ()
-
-
-def _judgement(judgement: Judgement, folder: Path) -> dict[str, Any]:
-    sample = judgement.sample
-    return {
-        "prompt": sample.prompt,
-        "sample_seed": sample.seed,
-        "judge": judgement.judge,
-        "score": judgement.score,
-        # JSON has no NaN; an axis may be undefined where the score is not.
-        "axes": {axis: value if math.isfinite(value) else None for axis, value in judgement.axes.items()},
-        **_hashed(sample.path, folder),
-    }
-
-
-def _duelling_runs(summary: Summary) -> tuple[TrialResult | None, TrialResult | None]:
-    """The trials whose checkpoints drew the duel: of the first training seed on which both ended well."""
-    ours, theirs = (
-        {r.trial.seed: r for r in ranked.results if r.outcome is Outcome.OK} if ranked else {}
-        for ranked in (summary.winner, summary.baseline)
-    )
-    seed = min(set(ours) & set(theirs), default=None)
-    return (None, None) if seed is None else (ours[seed], theirs[seed])
-
-
-def _checkpoint(result: TrialResult | None, folder: Path) -> list[dict[str, Any]]:
-    path = result.checkpoint if result else None
-    if path is None:
-        return []
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    return [_hashed(file, folder) for file in files if file.is_file()]
-
-
-def _hashed(path: Path, folder: Path) -> dict[str, Any]:
-    inside = path.is_relative_to(folder)
-    name = path.relative_to(folder).as_posix() if inside else path.name
-    return {"file": name, "sha256": _sha256(path) if path.is_file() else None}
-
-
-def _sha256(path: Path) -> str:
-    with storage_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _hash_of(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Settings as JSON has them: paths and enumerations as text, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-# Verifying
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -233,9 +68,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise CertificateError(f"the certificate can't be read: {error.message}", path=path, remedy=_REMEDY) from error
     if not isinstance(data, dict) or data.get("format") != "bracket certificate":
         raise CertificateError("this file is no bracket certificate", path=path, remedy=_REMEDY)
-    if data.get("version") != VERSION:
+    if data.get("version") not in (VERSION, UNWATCHED):
         raise CertificateError(
-            f"this certificate has version {data.get('version')!r}, this bracket reads version {VERSION}",
+            f"this certificate has version {data.get('version')!r}, this bracket reads {UNWATCHED} and {VERSION}",
             path=path,
             remedy="Verify it with the bracket that wrote it.",
         )
@@ -244,9 +79,9 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check_seal(data: Mapping[str, Any]) -> Iterator[str]:
     content = {key: value for key, value in data.items() if key != "seal"}
-    if data["seal"] != _hash_of(content):
+    if data["seal"] != hash_of(content):
         yield "The content was changed after the certificate was sealed."
-    if data["plan_sha256"] != _hash_of(data["plan"]):
+    if data["plan_sha256"] != hash_of(data["plan"]):
         yield "The plan of the confirmation was changed after it was hashed."
 
 
@@ -255,56 +90,87 @@ def _check_freshness(data: Mapping[str, Any]) -> Iterator[str]:
     plan, choosing = data["plan"], data["choosing"]
     if used := sorted(set(plan["prompts"]) & set(choosing["prompts"])):
         yield f"The prompt {used[0]!r} took part in choosing the winner, so it can't confirm it."
-    if seeds := sorted({pair["seed"] for pair in data["pairs"]} & set(choosing["training_seeds"])):
-        yield f"The training seed {seeds[0]} took part in choosing the winner, so it can't confirm it."
-    if {pair["seed"] for pair in data["pairs"]} - set(plan["training_seeds"]):
-        yield "The paired runs' seeds are not those of the plan."
+    if old := sorted({pair["seed"] for pair in data["pairs"]} & set(choosing["training_seeds"])):
+        yield f"The training seed {old[0]} took part in choosing the winner, so it can't confirm it."
+    seeds = [pair["seed"] for pair in data["pairs"]]
+    # Version 2 did not say which seeds were left out.
+    left_out = data["left_out"] if data["version"] == VERSION else set(plan["training_seeds"]) - set(seeds)
+    kept = [seed for seed in plan["training_seeds"] if seed not in left_out]
+    if seeds != kept[: len(data["pairs"])]:
+        yield "The paired runs' seeds are not those of the plan, in its order."
     for side, judgements in (data["duel"] or {}).items():
-        if [[j["prompt"], j["sample_seed"]] for j in judgements] != plan["pictures"] and side == "winner":
-            yield "The duel's pictures are not those of the plan."
+        if [[j["prompt"], j["sample_seed"]] for j in judgements] != plan["pictures"][: len(judgements)]:
+            yield f"The {side}'s pictures in the duel are not those of the plan, in its order."
         if strange := next((j["prompt"] for j in judgements if j["prompt"] not in plan["prompts"]), None):
             yield f"The {side}'s prompt {strange!r} is not one of the prompts kept for the verdict."
 
 
 def _check_pairs(data: Mapping[str, Any]) -> Iterator[str]:
+    met = [pair.get(RUNNER_UP) is not None for pair in data["pairs"]]
+    if met != sorted(met, reverse=True):
+        yield "The runner-up's paired runs are not the first of the plan."
     for pair in data["pairs"]:
-        for side in ("winner", "baseline"):
-            scores = [j["score"] for j in pair[f"{side}_judgements"]]
+        for side in SIDES:
+            scores = [j["score"] for j in pair.get(f"{side}_judgements", ())]
             if scores and not _same(mean(scores), pair[side]):
                 given, again = pair[side], mean(scores)
                 yield f"Seed {pair['seed']}: the {side}'s mean score is given as {given}, its judgements give {again}."
 
 
 def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
-    stored = Verdict.from_dict(data["verdict"])
-    checkpoint = config = None
-    if stored.checkpoint is not None:
-        if data["duel"] is None:
-            yield "The verdict speaks of a duel, but the certificate holds no judgements of one."
-            return
-        sides = ([(j["prompt"], j["sample_seed"], j["score"]) for j in data["duel"][s]] for s in ("winner", "baseline"))
-        try:
-            ours, theirs = matrices(*sides)
-            checkpoint = checkpoint_claim(ours, theirs, alpha=stored.alpha, seed=stored.checkpoint.seed)
-        except ValueError as error:
-            yield f"The duel can't be computed again: {error}."
-            return
-    if stored.config is not None:
-        if not data["pairs"]:
-            yield "The verdict speaks of paired runs, but the certificate holds none."
-            return
-        config = config_claim([p["winner"] - p["baseline"] for p in data["pairs"]], alpha=stored.alpha)
-    gate_ = _gate_again(data)
+    stored = Verdict.from_dict(_upgraded(data["verdict"]) if data["version"] == UNWATCHED else data["verdict"])
+    if stored.checkpoint is not None and data["duel"] is None:
+        yield "The verdict speaks of a duel, but the certificate holds no judgements of one."
+        return
+    if stored.config is not None and not data["pairs"]:
+        yield "The verdict speaks of paired runs, but the certificate holds none."
+        return
+    duel, rules = _duel_again(data), _rules(data)
+    pairs = [Pair(p["seed"], p["winner"], p["baseline"], p.get(RUNNER_UP)) for p in data["pairs"]]
+    seed = stored.checkpoint.seed if stored.checkpoint else 0
+    try:
+        claims = claims_of(duel, pairs, rules, seed=seed)
+    except ValueError as error:
+        yield f"The duel can't be computed again: {error}."
+        return
+    seeds, gate_ = data["choosing"]["winner_training_seeds"], _gate_again(data)
     again = decide(
-        stored.winner,
-        stored.baseline,
-        checkpoint=checkpoint,
-        config=config,
-        training_seeds=data["choosing"]["winner_training_seeds"],
-        alpha=stored.alpha,
-        gate=gate_,
+        stored.winner, stored.baseline, training_seeds=seeds, alpha=rules.alpha, gate=gate_, **claims.arguments
     )
     yield from _differences("verdict", data["verdict"], again.as_dict())
+    if duel and data["version"] == VERSION:
+        shares = data["shares"]
+        if not all(panel_holds(j.score, j.axes, shares) for j in (*duel.winner, *duel.baseline) if shares):
+            yield "A panel's score in the duel is not its judges' mean by their shares."
+        found = flips_of(duel, rules, shares, seed=seed) if claims.checkpoint else (None, None)
+        yield from _differences("flips", data["flips"], plain_flips(*found))
+
+
+def _rules(data: Mapping[str, Any]) -> Rules:
+    """The plan's; before duels were watched whatever was judged was what had been planned."""
+    rules = Rules.of(data["plan"], data.get("left_out", ()))
+    if data["version"] == VERSION:
+        return rules
+    prompts = {j["prompt"] for j in (data["duel"] or {}).get("winner", ())}
+    return Rules(len(prompts), len(data["pairs"]), alpha=data["verdict"]["alpha"], live_share=0.0)
+
+
+def _upgraded(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict of version 2 with what it could not have."""
+    claims = {name: {**verdict[name], "watched": None} for name in ("checkpoint", "config") if verdict[name]}
+    return {**verdict, **claims, "others": []}
+
+
+def _duel_again(data: Mapping[str, Any]) -> Duel | None:
+    if data["duel"] is None:
+        return None
+    sides = (tuple(_judgement_again(row) for row in data["duel"].get(side, ())) for side in SIDES)
+    return Duel(*sides)
+
+
+def _judgement_again(row: Mapping[str, Any]) -> Judgement:
+    axes = {name: math.nan if value is None else value for name, value in row["axes"].items()}
+    return Judgement(Sample(Path(row["file"]), row["prompt"], row["sample_seed"], 0), row["judge"], row["score"], axes)
 
 
 def _gate_again(data: Mapping[str, Any]) -> str:
@@ -320,6 +186,12 @@ def _differences(place: str, stored: Any, again: Any) -> Iterator[str]:
     if isinstance(stored, dict) and isinstance(again, dict):
         for key, value in stored.items():
             yield from _differences(f"{place}.{key}", value, again.get(key))
+    elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
+        for index, (one, other) in enumerate(zip(stored, again, strict=True)):
+            yield from _differences(f"{place}.{index}", one, other)
+    elif isinstance(stored, dict) != isinstance(again, dict):
+        held, made = ("nothing", "one") if stored is None else ("one", "none")
+        yield f"The certificate gives {place} as {held}, its judgements give {made}."
     elif not _same(stored, again):
         yield f"The certificate gives {place} as {stored}, its judgements give {again}."
 
@@ -334,12 +206,12 @@ def _same(a: Any, b: Any) -> bool:
 def _check_files(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
     for record in _records(data):
         path = folder / record["file"]
-        if record["sha256"] and path.is_file() and _sha256(path) != record["sha256"]:
+        if record["sha256"] and path.is_file() and sha256(path) != record["sha256"]:
             yield f"{record['file']} is not the file that was judged: its SHA-256 differs."
 
 
 def _records(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     groups: list[Sequence[Mapping[str, Any]]] = [*data["checkpoints"].values(), *(data["duel"] or {}).values()]
-    groups += [pair[f"{side}_judgements"] for pair in data["pairs"] for side in ("winner", "baseline")]
+    groups += [pair.get(f"{side}_judgements", ()) for pair in data["pairs"] for side in SIDES]
     for group in groups:
         yield from group

@@ -6,14 +6,17 @@ from collections.abc import Callable
 
 from bracket.domain import Round, mean
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table, Terms
+from bracket.report.evidence import flips
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import judged, same, totals
 from bracket.report.words import NOTHING, counted, duration, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
+from bracket.stats.flips import Flips
 from bracket.stats.power import detectable_difference, pairs_needed
 from bracket.stats.signflip import smallest_n
-from bracket.stats.verdict import Verdict
+from bracket.stats.verdict import Comparison, Verdict
+from bracket.stats.wording import evidence, hopeless
 
 
 def facts(verdict: Verdict) -> tuple[Fact, ...]:
@@ -25,9 +28,11 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
         interval = f"{percent(1 - claim.alpha)} interval {_share_interval(claim)}"
         found.append(Fact(percent(claim.win_rate), f"of {units(claim)} won", interval))
         found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", _interval(claim)))
+        share = percent(claim.improvement_probability)
+        found.append(Fact(share, "chance of the better picture", "one of each, of the same fresh prompt"))
     if config := verdict.config:
         found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", _interval(config)))
-    least = smallest_n(verdict.alpha, two_sided=False)
+    least = smallest_n(verdict.final_alpha, two_sided=False)
     pairs = verdict.config.pairs if verdict.config else 0
     done = f"{pairs} of {least}" if pairs < least else str(pairs)
     return (*found, Fact(done, "paired trainings done", f"from {least} on they can speak of the settings"))
@@ -52,24 +57,26 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
 
 
 def _means_config(summary: Summary) -> str:
-    claim, p = summary.verdict.config, summary.verdict.config_p
-    if claim is None or p is None:
+    claim = summary.verdict.config
+    if claim is None:
         return ""
+    chance = _chance(claim, summary.verdict.config_p)
     return (
         "This is about the settings, not about one lucky file: both were trained again from scratch with "
         f"{counted(claim.pairs, 'training seed')} that had no part in choosing. If the settings were equally good, a "
-        f"lead like this would come up by chance in {_chance(p)} of such tests. Not shown: that no other settings are "
+        f"lead like this would come up by chance in {chance} of such tests. Not shown: that no other settings are "
         f"better still, or that it holds for prompts unlike these or for other eyes than {_judge(summary)}."
     )
 
 
 def _means_checkpoint(summary: Summary) -> str:
-    claim, p = summary.verdict.checkpoint, summary.verdict.checkpoint_p
-    if claim is None or p is None:
+    claim = summary.verdict.checkpoint
+    if claim is None:
         return ""
+    chance = _chance(claim, summary.verdict.checkpoint_p)
     return (
         "This is about one trained LoRA file against another, on prompts that had no part in choosing. If the two "
-        f"files were equally good, a difference this clear would come up by chance in {_chance(p)} of such duels. Not "
+        f"files were equally good, a difference this clear would come up by chance in {chance} of such duels. Not "
         f"shown: that the settings win again when trained with another seed; {_settings_state(summary.verdict)}."
     )
 
@@ -89,7 +96,7 @@ def _means_no_difference(summary: Summary) -> str:
         (summary.verdict.config, "paired trainings"),
     ):
         if claim and claim.can_support and claim.detectable:
-            count = claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
+            count = claim.watched.planned if claim.watched else _units(claim)
             sizes.append(f"{count} {units} find a true difference of {fixed(claim.detectable)}")
     could = f": {' and '.join(sizes)} in {percent(POWER)} of cases, on a scale from 0 to 1" if sizes else ""
     return (
@@ -122,13 +129,14 @@ def _means_baseline_leads(summary: Summary) -> str:
 
 
 def claims(summary: Summary) -> list[Block]:
-    """The two claims, each under its own heading."""
+    """The two claims, each under its own heading: the effect, then how sure, then who carries it alone."""
     checkpoint, config = summary.verdict.checkpoint, summary.verdict.config
     blocks: list[Block] = [Subheading("The LoRA file")]
     if checkpoint:
         blocks += [
             Paragraph("Does the winner's file draw better pictures than the baseline's? The unit is the prompt."),
             Terms(tuple(_checkpoint_terms(checkpoint, summary.verdict))),
+            *_carried(summary),
         ]
     else:
         blocks.append(Paragraph("No duel was drawn, so nothing can be said about the two files."))
@@ -142,7 +150,43 @@ def claims(summary: Summary) -> list[Block]:
         ]
     else:
         blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
-    return blocks
+    return [*blocks, *_others(summary.verdict)]
+
+
+def _carried(summary: Summary) -> list[Block]:
+    """Single prompts and judges without which the claim about the file would be another."""
+    try:
+        _, by_prompt, by_judge = flips(summary)
+    except ValueError:  # pictures that are on one side only: there is no claim then to look at
+        return []
+    return [Paragraph(_carried_by(found)) for found in (by_prompt, by_judge) if found]
+
+
+def _carried_by(found: Flips) -> str:
+    says = {1: "that the winner's file is better", -1: "that the baseline's file is better", 0: "no difference"}
+    left = f"Leaving out one {found.unit} at a time changes the conclusion ({says[found.concludes]}) in {found.count}"
+    if not found.flips:
+        return f"{left}: no single {found.unit} carries it."
+    named = ", ".join(repr(name) for name in found.flips[:3]) + (", …" if len(found.flips) > 3 else "")
+    return f"{left}: {named}."
+
+
+def _others(verdict: Verdict) -> list[Block]:
+    """The further comparisons that were named beforehand."""
+    if not verdict.others:
+        return []
+    rows = tuple(_other_row(other) for other in verdict.others)
+    columns = ("Winner against", "About", "Difference", "Interval", "How sure", "Winner better")
+    text = "Named before the duel, so alpha is shared: by Holm's adjustment, and in watching by equal parts."
+    return [Subheading("Further comparisons"), Paragraph(text), Table(columns, rows, frozenset({2}))]
+
+
+def _other_row(other: Comparison) -> Row:
+    about = "the LoRA file" if other.about == "checkpoint" else "the settings"
+    name = other.name.replace("_", "-")
+    shown = "shown" if other.holds else "not shown"
+    return Row((name, about, signed(other.claim.mean_difference), _interval(other.claim),
+                _reached(other.claim, other.p), shown))  # fmt: skip
 
 
 def descriptive(summary: Summary) -> list[Block]:
@@ -173,7 +217,7 @@ def more_runs(summary: Summary) -> list[Block]:
     verdict = summary.verdict
     seconds = _pair_seconds(summary)
     each = f" A pair takes about {duration(seconds)} here." if seconds else ""
-    least, done = smallest_n(verdict.alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
+    least, done = smallest_n(verdict.final_alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
     enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more find smaller differences"
     items = [f"{enough if done >= least else _capitalised(_needed(least, done))}.{each}"]
     if verdict.config and (observed := _pairs_for_observed(verdict.config)):
@@ -192,27 +236,54 @@ def more_runs(summary: Summary) -> list[Block]:
 
 def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[str, str]]:
     way = "exact" if claim.exact else f"{claim.flips:,} flips".replace(",", " ")
+    of = _planned(claim, "fresh prompt")
     return [
-        ("Compared", f"{counted(claim.prompts, 'fresh prompt')} × {counted(claim.sample_seeds, 'sample seed')}"),
+        ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
         ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {_share_interval(claim)})"),
         ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
         ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
-        ("Test", f"{_p(verdict.checkpoint_p)}, two-sided sign-flip over prompts ({way})"),
+        ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over prompts ({way})")),
         ("Could have found", f"{_could(claim.detectable)}"),
     ]
 
 
 def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]:
-    test = f"{_p(verdict.config_p)}, one-sided sign-flip over pairs ({'exact' if claim.exact else 'drawn'})"
-    if not claim.can_support:
+    way = f"one-sided sign-flip over pairs ({'exact' if claim.exact else 'drawn'})"
+    test = _reached(claim, verdict.config_p, way)
+    if claim.complete and not claim.can_support:
         least = claim.pairs + claim.pairs_needed
-        test += f"; {counted(claim.pairs, 'pair')} can't reach p ≤ {fixed(claim.alpha, 2)}, {least} can"
+        test += f"; {counted(claim.pairs, 'pair')} can't get there, {least} can"
     return [
-        ("Compared", counted(claim.pairs, "pair") + " of fresh trainings"),
+        ("Compared", _planned(claim, "pair") + " of fresh trainings"),
         ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
-        ("Test", test),
+        ("How sure", test),
         ("Could have found", _could(claim.detectable)),
     ]
+
+
+def _units(claim: CheckpointClaim | ConfigClaim) -> int:
+    return claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
+
+
+def _planned(claim: CheckpointClaim | ConfigClaim, unit: str) -> str:
+    if claim.watched is None or claim.complete:
+        return counted(_units(claim), unit)
+    return f"{_units(claim)} of {counted(claim.watched.planned, unit)}"
+
+
+def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "") -> str:
+    """How the claim came out, and by which of the two ways: the e-process, or the exact test at the planned end."""
+    watched, unit = claim.watched, "prompt" if isinstance(claim, CheckpointClaim) else "pair"
+    if watched and watched.decided:
+        value = watched.e_winner if watched.decided == "winner" else watched.e_baseline
+        return f"{evidence(watched, unit)}; it is {value:.0f} now"
+    if watched and not watched.complete:
+        told = hopeless(watched, unit) if watched.hopeless else f"stopped by hand after {_planned(claim, unit)}"
+        return f"{told}; e-value {fixed(watched.e_winner, 1)} of {watched.e_needed:.0f} needed"
+    spent = claim.alpha - claim.final_alpha
+    why = f", because {_share(spent)} was spent on watching" if spent else ""
+    needs = f"needs p ≤ {_share(claim.final_alpha)}{why}"
+    return ", ".join(part for part in (_p(p), way) if part) + f"; {needs}"
 
 
 def _pairs_table(summary: Summary) -> Table:
@@ -242,7 +313,7 @@ def _welch_row(name: str, winner: Ranked, other: Ranked) -> Row:
 
 def _settings_state(verdict: Verdict) -> str:
     """What is known about the settings when the verdict is not about them."""
-    least = smallest_n(verdict.alpha, two_sided=False)
+    least = smallest_n(verdict.final_alpha, two_sided=False)
     done = verdict.config.pairs if verdict.config else 0
     if done >= least:
         return f"{counted(done, 'pair')} of fresh trainings left that open"
@@ -259,7 +330,7 @@ def _pairs_for_observed(claim: ConfigClaim) -> str:
     if not claim.sd or claim.mean_difference <= 0:
         return ""
     try:
-        n = pairs_needed(claim.mean_difference, claim.sd, alpha=claim.alpha, power=POWER)
+        n = pairs_needed(claim.mean_difference, claim.sd, alpha=claim.final_alpha, power=POWER)
     except ValueError:
         return ""
     if n <= claim.pairs:
@@ -280,7 +351,7 @@ def _pair_seconds(summary: Summary) -> float | None:
 def _prompt_rows(claim: CheckpointClaim | None) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    sd, alpha = claim.sd, claim.alpha
+    sd, alpha = claim.sd, claim.final_alpha
     return _detectable_rows(
         claim.prompts, "fresh prompts", lambda n: detectable_difference(sd, n, alpha=alpha, power=POWER, two_sided=True)
     )
@@ -289,7 +360,7 @@ def _prompt_rows(claim: CheckpointClaim | None) -> list[Row]:
 def _pair_rows(claim: ConfigClaim | None) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    sd, alpha = claim.sd, claim.alpha
+    sd, alpha = claim.sd, claim.final_alpha
     return _detectable_rows(
         max(claim.pairs, smallest_n(alpha, two_sided=False)),
         "paired trainings",
@@ -308,9 +379,12 @@ def _detectable_rows(n: int, units: str, size: Callable[[int], float | None], no
 
 
 def _interval(claim: CheckpointClaim | ConfigClaim) -> str:
-    if claim.difference_low is None:
-        return "no interval from one value"
-    return f"{percent(claim.interval_level)} interval {signed(claim.difference_low)} to {signed(claim.difference_high)}"
+    early = claim.interval_method == "confidence_sequence"
+    if claim.difference_low is None or claim.difference_high is None:
+        return "too few for an interval that holds whatever ended the duel" if early else "no interval from one value"
+    kind = "interval, valid whenever it ended," if early else "interval"
+    bounds = f"{signed(claim.difference_low)} to {signed(claim.difference_high)}"
+    return f"{percent(claim.interval_level)} {kind} {bounds}"
 
 
 def _share_interval(claim: CheckpointClaim) -> str:
@@ -338,9 +412,22 @@ def _judge(summary: Summary) -> str:
     return f"the judge's, {summary.judge}" if summary.judge else "the judge's"
 
 
-def _chance(p: float) -> str:
-    """A p-value as a share of tests."""
-    return "fewer than 0.1 %" if p < 0.001 else f"{p * 100:.1f} %"
+def _chance(claim: CheckpointClaim | ConfigClaim, p: float | None) -> str:
+    """How often chance alone would say as much, as a share of tests."""
+    if claim.watched and claim.decided:
+        return f"at most {_percent_of(claim.watched.live_alpha)}"
+    if p is None:
+        return "an unknown share"
+    return "fewer than 0.1 %" if p < 0.001 else _percent_of(p)
+
+
+def _percent_of(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _share(alpha: float) -> str:
+    """A part of alpha: 0.04, 0.008."""
+    return f"{alpha:.2g}"
 
 
 def _capitalised(text: str) -> str:

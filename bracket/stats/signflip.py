@@ -137,11 +137,14 @@ def check_alpha(alpha: float) -> None:
         raise ValueError(f"alpha must lie between 0 and 0.5, got {alpha}")
 
 
+@lru_cache(maxsize=8)
 def _drawn_subsets(n: int, draws: int, seed: int) -> Floats:
     packed = np.frombuffer(np.random.default_rng(seed).bytes(draws * -(-n // 8)), dtype=np.uint8).reshape(draws, -1)
     members = np.unpackbits(packed, axis=1, count=n).astype(np.float64)
     # The empty subset is the observed order, which is counted once already.
-    return members[members.any(axis=1)]
+    kept = members[members.any(axis=1)]
+    kept.setflags(write=False)
+    return kept
 
 
 def _interval(d: Floats, means: Floats, alpha: float) -> tuple[float | None, float | None, float, str]:

@@ -110,7 +110,7 @@ def _single_seed(content: dict[str, Any]) -> None:
         (_other_kind, "The certificate gives verdict.kind as checkpoint, its judgements give config"),
         (_other_plan, "The plan of the confirmation was changed"),
         (_no_duel, "holds no judgements of one"),
-        (_single_seed, "verdict.kind"),
+        (_single_seed, "verdict.config as nothing, its judgements give one"),
     ],
 )
 def test_every_change_is_named(finished: Summary, content: dict[str, Any], change: Change, said: str) -> None:
