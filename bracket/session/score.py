@@ -33,9 +33,13 @@ def combine(
     count; the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike.
     A trial that lacks a validation loss while the round has one gets the worst loss part.
     """
-    if not judgements:
-        return None
-    samples = sample_part(judgements)
+    return combine_parts(settings, sample_part(judgements), validation_loss, baseline_loss) if judgements else None
+
+
+def combine_parts(
+    settings: ScoreSettings, samples: float, validation_loss: float | None, baseline_loss: float | None
+) -> Score:
+    """See `combine`; `samples` is the samples' part, 0 for the best."""
     if baseline_loss is None:
         return Score(total=samples, loss_part=0.5, sample_part=samples)
     loss = 1.0 if validation_loss is None else loss_part(validation_loss, baseline_loss)

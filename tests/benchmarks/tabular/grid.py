@@ -11,12 +11,10 @@ CONCEPTS = ("star", "crescent")
 LEARNING_RATES = tuple(float(f"{x:.3g}") for x in np.logspace(-5, -1, 19))
 RANKS = (2, 4, 8, 16)
 BATCH_SIZES = (2, 4)
-LADDER = (6, 12, 24, 48, 96)
+LADDER = (12, 24, 48, 96)
 """Steps at which a training was looked at; the last is its full length."""
 SEEDS = (0, 1, 2)
 SAMPLER_STEPS = 8
-VERDICT_PROMPTS = 12
-"""Fresh prompts that the checker alone looks at, at full length."""
 SHUFFLED = 7
 """Seed of the order in which configs are trained: a table cut short is a random part of the whole."""
 

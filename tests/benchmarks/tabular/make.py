@@ -1,8 +1,8 @@
 """Makes the table: `python -m tests.benchmarks.tabular.make FOLDER [--workers 2]`, then again with `--pack`.
 
 Every point of the grid is really trained, by the built-in trainer's own loop, and looked at on every rung of the
-ladder: the judge's score of each picture, the procedural checker's, and the validation loss. Takes about eleven seconds
-of one core a training (912 of them). It can be broken off at any time: what is in FOLDER/rows-*.jsonl is not made again.
+ladder: the judge's score of each picture, the procedural checker's, and the validation loss. Takes about ten seconds
+of one core a training (912 of them). It can be broken off at any time: what stands in FOLDER/rows-*.jsonl is kept.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ from PIL import Image
 
 from bracket.demo.checker import check
 from bracket.demo.dataset import write_demo_dataset
-from bracket.domain import Prompt, Round, Sample, Trial
+from bracket.domain import Round, Sample, Trial
 from bracket.files import append_json, read_json_lines
 from bracket.judges import Judge
+from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
 from bracket.session.launch import DEMO_TRIGGER
 from bracket.session.settings import DatasetSettings, from_preset
-from bracket.presets import DEMO_PRESET, find_preset
-from tests.benchmarks.tabular.grid import LADDER, SAMPLER_STEPS, SEEDS, VERDICT_PROMPTS, Point, points
-
-VERDICT_SAMPLE_SEED = 500_000
+from tests.benchmarks.tabular.grid import LADDER, SAMPLER_STEPS, SEEDS, Point, points
 
 
 def main() -> None:
@@ -135,12 +133,6 @@ class Desk:
             "score": [round(j.score, 4) for j in self.judge.score(pictures)],
             "truth": [round(self._truth(p), 4) for p in pictures],
         }
-        if steps == LADDER[-1]:
-            texts = self.context.dataset.verdict_prompts[:VERDICT_PROMPTS]
-            fresh = [Prompt(text, VERDICT_SAMPLE_SEED + i) for i, text in enumerate(texts)]
-            seen = self._draw(training, fresh, "fresh")
-            entry["fresh_score"] = [round(j.score, 4) for j in self.judge.score(seen)]
-            entry["fresh_truth"] = [round(self._truth(p), 4) for p in seen]
         return entry
 
     def _draw(self, training: Any, prompts: Any, name: str) -> list[Sample]:
