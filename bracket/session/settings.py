@@ -17,8 +17,9 @@ from bracket.domain import Knob, Value
 from bracket.errors import SettingsChanged, SettingsError
 from bracket.files import write_text
 from bracket.presets import Preset, VramProfile, find_preset, plain
+from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung
-from bracket.search.strategy import rungs_of
+from bracket.search.strategy import HALVING, rungs_of, whole_reduction
 
 FILE = "session.yaml"
 
@@ -61,6 +62,26 @@ class SearchSettings(_Strict):
     """From rung to rung trials get so many times longer, and so many times fewer."""
     curated: int = Field(-1, ge=-1)
     """How many of the preset's curated configs are tried first; -1 for all."""
+    memory: bool = False
+    """Earlier sessions of the same preset give the sampler a beginning."""
+    objectives: tuple[str, ...] = ()
+    """Axes of the judge that nsga2 looks for (likeness and adherence unless told otherwise), that finalists are chosen
+    by before the score, and that the report draws against each other; a panel's are called `member.axis`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_objectives(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("strategy") == "nsga2" and not data.get("objectives"):
+            return {**data, "objectives": OBJECTIVES}
+        return data
+
+    @model_validator(mode="after")
+    def _possible(self) -> SearchSettings:
+        if self.objectives and len(set(self.objectives)) < max(2, len(self.objectives)):
+            raise ValueError("objectives: name at least two axes of the judge, each once")
+        if self.strategy in HALVING:
+            whole_reduction(self.reduction)
+        return self
 
 
 class FinalsSettings(_Strict):
@@ -82,6 +103,10 @@ class ConfirmationSettings(_Strict):
     pairs: int = Field(5, ge=0)
     """Fresh paired trainings, for the claim about the config; fewer than five can't support one."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
+    live_share: float = Field(0.2, ge=0, lt=1)
+    """Part of alpha that ending a duel early may spend; the test at its planned end has the rest."""
+    runner_up: bool = False
+    """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
 
 
 class ScoreSettings(_Strict):
