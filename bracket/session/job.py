@@ -15,7 +15,8 @@ from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import effective
 from bracket.session.judges import plain_prompts
 from bracket.session.seeds import choosing_prompts, verdict_prompts
-from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.score import at_length
+from bracket.session.settings import ScoreSettings, SessionSettings, bounded_knobs
 from bracket.trainers import Job, Trainer, make_trainer
 
 PROFILE = "vram.json"
@@ -69,6 +70,10 @@ class Context:
             return self.profile
         gb = int(read_json(path)["gb"])
         return next((p for p in self.preset.vram if p.gb == gb), self.profile)
+
+    def score_settings(self, steps: int) -> ScoreSettings:
+        """What counts in trials of so many steps."""
+        return at_length(self.settings.score, steps, self.settings.finals.steps)
 
     @property
     def goes_on(self) -> bool:

@@ -15,8 +15,10 @@ from pathlib import Path
 from bracket.domain import Outcome, Round, TrialResult, Wanted
 from bracket.errors import SettingsError
 from bracket.judges import Judge
-from bracket.session import stages
+from bracket.session import confirm
 from bracket.session.control import Lock
+from bracket.session.drawing import drawn_in
+from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
@@ -27,7 +29,6 @@ from bracket.session.store import Store
 _OF_OLD_JUDGE = (JUDGEMENTS, "plan.json")
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
 _BEGINNINGS = ("study.db", "winner", "pairwise")
-_ARMS = ("winner", "baseline")
 
 
 def rejudge(
@@ -59,7 +60,7 @@ def rejudge(
 def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Context:
     settings = load(new)
     context = make_context(new, settings, slots_of(settings)[0])
-    before = context.trainer.find_drawn(new / "before")
+    before = drawn_in(context.trainer, new / "before")
     judge = session_judge(settings, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)
     try:
@@ -73,7 +74,12 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Co
                     references[rung] = again.validation_loss if again.outcome is Outcome.OK else None
                 score = None
                 if again.outcome is Outcome.OK:
-                    score = combine(settings.score, again.judgements, again.validation_loss, references.get(rung))
+                    score = combine(
+                        context.score_settings(result.trial.steps),
+                        again.judgements,
+                        again.validation_loss,
+                        references.get(rung),
+                    )
                 store.finish(replace(again, score=score))
                 done += 1
                 progress(done, total)
@@ -99,15 +105,16 @@ def _again(context: Context, store: Store, judge: Judge, result: TrialResult) ->
 
 def _duel(context: Context, source: Store, store: Store, judge: Judge) -> None:
     """Judge the duel's pictures, if they are of the very checkpoints that the new scores would let duel."""
-    pairs = [stages.duellists(s.results(Round.FINALS)) for s in (source, store)]
-    chosen = [stages.common_seed(*pair) if pair else None for pair in pairs]
-    ids = [tuple(r.trial.id for r in two) if two else None for two in chosen]
-    for name in _ARMS:
-        folder = context.folder / "confirm" / name
-        if ids[0] is None or ids[0] != ids[1]:
+    finals = [s.results(Round.FINALS) for s in (source, store)]
+    plans = [confirm.plan_for(context, results) for results in finals]
+    chosen = [confirm.duellists(p, results) if p else {} for p, results in zip(plans, finals, strict=True)]
+    ids = [{name: r.trial.id for name, r in arms.items()} for arms in chosen]
+    for name in (WINNER, BASELINE, RUNNER_UP):
+        folder = context.folder / FOLDER / name
+        if not ids[0] or ids[0] != ids[1]:
             shutil.rmtree(folder, ignore_errors=True)
         elif folder.is_dir():
-            keep_judgements(folder, judge.score(context.trainer.find_drawn(folder)))
+            keep_judgements(folder, judge.score(drawn_in(context.trainer, folder)))
 
 
 def _left_out(old: Path) -> Callable[[str, list[str]], set[str]]:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.1
 NextTrial = Callable[[], Trial | None]
 """Gives the next trial to start, or None when there is nothing (more) to start now."""
+Enough = Callable[[], str]
+"""Says why a round needs no more results, or "" while it does."""
 
 
 class Stopped(Exception):
@@ -68,15 +70,22 @@ class RoundRunner:
     running: list[Running] = field(default_factory=list)
     note: str = ""
     """Why the round stands still, if it does."""
+    spared: int = 0
+    """Planned trials that a round ended without."""
     _adopted: list[Ended] = field(default_factory=list)
 
-    def run(self, round_: Round, next_trial: NextTrial) -> list[TrialResult]:
+    def run(self, round_: Round, next_trial: NextTrial, enough: Enough = lambda: "") -> list[TrialResult]:
         """Run trials until there are none left; returns the round's results from the ledger.
+
+        Args:
+            enough: asked whenever a result was told; once it says why no more is needed, what still trains is stopped
+                and told so.
 
         Raises:
             Stopped: the session was asked to stop; every process of it has ended then.
         """
         waiting: list[TrialResult] = []
+        over = ""
         with JudgeQueue(self.judge) as queue:
             for found in self._adopted:
                 queue.add(found)
@@ -84,7 +93,7 @@ class RoundRunner:
             try:
                 while True:
                     self.heed_stop()
-                    if not queue.blocks:
+                    if not queue.blocks and not over:
                         self._start_more(next_trial)
                     for done in self._ended():
                         queue.add(done)
@@ -93,6 +102,9 @@ class RoundRunner:
                         waiting.append(done.result)
                     self.note = queue.note
                     if waiting and self._tell(round_, waiting):
+                        over = over or enough()
+                        if over:
+                            self._end_running(over)
                         self.report()
                         continue
                     if not self.running and queue.empty and not waiting:
@@ -179,12 +191,20 @@ class RoundRunner:
             usable = reference.validation_loss if reference and reference.outcome is Outcome.OK else None
             score = None
             if result.outcome is Outcome.OK:
-                score = combine(self.context.settings.score, result.judgements, result.validation_loss, usable)
+                weights = self.context.score_settings(result.trial.steps)
+                score = combine(weights, result.judgements, result.validation_loss, usable)
             self.store.finish(replace(result, score=score))
             log.info("%s scored: %s", result.trial.id, f"{score.total:.3f}" if score else result.outcome)
         told = len(left) < len(waiting)
         waiting[:] = left
         return told
+
+    def _end_running(self, reason: str) -> None:
+        stopped = list(self.running)
+        self._stop_all()
+        for item in stopped:
+            log.info("%s is stopped: %s", item.trial.id, reason)
+            self.store.finish(TrialResult(item.trial, Outcome.STOPPED, reason))
 
     def heed_stop(self) -> None:
         """Raises Stopped when the session was asked to stop."""

@@ -113,6 +113,9 @@ class ScoreSettings(_Strict):
     """How much the judged samples count against the validation loss."""
 
     sample_weight: float = Field(0.7, ge=0, le=1)
+    """In trials of the finals' length."""
+    ramp: bool = True
+    """In shorter trials the samples count less, in proportion to their length, and the validation loss more."""
 
     @property
     def loss_weight(self) -> float:

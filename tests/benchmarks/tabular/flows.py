@@ -41,21 +41,21 @@ Flow = Callable[[Table, int], Ended]
 """Plays the session with this number on a table."""
 
 
-def simulator(table: Table, session: int) -> Simulator:
+def simulator(table: Table, session: int, ramp: bool = True) -> Simulator:
     """A session's simulator; its training seeds are the table's in an order of its own."""
     order = np.random.default_rng([11, session]).permutation(table.seeds)
     seeds = {SEARCH_SEED: int(order[0]), **{FRESH_SEED + i: int(s) for i, s in enumerate(order[1:])}}
-    return Simulator(table, seeds, ScoreSettings())
+    return Simulator(table, seeds, ScoreSettings(ramp=ramp))
 
 
-def search(name: str, rungs: Sequence[Rung], finalists: int = 0, seeds: int = 1) -> Flow:
+def search(name: str, rungs: Sequence[Rung], finalists: int = 0, seeds: int = 1, ramp: bool = True) -> Flow:
     """One of bracket's strategies without curated configs, then finals at full length with so many training seeds.
 
     Without finalists it names the best of its longest rung.
     """
 
     def play(table: Table, session: int) -> Ended:
-        sim = simulator(table, session)
+        sim = simulator(table, session, ramp)
         found = searched(sim, name, rungs, session)
         best = [r for r in standing(found) if r.trial.origin != "baseline"]
         if finalists and best:
@@ -96,14 +96,14 @@ def finals(found: Sequence[TrialResult], best: Sequence[TrialResult], seeds: int
     return wanted
 
 
-def pruned(pruner: str, trials: int) -> Flow:
+def pruned(pruner: str, trials: int, ramp: bool = True) -> Flow:
     """Optuna's own study with a TPE sampler and one of its pruners, reported to on every rung of the ladder."""
 
     def play(table: Table, session: int) -> Ended:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        sim = simulator(table, session)
+        sim = simulator(table, session, ramp)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             study = optuna.create_study(

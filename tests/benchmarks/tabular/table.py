@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
-from bracket.session.score import combine_parts
+from bracket.session.score import at_length, combine_parts
 from bracket.session.settings import ScoreSettings
 from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS
 
@@ -135,5 +135,6 @@ class Simulator:
             self._references[key] = None if melted else loss
         if melted:
             return TrialResult(trial, Outcome.DIVERGED)
-        score = combine_parts(self._score, 1.0 - judged, loss, self._references.get(key))
+        weights = at_length(self._score, w.steps, LADDER[-1])
+        score = combine_parts(weights, 1.0 - judged, loss, self._references.get(key))
         return TrialResult(trial, Outcome.OK, score=score, validation_loss=loss, checkpoint=folder)
