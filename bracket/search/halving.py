@@ -156,7 +156,11 @@ def _settled(told: Sequence[TrialResult], open_: Sequence[Trial]) -> tuple[list[
 
 def expected(name: str, rungs: Sequence[Rung], reduction: int) -> tuple[Rung, ...]:
     """The rungs with about as many configs as halving leads to each: one in `reduction` of those that are compared, and
-    for hyperband all of a bracket up to its first comparison (Optuna's shares of the brackets)."""
+    for hyperband all of a bracket up to its first comparison (Optuna's shares of the brackets).
+
+    A result is compared with those before it, so more go on where the sampler finds better configs as it learns: up to
+    twice as many in the last of three rungs.
+    """
     last, others = len(rungs) - 1, rungs[0].configs - 1
     shares = [1.0]
     if name == "hyperband":
