@@ -39,10 +39,10 @@ class Point:
 
 
 def points() -> list[Point]:
-    """Every training of the table, in the order they are made: concept after concept, seed after seed."""
+    """Every training of the table, in the order they are made: seed after seed, the concept for reporting first."""
     found = []
-    for concept in CONCEPTS:
-        for seed in SEEDS:
+    for seed in SEEDS:
+        for concept in reversed(CONCEPTS):
             cells = [(lr, r, b) for lr in LEARNING_RATES for r in RANKS for b in BATCH_SIZES]
             order = np.random.default_rng([SHUFFLED, seed]).permutation(len(cells))
             found += [Point(concept, seed, *cells[i]) for i in order]
