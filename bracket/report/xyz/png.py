@@ -24,7 +24,7 @@ from bracket.report.grid import (
     wrapped,
     write,
 )
-from bracket.report.words import NOTHING, config_label
+from bracket.report.words import NOTHING, config_label, counted
 from bracket.report.xyz.build import Cell, Grid, Plane
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def write_png(
     write(draw, (_MARGIN, layout.height - _MARGIN - layout.footer), "\n".join(foot), layout.text, inner, fill=QUIET)
     with written_whole(path) as part:
         canvas.save(part, "PNG", pnginfo=_chunks(grid, title, metadata))
-    notes = [*foot[1:], *([f"{unread} pictures could not be read; their places are empty."] if unread else [])]
-    return Written(path, layout.width, layout.height, side, tuple(notes))
+    return Written(path, layout.width, layout.height, side, (*foot[1:], *_unread(unread)))
 
 
 def described(grid: Grid, title: str, metadata: Mapping[str, str | int | float]) -> dict[str, object]:
@@ -191,6 +190,11 @@ def _lines(grid: Grid) -> list[str]:
 def _footer(grid: Grid, metadata: Mapping[str, str | int | float]) -> list[str]:
     told = [f"{name} {value}" for name, value in metadata.items() if value != ""]
     return [" · ".join([*told, grid.stage]), *grid.notes]
+
+
+def _unread(pictures: int) -> list[str]:
+    places = "its place is" if pictures == 1 else "their places are"
+    return [f"{counted(pictures, 'picture')} could not be read; {places} empty."] if pictures else []
 
 
 def _native(grid: Grid) -> tuple[int, int]:
