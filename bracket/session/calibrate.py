@@ -10,7 +10,7 @@ from bracket.domain import Judgement, Preference, Round, mean
 from bracket.judges.human import aligned, preferences_from_scores
 from bracket.judges.votes import Vote, matching_pairs, read_votes
 from bracket.report.summary import Calibration, Duel
-from bracket.session.confirm import trial_judgements
+from bracket.session.duel import trial_judgements
 from bracket.session.store import Store
 from bracket.stats.agreement import agreement, gate
 from bracket.stats.correction import FEWEST, Corrected, corrected_rate

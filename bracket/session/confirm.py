@@ -1,150 +1,167 @@
-"""The duel: winner against baseline on prompts and seeds that took no part in choosing."""
+"""The confirmation: winner against baseline on prompts and seeds that took no part in choosing, ended when decided.
+
+`duel` says which units count and whether it is over; here they are made.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-
-from bracket.domain import Config, Judgement, Outcome, Prompt, Round, TrialResult, mean
-from bracket.errors import JudgeError, TrainerError
-from bracket.files import read_json_lines, write_json
-from bracket.judges import judgement_from_json
-from bracket.report.summary import Duel, Pair
-from bracket.runner.devices import Device
-from bracket.runner.executor import Handle
-from bracket.session.control import stop_asked
-from bracket.session.evaluate import JUDGEMENTS, keep_judgements
+from bracket.domain import Round, Sample, TrialResult
+from bracket.errors import JudgeError
+from bracket.files import write_json
+from bracket.session import duel, stages
+from bracket.session.drawing import Drawing, draw, drawn_in
+from bracket.session.duel_plan import FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
+from bracket.session.evaluate import keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
-from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
-from bracket.session.seeds import training_seeds
-from bracket.stats import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
+from bracket.session.rounds import RoundRunner
 
-PLAN = "confirm/plan.json"
-"""In a session's folder: what its confirmation compares, fixed before its first picture."""
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.5
+"""Drawn pictures are looked for this often."""
 
-def fix_plan(runner: RoundRunner, winner: Config) -> None:
-    """Write down what the confirmation will compare, before its first picture is drawn; a resume keeps it as it is.
+
+def fix_plan(runner: RoundRunner) -> DuelPlan | None:
+    """The plan of the confirmation, written down before its first picture is drawn; a resume keeps it as it is.
 
     The certificate holds it and its hash, so that nobody need take on trust that prompts, seeds and pairs were chosen
-    before their outcome was known.
+    before their outcome was known. None where there is nothing to confirm.
     """
-    context, path = runner.context, runner.context.folder / PLAN
-    if path.exists():
-        return
-    s, judge = context.settings, runner.judge
-    write_json(
-        path,
-        {
-            "winner": dict(winner),
-            "baseline": dict(context.baseline),
-            "judge": f"{judge.name} {judge.fingerprint}",
-            "alpha": s.confirmation.alpha,
-            "prompts": list(context.dataset.verdict_prompts),
-            "pictures": [[p.text, p.seed] for p in context.verdict_prompts()],
-            "training_seeds": training_seeds(s.seed, Round.CONFIRMATION, s.confirmation.pairs),
-        },
-    )
+    context = runner.context
+    kept = read_plan(context.folder)
+    if kept is not None:
+        return kept
+    plan = plan_for(context, runner.store.results(Round.FINALS), f"{runner.judge.name} {runner.judge.fingerprint}")
+    if plan is not None:
+        write_json(context.folder / PLAN, plan.as_dict())
+    return plan
 
 
-def draw_duel(runner: RoundRunner, winner: TrialResult, baseline: TrialResult) -> None:
-    """Draw and judge the verdict prompts from both checkpoints; pictures that are there are not drawn again.
+def plan_for(context: Context, finals: Sequence[TrialResult], judge: str = "") -> DuelPlan | None:
+    """What the finals leave to compare; None where the baseline won, nothing was judged, or no prompt was kept."""
+    found = stages.duellists(finals)
+    if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
+        return None
+    second = stages.runner_up(finals) if context.settings.confirmation.runner_up else None
+    return plan_of(context, found[0].config, second.config if second else None, judge)
 
-    Pictures the judge can't give a score (a batch it voided, a question it refused) leave the duel without a claim,
-    which the log and the judge's remarks say.
+
+def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:
+    """Draw and judge the verdict prompts from the arms' checkpoints, until the duel is over; nothing is done twice.
+
+    Pictures the judge can't give a score (a batch it voided, a question it refused) leave the duel open, which the log
+    and the judge's remarks say.
 
     Raises:
         TrainerError: the trainer's own sampling program failed, with the end of its log.
         JudgeError: the judge can't work at all.
         Stopped: the session was asked to stop.
     """
-    folder = runner.context.folder / "confirm"
-    prompts = runner.context.verdict_prompts()
-    draw(runner, {folder / "winner": winner.checkpoint, folder / "baseline": baseline.checkpoint}, prompts)
-    try:
-        for name in ("winner", "baseline"):
-            _judge(runner, folder / name)
-    except JudgeError as error:
-        if error.path is None:
-            raise
-        log.warning("the duel of the two checkpoints stays without a claim: %s", error)
+    folder = runner.context.folder / FOLDER
+    arms = duellists(plan, runner.store.results(Round.FINALS))
+    if not arms:
+        return
+    bench = Bench(runner, plan, tuple(arms))
+    if bench.over:
+        return
+    draw(runner, [Drawing(folder / name, r.checkpoint, plan.drawn()) for name, r in arms.items()], bench.enough)
+    bench.finish()
 
 
-def draw(runner: RoundRunner, wanted: dict[Path, Path | None], prompts: Sequence[Prompt]) -> None:
-    """Draw `prompts` into each folder from its checkpoint (None: the bare base), side by side where workers allow."""
-    context = runner.context
-    left = {out: c for out, c in wanted.items() if len(context.trainer.find_drawn(out)) < len(prompts)}
-    queue = list(left.items())
-    running: list[tuple[Path, Handle, Device]] = []
-    try:
-        while queue or running:
-            if stop_asked(context.folder):
-                raise Stopped
-            for device in runner.free_slots([d for _, _, d in running])[: len(queue)]:
-                out, checkpoint = queue.pop(0)
-                launch = context.trainer.draw(context.verdict_job(), checkpoint, prompts, out)
-                running.append((out, runner.executor.submit(launch, device), device))
-            for item in [i for i in running if i[1].poll() is not None]:
-                running.remove(item)
-                _hold_to(context, item[0], len(prompts))
-            runner.report()
-            time.sleep(POLL_SECONDS)
-    finally:
-        for _, handle, _ in running:
-            handle.stop()
+def duellists(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[str, TrialResult]:
+    """The finals' trials whose checkpoints duel: of the first training seed on which every arm ended well.
 
-
-def _hold_to(context: Context, out: Path, wanted: int) -> None:
-    if len(context.trainer.find_drawn(out)) < wanted:
-        log = out.with_name(f"{out.name}.log")
-        raise TrainerError(f"drawing pictures failed: {why(log)}", path=log, remedy="Resume to try again.")
-
-
-def _judge(runner: RoundRunner, folder: Path) -> None:
-    judgements = patiently(lambda: runner.judge.score(runner.context.trainer.find_drawn(folder)), runner)
-    keep_judgements(folder, judgements)
-
-
-def score_matrix(judgements: Sequence[Judgement], prompts: Sequence[Prompt]) -> np.ndarray:
-    """Judged scores as (texts, sample seeds per text), in the prompts' order."""
-    found = {(j.sample.prompt, j.sample.seed): j.score for j in judgements}
-    rows: dict[str, list[float]] = {}
-    for prompt in prompts:
-        rows.setdefault(prompt.text, []).append(found[prompt.text, prompt.seed])
-    return np.array(list(rows.values()), dtype=np.float64)
-
-
-def claim_of_checkpoints(duel: Duel, prompts: Sequence[Prompt], alpha: float) -> CheckpointClaim:
-    return checkpoint_claim(score_matrix(duel.winner, prompts), score_matrix(duel.baseline, prompts), alpha=alpha)
-
-
-def pairs_of(results: Sequence[TrialResult]) -> tuple[Pair, ...]:
-    """Fresh training seeds on which both arms can be told, with each arm's mean judged score.
-
-    An arm that melted counts with the worst score, 0: to leave its seed out would reward settings for melting. What
-    ended for reasons that are no fault of its settings (a crash, a stop) leaves its seed out.
+    Without such a seed the runner-up stays away; empty where winner and baseline have none either.
     """
-    by_seed: dict[int, dict[str, float]] = {}
-    for result in results:
-        arm = by_seed.setdefault(result.trial.seed, {})
-        if result.outcome is Outcome.DIVERGED:
-            arm[result.trial.origin] = 0.0
-        elif result.score is not None:
-            arm[result.trial.origin] = mean([j.score for j in trial_judgements(result)])
-    return tuple(Pair(seed, arm["winner"], arm["baseline"]) for seed, arm in sorted(by_seed.items()) if len(arm) == 2)
+    ranked = {name: stages.ranked_of(results, config) for name, config in plan.arms.items()}
+    for names in ([*ranked], [n for n in ranked if n != RUNNER_UP]):
+        rows = [r for n in names if (r := ranked[n]) is not None]
+        if len(rows) == len(names) and (found := stages.common_seed(*rows)):
+            return dict(zip(names, found, strict=True))
+    return {}
 
 
-def claim_of_configs(pairs: Sequence[Pair], alpha: float) -> ConfigClaim | None:
-    return config_claim([p.difference for p in pairs], alpha=alpha) if pairs else None
+class Bench:
+    """Judges the duel's pictures, prompt after prompt in the plan's order, and says when that is enough.
 
+    A judge that works beside the drawing judges each prompt as soon as every arm has drawn it; one that needs the GPU
+    for itself judges an arm's pictures all together once everything is drawn.
 
-def trial_judgements(result: TrialResult) -> list[Judgement]:
-    """What the judge said of a trial's pictures, from its folder."""
-    folder = result.trial.folder
-    return [judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS)]
+    Args:
+        arms: the names of those that duel.
+    """
+
+    def __init__(self, runner: RoundRunner, plan: DuelPlan, arms: Sequence[str]) -> None:
+        self._runner, self._plan = runner, plan
+        self._folders = {name: runner.context.folder / FOLDER / name for name in arms}
+        self._judged = {
+            name: {(j.sample.prompt, j.sample.seed): j for j in duel.arm_judgements(folder)}
+            for name, folder in self._folders.items()
+        }
+        self._looked = 0.0
+        self._void = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the duel needs no more prompts."""
+        return duel.course_of_prompts(self._plan, {n: list(d.values()) for n, d in self._judged.items()}).over
+
+    def enough(self) -> bool:
+        """Judges the next prompt if it is drawn and the judge may look now; whether the duel is over."""
+        if self._runner.judge.exclusive or time.monotonic() - self._looked < _LOOK_SECONDS:
+            return False
+        if not self._judge_next():
+            self._looked = time.monotonic()
+            return False
+        return self.over
+
+    def finish(self) -> None:
+        """Judge what was drawn and is not judged yet, as far as it is needed."""
+        if self._runner.judge.exclusive:
+            drawn = self._drawn()
+            for name in self._folders:
+                self._judge(name, [s for picture, s in drawn[name].items() if picture not in self._judged[name]])
+        while not self.over and self._judge_next():
+            self._runner.heed_stop()
+
+    def _judge_next(self) -> bool:
+        """Judge the plan's next prompt in every arm; False when it is not drawn yet, there is none, or one is void."""
+        wanted = self._next()
+        drawn = self._drawn() if wanted and not self._void else {}
+        if not drawn or any(picture not in drawn[name] for name in drawn for picture in wanted):
+            return False
+        for name in self._folders:
+            if any(picture not in self._judged[name] for picture in wanted):
+                self._judge(name, [drawn[name][picture] for picture in wanted])
+        return not self._void
+
+    def _next(self) -> list[tuple[str, int]]:
+        """The pictures of the first prompt that some arm has no judgement of."""
+        for text in self._plan.prompts:
+            wanted = [(t, seed) for t, seed in self._plan.pictures if t == text]
+            if any(picture not in judged for judged in self._judged.values() for picture in wanted):
+                return wanted
+        return []
+
+    def _drawn(self) -> dict[str, dict[tuple[str, int], Sample]]:
+        trainer = self._runner.context.trainer
+        return {name: {(s.prompt, s.seed): s for s in drawn_in(trainer, f)} for name, f in self._folders.items()}
+
+    def _judge(self, arm: str, samples: Sequence[Sample]) -> None:
+        if self._void or not samples:
+            return
+        try:
+            found = patiently(lambda: self._runner.judge.score(samples), self._runner)
+        except JudgeError as error:
+            if error.path is None:
+                raise
+            log.warning("the duel of the checkpoints stays open: %s", error)
+            self._void = True
+            return
+        self._judged[arm] |= {(j.sample.prompt, j.sample.seed): j for j in found}
+        keep_judgements(self._folders[arm], list(self._judged[arm].values()))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError, StorageError
-from bracket.files import append_json, read_json
+from bracket.files import read_json, write_text
 from bracket.judges import Judge, judgement_to_json
 from bracket.runner.events import Curve
 from bracket.runner.outcome import classify
@@ -139,10 +140,8 @@ def judged(result: TrialResult, judge: Judge) -> TrialResult:
 
 def keep_judgements(folder: Path, judgements: Sequence[Judgement]) -> None:
     """Write what was judged beside the pictures, replacing what an earlier judging left."""
-    path = folder / JUDGEMENTS
-    path.unlink(missing_ok=True)
-    for judgement in judgements:
-        append_json(path, judgement_to_json(judgement, folder))
+    lines = [json.dumps(judgement_to_json(j, folder), ensure_ascii=False, allow_nan=False) for j in judgements]
+    write_text(folder / JUDGEMENTS, "".join(f"{line}\n" for line in lines))
 
 
 def axis_means(judgements: Sequence[Judgement]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import write_command_sh
-from bracket.session import confirm, pairwise, plan, stages
+from bracket.session import confirm, drawing, pairwise, plan, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
@@ -73,8 +73,11 @@ class Reporter:
 
     def _counts(self) -> tuple[int, int, float | None]:
         speed = estimate(self.runner.measures if self.runner else [], self.guess)
-        planned = plan.planned_rounds(self.context.settings, speed, self.workers)
+        planned = list(plan.planned_rounds(self.context.settings, speed, self.workers))
         done = Counter((r.trial.round.value, r.trial.rung) for round_ in Round for r in self.store.results(round_))
+        spared = self.runner.spared if self.runner else 0
+        if spared:
+            planned = [replace(p, trials=p.trials - spared) if p.name == Round.CONFIRMATION else p for p in planned]
         left = sum(p.seconds * max(0, p.trials - done[p.name, p.rung]) / p.trials for p in planned if p.trials)
         running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
         eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
@@ -192,8 +195,8 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         reporter.say(phase="prepare", message="Caching latents and text embeddings")
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
-        confirm.draw(runner, {context.folder / "before": None}, context.choosing_job().prompts)
-        before += context.trainer.find_drawn(context.folder / "before")
+        drawing.draw(runner, [drawing.Drawing(context.folder / "before", None, context.choosing_job().prompts)])
+        before += drawing.drawn_in(context.trainer, context.folder / "before")
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)
@@ -201,18 +204,13 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         reporter.say(phase="finals", message="Training the finalists and the baseline for longer")
         stages.finals(runner)
         pairwise.ask(runner)
-    found = stages.duellists(runner.store.results(Round.FINALS))
-    if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
+    duel = confirm.fix_plan(runner)
+    if duel is None:
         return
-    winner, baseline = found
     with clock.phase("confirmation"):
         reporter.say(phase="confirmation", message="The duel: fresh prompts, fresh seeds")
-        confirm.fix_plan(runner, winner.config)
-        two = stages.common_seed(winner, baseline)
-        if two:
-            confirm.draw_duel(runner, *two)
-        if context.settings.confirmation.pairs:
-            stages.fresh_pairs(runner, winner.config)
+        confirm.draw_duel(runner, duel)
+        stages.fresh_pairs(runner, duel)
 
 
 def _preflight(folder: Path, settings: SessionSettings) -> None:

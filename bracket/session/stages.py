@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
 from dataclasses import replace
 
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted, mean
 from bracket.report.summary import Ranked
 from bracket.report.words import config_label
-from bracket.search.rungs import key, standing
+from bracket.search.pareto import finalists
+from bracket.search.rungs import key
 from bracket.search.space import varying
 from bracket.search.strategy import Strategy, make_strategy
+from bracket.session.duel import OVER, course_of_pairs, scores_by_seed
+from bracket.session.duel_plan import DuelPlan
 from bracket.session.job import Context
 from bracket.session.rounds import NextTrial, RoundRunner
 from bracket.session.seeds import training_seeds
@@ -56,6 +58,8 @@ def session_strategy(context: Context) -> Strategy:
         curated=curated if s.curated < 0 else curated[: s.curated],
         seed=settings.seed,
         training_seed=training_seed,
+        reduction=s.reduction,
+        objectives=s.objectives,
     )
 
 
@@ -63,7 +67,7 @@ def finals(runner: RoundRunner) -> None:
     """The best configs of the search and the baseline again: longer, and with more training seeds."""
     context, s = runner.context, runner.context.settings.finals
     searched = runner.store.results(Round.SEARCH)
-    best = [r.trial for r in standing(searched) if r.trial.origin != "baseline"][: s.finalists]
+    best = [r.trial for r in finalists(searched, s.finalists, context.settings.search.objectives)]
     configs = [("baseline", context.baseline), *(("finalist", t.config) for t in best)]
     # Of a config's rungs the longest is the last in the list.
     earlier = {key(r.trial.config): r.trial for r in searched if r.outcome is Outcome.OK and r.checkpoint}
@@ -89,15 +93,25 @@ def _finals_trial(context: Context, origin: str, config: Config, seed: int, earl
     return Wanted(Round.FINALS, origin, config, seed, steps, continues=continues)
 
 
-def fresh_pairs(runner: RoundRunner, winner: Config) -> None:
-    """Train winner and baseline with fresh paired seeds, drawing only verdict prompts."""
-    context, s = runner.context, runner.context.settings
-    seeds = training_seeds(s.seed, Round.CONFIRMATION, s.confirmation.pairs)
-    arms = [("baseline", context.baseline), ("winner", winner)]
-    wanted = [
-        Wanted(Round.CONFIRMATION, origin, config, seed, s.finals.steps) for seed in seeds for origin, config in arms
-    ]
-    runner.run(Round.CONFIRMATION, _listed(runner, Round.CONFIRMATION, wanted))
+def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
+    """Train the plan's arms with fresh paired seeds, drawing only verdict prompts, until their duel is over.
+
+    Pairs begin in the plan's order, the arms of one side by side where workers allow. What trains when the duel is over
+    is stopped; what was trained beyond its last pair is kept and does not count.
+    """
+    steps, round_ = runner.context.settings.finals.steps, Round.CONFIRMATION
+    arms = sorted(plan.arms.items())  # the baseline first: the scores of its seed wait for it
+    wanted = [Wanted(round_, origin, config, seed, steps) for seed in plan.training_seeds for origin, config in arms]
+
+    def over() -> str:
+        return OVER if course_of_pairs(plan, scores_by_seed(plan, runner.store.results(round_))).over else ""
+
+    if over():  # a kill may have come between the last score and the stop of what no longer counts
+        for trial in runner.store.open_trials(round_):
+            runner.store.finish(TrialResult(trial, Outcome.STOPPED, OVER))
+    else:
+        runner.run(round_, _listed(runner, round_, wanted), over)
+    runner.spared = len(wanted) - len(runner.store.begun(round_))
 
 
 def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:
@@ -154,11 +168,22 @@ def duellists(results: Sequence[TrialResult]) -> tuple[Ranked, Ranked] | None:
     return ranking[0], baseline
 
 
-def common_seed(winner: Ranked, baseline: Ranked) -> tuple[TrialResult, TrialResult] | None:
-    """The two checkpoints that duel: of the first training seed on which both arms ended well."""
-    theirs = {r.trial.seed: r for r in baseline.results if r.outcome is Outcome.OK}
-    for result in sorted(winner.results, key=lambda r: r.trial.seed):
-        if result.outcome is Outcome.OK and result.trial.seed in theirs:
-            return result, theirs[result.trial.seed]
+def runner_up(results: Sequence[TrialResult]) -> Ranked | None:
+    """The second of the finals beside the baseline; None where only one config has a judged trial."""
+    others = [r for r in rank(results) if r.origin != "baseline" and r.total is not None]
+    return others[1] if len(others) > 1 else None
+
+
+def ranked_of(results: Sequence[TrialResult], config: Config) -> Ranked | None:
+    """A config's place in the ranking."""
+    return next((r for r in rank(results) if key(r.config) == key(config)), None)
+
+
+def common_seed(*arms: Ranked) -> tuple[TrialResult, ...] | None:
+    """The checkpoints that duel: of the first training seed on which every arm ended well."""
+    good = [{r.trial.seed: r for r in arm.results if r.outcome is Outcome.OK} for arm in arms]
+    for seed in sorted(good[0]):
+        if all(seed in found for found in good):
+            return tuple(found[seed] for found in good)
     return None
 

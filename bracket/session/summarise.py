@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from typing import Any
 
-from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult
-from bracket.files import read_json, read_json_lines, write_json
+from bracket.domain import Config, Outcome, Round, Trial, TrialResult
+from bracket.files import read_json, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
-from bracket.judges import judgement_from_json
 from bracket.report.certificate import training_seeds
+from bracket.report.scores import Claims, Rules, claims_of
 from bracket.report.summary import Calibration, Duel, Pair, Ranked, Summary
 from bracket.runner.processes import write_command_sh
 from bracket.session.calibrate import calibrate
-from bracket.session.confirm import PLAN, claim_of_checkpoints, claim_of_configs, pairs_of, trial_judgements
-from bracket.session.evaluate import JUDGEMENTS
+from bracket.session.confirm import plan_for
+from bracket.session.drawing import drawn_in
+from bracket.session.duel import duel_of, pairs_of, read_arms, scores_by_seed, trial_judgements
+from bracket.session.duel_plan import PLAN, read_plan
 from bracket.session.job import Context
 from bracket.session.pairwise import read_ranking
-from bracket.session.stages import duellists, rank, rank_search
+from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
 from bracket.trainers.base import newest
@@ -41,9 +43,8 @@ def summarise(
     told = [r for found in results.values() for r in found]
     pair = duellists(store.results(Round.FINALS))
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
-    duel = _duel(context)
-    pairs = pairs_of(store.results(Round.CONFIRMATION))
-    calibration = calibrate(context.folder, store, duel)
+    fight = _Fight.read(context, store)
+    calibration = calibrate(context.folder, store, fight.duel)
     ranking, flip_rate = read_ranking(context.folder)
     remarks = context.folder / REMARKS
     s = context.settings
@@ -58,8 +59,8 @@ def summarise(
         baseline_config=context.baseline,
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
         searched=tuple(results[Round.SEARCH]),
-        verdict=_verdict(context, winner, baseline, duel, pairs, calibration),
-        plan=read_json(context.folder / PLAN) if (context.folder / PLAN).exists() else None,
+        verdict=_verdict(context, winner, baseline, fight, calibration),
+        plan=fight.plan,
         calibration=calibration,
         ranking=ranking,
         flip_rate=flip_rate,
@@ -68,9 +69,11 @@ def summarise(
         verdict_prompts=context.dataset.verdict_prompts,
         winner=winner,
         baseline=baseline,
-        duel=duel,
-        pairs=pairs,
-        before=tuple(newest(context.trainer.find_drawn(context.folder / "before"))),
+        runner_up=ranked_of(results[Round.FINALS], third) if (third := fight.runner_up) else None,
+        duel=fight.duel,
+        pairs=fight.pairs,
+        left_out=fight.left_out,
+        before=tuple(newest(drawn_in(context.trainer, context.folder / "before"))),
         judge=judge,
         command=full_training(context, winner) if winner else (),
         seconds=dict(seconds),
@@ -103,25 +106,49 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     return launch.argv
 
 
+@dataclass(frozen=True)
+class _Fight:
+    """The confirmation as far as it counts. `plan` as it was written down; a session judged again has none on disk, and
+    is held to what its settings plan."""
+
+    plan: Mapping[str, Any] | None = None
+    duel: Duel | None = None
+    pairs: tuple[Pair, ...] = ()
+    left_out: tuple[int, ...] = ()
+    runner_up: Config | None = None
+    claims: Claims = field(default_factory=Claims)
+
+    @classmethod
+    def read(cls, context: Context, store: Store) -> _Fight:
+        path = context.folder / PLAN
+        plan = read_plan(context.folder) or plan_for(context, store.results(Round.FINALS))
+        if plan is None:
+            return cls()
+        duel = duel_of(plan, read_arms(context.folder, plan))
+        pairs, left_out = pairs_of(plan, scores_by_seed(plan, store.results(Round.CONFIRMATION)))
+        if not (duel or pairs or path.exists()):
+            return cls()
+        fixed = read_json(path) if path.exists() else plan.as_dict()
+        claims = claims_of(duel, pairs, Rules.of(fixed, left_out))
+        return cls(fixed, duel, pairs, left_out, plan.runner_up, claims)
+
+
 def _verdict(
     context: Context,
     winner: Ranked | None,
     baseline: Ranked | None,
-    duel: Duel | None,
-    pairs: Sequence[Pair],
+    fight: _Fight,
     calibration: Calibration | None,
 ) -> Verdict:
-    alpha = context.settings.confirmation.alpha
+    alpha = float(fight.plan["alpha"]) if fight.plan else context.settings.confirmation.alpha
     if winner is None or baseline is None:
         return decide("none", "baseline", alpha=alpha)
     if winner is baseline or winner.origin == "baseline":
         return decide("baseline", "baseline", alpha=alpha, training_seeds=training_seeds(winner))
-    prompts = context.verdict_prompts()
     return decide(
         winner.label,
         "baseline",
-        checkpoint=claim_of_checkpoints(duel, prompts, alpha) if duel else None,
-        config=claim_of_configs(pairs, alpha),
+        **fight.claims.arguments,
         training_seeds=training_seeds(winner),
         alpha=alpha,
         gate="" if calibration is None or calibration.gate.may_crown else calibration.gate.reason,
@@ -133,17 +160,6 @@ def _found_again(ranking: Sequence[Ranked], pair: tuple[Ranked, Ranked]) -> tupl
     by_config = {repr(sorted(r.config.items())): r for r in ranking}
     winner, baseline = (by_config[repr(sorted(p.config.items()))] for p in pair)
     return winner, baseline
-
-
-def _duel(context: Context) -> Duel | None:
-    """The duel, if both arms drew and were judged on all verdict prompts."""
-    arms = [_judgements(context.folder / "confirm" / name) for name in ("winner", "baseline")]
-    wanted = len(context.verdict_prompts())
-    return Duel(*arms) if wanted and all(len(a) == wanted for a in arms) else None
-
-
-def _judgements(folder: Path) -> tuple[Judgement, ...]:
-    return tuple(judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS))
 
 
 def _with_files(context: Context, result: TrialResult) -> TrialResult:

@@ -17,6 +17,7 @@ from bracket.runner.tail import last_lines
 from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
 from bracket.session.control import Progress, read_progress, running_process, stop_asked
+from bracket.session.drawing import drawn_in
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import load as load_settings
 from bracket.session.store import FILE as LEDGER_FILE
@@ -125,7 +126,7 @@ def sessions(runs: Path) -> list[SessionLine]:
 
 def drawn(folder: Path, out: str) -> list[Sample]:
     """The session's pictures in `out` (before, confirm/winner, confirm/baseline) so far."""
-    return _trainer(folder).find_drawn(folder / out)
+    return drawn_in(_trainer(folder), folder / out)
 
 
 def _trainer(folder: Path) -> Trainer:

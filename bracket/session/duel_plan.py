@@ -1,0 +1,135 @@
+"""The plan of a duel: what is compared, on what, and when it ends. Fixed and hashed before its first picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from bracket.domain import Config, Prompt, Round
+from bracket.errors import StorageError
+from bracket.files import read_json
+from bracket.session.job import Context
+from bracket.session.seeds import training_seeds
+from bracket.stats.sequential import LIVE_SHARE
+
+FOLDER = "confirm"
+PLAN = f"{FOLDER}/plan.json"
+"""In a session's folder: what its confirmation compares, fixed before its first picture."""
+WINNER, BASELINE, RUNNER_UP = "winner", "baseline", "runner_up"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuelPlan:
+    """What a confirmation set out to compare.
+
+    Attributes:
+        runner_up: the finals' second beside the baseline, where the winner is compared with it too.
+        judge: its name and fingerprint.
+        alpha, live_share: see `bracket.stats.sequential.watch`.
+        prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
+        pairs, training_seeds: the fresh training seeds, and how many.
+        rule: when the duels end and what counts, in words.
+    """
+
+    winner: Config
+    baseline: Config
+    runner_up: Config | None = None
+    judge: str = ""
+    alpha: float
+    live_share: float = LIVE_SHARE
+    prompts: tuple[str, ...]
+    pictures: tuple[tuple[str, int], ...]
+    pairs: int
+    training_seeds: tuple[int, ...]
+    rule: str = ""
+
+    @property
+    def arms(self) -> dict[str, Config]:
+        """The configs that are compared, by the name of their role."""
+        third = {RUNNER_UP: self.runner_up} if self.runner_up is not None else {}
+        return {WINNER: self.winner, BASELINE: self.baseline, **third}
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Whom the winner is compared with."""
+        return tuple(name for name in self.arms if name != WINNER)
+
+    def drawn(self) -> list[Prompt]:
+        """What each checkpoint draws."""
+        return [Prompt(text, seed) for text, seed in self.pictures]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for `plan.json`."""
+        return {**asdict(self), "comparisons": list(self.others)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`. A plan made before duels could end early says nothing of them; they are as now.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not what a plan looks like.
+        """
+        seeds = tuple(int(seed) for seed in data["training_seeds"])
+        return cls(
+            winner=dict(data["winner"]),
+            baseline=dict(data["baseline"]),
+            runner_up=dict(data["runner_up"]) if data.get("runner_up") else None,
+            judge=str(data.get("judge", "")),
+            alpha=float(data["alpha"]),
+            live_share=float(data.get("live_share", LIVE_SHARE)),
+            prompts=tuple(str(text) for text in data["prompts"]),
+            pictures=tuple((str(text), int(seed)) for text, seed in data["pictures"]),
+            pairs=len(seeds),
+            training_seeds=seeds,
+            rule=str(data.get("rule", "")),
+        )
+
+
+def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: str) -> DuelPlan:
+    """The plan that the settings ask for."""
+    s = context.settings.confirmation
+    seeds = tuple(training_seeds(context.settings.seed, Round.CONFIRMATION, s.pairs))
+    comparisons = 2 if runner_up is not None else 1
+    return DuelPlan(
+        winner=dict(winner),
+        baseline=dict(context.baseline),
+        runner_up=dict(runner_up) if runner_up is not None else None,
+        judge=judge,
+        alpha=s.alpha,
+        live_share=s.live_share,
+        prompts=tuple(context.dataset.verdict_prompts),
+        pictures=tuple((p.text, p.seed) for p in context.verdict_prompts()),
+        pairs=s.pairs,
+        training_seeds=seeds,
+        rule=_rule(s.alpha, s.live_share, comparisons),
+    )
+
+
+def _rule(alpha: float, live_share: float, comparisons: int) -> str:
+    live, final = alpha * live_share / comparisons, alpha * (1 - live_share)
+    decided = f"its e-value reaches {2 / live:.0f} (prompts) or {1 / live:.0f} (pairs)" if live else "it is complete"
+    return (
+        f"Prompts and pairs of trainings are looked at one after the other in this order. A duel ends as soon as "
+        f"{decided}, or as soon as no claim can be reached any more; otherwise it goes to its planned end, where the "
+        f"exact sign-flip test decides at p = {final:.3g}. A training that melts scores 0; one that crashes leaves its "
+        "pair out, and one pair less counts as planned. A duel with too few units for any claim is not cut short."
+    )
+
+
+def read_plan(folder: Path) -> DuelPlan | None:
+    """The plan of the session in `folder`; None before there is one.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    try:
+        return DuelPlan.from_dict(read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"the plan of the duel is damaged: {error!r}", path=path, remedy="Restore it from a copy."
+        ) from error

@@ -1,0 +1,220 @@
+"""Which units of a duel count, and when it is over, by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bracket.domain import Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
+from bracket.errors import StorageError
+from bracket.files import write_text
+from bracket.report.scores import Rules, claims_of
+from bracket.report.summary import Pair
+from bracket.session.duel import (
+    OVER,
+    Course,
+    course_of_pairs,
+    course_of_prompts,
+    duel_of,
+    follow,
+    pairs_of,
+    score_matrix,
+    scores_by_seed,
+)
+from bracket.session.duel_plan import PLAN, DuelPlan, read_plan
+from bracket.session.evaluate import keep_judgements
+
+PROMPTS = tuple("abcdefgh")
+PLANNED = DuelPlan(
+    winner={"lr": 2},
+    baseline={"lr": 1},
+    alpha=0.05,
+    live_share=0.2,
+    prompts=PROMPTS,
+    pictures=tuple((text, 10 * i + s) for i, text in enumerate(PROMPTS) for s in range(2)),
+    pairs=5,
+    training_seeds=(7, 8, 9, 10, 11),
+)
+
+
+def _judged(folder: Path, prompt: str, seed: int, score: float) -> Judgement:
+    return Judgement(Sample(folder / f"{prompt}-{seed}.png", prompt, seed, 1), "j", score, {})
+
+
+def _ended(
+    folder: Path, origin: str, seed: int, *scores: float, outcome: Outcome = Outcome.OK, lr: int = 0, cause: str = ""
+) -> TrialResult:
+    config = {"lr": lr or {"winner": 2, "baseline": 1, "runner_up": 3}[origin]}
+    trial = Trial(f"{origin}-{seed}", Round.CONFIRMATION, origin, config, seed, 1, folder / f"{origin}-{seed}-{lr}")
+    keep_judgements(trial.folder, [_judged(trial.folder, "p", i, s) for i, s in enumerate(scores)])
+    return TrialResult(trial, outcome, cause, score=Score(0.5, 0.5, 0.5) if scores else None)
+
+
+def _pairs(results: Sequence[TrialResult], plan: DuelPlan = PLANNED) -> tuple[tuple[Pair, ...], tuple[int, ...]]:
+    return pairs_of(plan, scores_by_seed(plan, results))
+
+
+def _units(*differences: float | None, planned: int) -> list[dict[str, float] | None]:
+    units: list[dict[str, float] | None] = [None if d is None else {"baseline": d} for d in differences]
+    return units + [None] * (planned - len(units))
+
+
+def _course(*differences: float | None, planned: int = 5, two_sided: bool = False) -> Course:
+    return follow(PLANNED, _units(*differences, planned=planned), two_sided=two_sided)
+
+
+# Which pairs count
+
+
+def test_a_pair_holds_each_arms_mean(tmp_path: Path) -> None:
+    ((pair,), left_out) = _pairs([_ended(tmp_path, "baseline", 7, 0.2, 0.4), _ended(tmp_path, "winner", 7, 0.5, 0.9)])
+    assert (pair.seed, round(pair.winner, 9), round(pair.baseline, 9), left_out) == (7, 0.7, 0.3, ())
+
+
+def test_an_arm_that_melted_counts_as_the_worst(tmp_path: Path) -> None:
+    melted = _ended(tmp_path, "winner", 7, outcome=Outcome.DIVERGED)
+    assert _pairs([_ended(tmp_path, "baseline", 7, 0.4), melted]) == ((Pair(7, 0.0, 0.4),), ())
+
+
+def test_a_crash_leaves_its_seed_out_and_one_pair_less_is_planned(tmp_path: Path) -> None:
+    plan = replace(PLANNED, training_seeds=(7, 8, 9, 10, 11, 12))
+    results = [_ended(tmp_path, "winner", 7, outcome=Outcome.CRASHED), _ended(tmp_path, "baseline", 7, 0.4)]
+    results += [_ended(tmp_path, arm, s, v) for s in plan.training_seeds[1:] for arm, v in _apart()]
+    pairs, left_out = _pairs(results, plan)
+    assert [p.seed for p in pairs] == [8, 9, 10, 11, 12] and left_out == (7,)
+    claim = claims_of(None, pairs, Rules.of(plan.as_dict(), left_out)).config
+    assert claim and claim.complete and claim.watched and claim.watched.planned == 5
+    assert claim.p_greater == 1 / 32
+    assert course_of_pairs(plan, scores_by_seed(plan, results)).watched["baseline"] == claim.watched
+
+
+def _apart() -> list[tuple[str, float]]:
+    return [("baseline", 0.4), ("winner", 0.6)]
+
+
+def test_pairs_count_in_the_plans_order_whatever_ends_first(tmp_path: Path) -> None:
+    late = [_ended(tmp_path, arm, 9, v) for arm, v in _apart()]
+    assert _pairs(late) == ((), ()), "seeds 7 and 8 come first"
+    early = [_ended(tmp_path, arm, seed, v) for seed in (7, 8) for arm, v in _apart()]
+    assert [p.seed for p in _pairs([*late, *early])[0]] == [7, 8, 9]
+
+
+def test_a_training_stopped_because_the_duel_was_over_is_not_a_loss_at_random(tmp_path: Path) -> None:
+    stopped = _ended(tmp_path, "winner", 7, outcome=Outcome.STOPPED, cause=OVER)
+    others = [_ended(tmp_path, arm, 8, v) for arm, v in _apart()]
+    assert _pairs([_ended(tmp_path, "baseline", 7, 0.4), stopped, *others]) == ((), ())
+
+
+def test_trainings_of_another_config_than_the_plans_do_not_count(tmp_path: Path) -> None:
+    other = _ended(tmp_path, "winner", 7, 0.9, lr=5)
+    assert _pairs([_ended(tmp_path, "baseline", 7, 0.4), other]) == ((), ())
+
+
+def test_a_runner_up_that_crashed_costs_only_its_own_comparison(tmp_path: Path) -> None:
+    plan = replace(PLANNED, runner_up={"lr": 3}, training_seeds=(7, 8, 9, 10, 11, 12))
+    results = [_ended(tmp_path, arm, seed, v) for seed in plan.training_seeds for arm, v in _apart()]
+    results += [_ended(tmp_path, "runner_up", seed, 0.5) for seed in plan.training_seeds[1:]]
+    results.append(_ended(tmp_path, "runner_up", 7, outcome=Outcome.CRASHED))
+    course = course_of_pairs(plan, scores_by_seed(plan, results))
+    assert len(course.differences["baseline"]) == 6 and len(course.differences["runner_up"]) == 5
+    assert course.over and course.watched["baseline"].complete and not course.watched["runner_up"].complete
+    assert _pairs(results, plan)[0][0].runner_up is None
+
+
+# When it is over
+
+
+def test_one_lost_pair_of_five_is_hopeless_at_once() -> None:
+    course = _course(-0.1)
+    assert course.over and course.early and course.counted == (0,)
+    assert course.watched["baseline"].hopeless, "only five of five reach 1/32"
+
+
+def test_it_goes_on_while_a_claim_can_be_reached() -> None:
+    assert not _course(0.1, 0.2, 0.1, 0.1).over
+    whole = _course(0.1, 0.2, 0.1, 0.1, 0.3)
+    assert whole.over and not whole.early
+
+
+def test_what_was_made_beyond_the_end_does_not_count() -> None:
+    assert _course(-0.1, 0.5, 0.5, 0.5, 0.5).counted == (0,)
+
+
+def test_a_clear_difference_is_decided_early_and_stays_decided() -> None:
+    course = _course(*[0.2] * 40, planned=40, two_sided=True)
+    at = course.watched["baseline"].decided_at
+    assert course.watched["baseline"].decided == "winner" and at and at < 15
+    assert course.counted == tuple(range(at)) and course.early
+
+
+def test_a_duel_too_small_for_any_claim_is_not_cut_short() -> None:
+    assert not _course(planned=2).over, "who asks for two pairs knows that they prove nothing, and gets them"
+    assert _course(-0.1, 0.1, planned=2).counted == (0, 1)
+
+
+def test_with_two_comparisons_both_must_be_over() -> None:
+    plan = replace(PLANNED, runner_up={"lr": 3})
+    units = [{"baseline": -0.1, "runner_up": 0.1}] + [{"baseline": 0.1, "runner_up": 0.1}] * 5
+    course = follow(plan, [*units, *[None] * 2], two_sided=False)
+    assert not course.over and course.counted == (0, 1, 2, 3, 4, 5)
+
+
+def test_an_empty_duel_is_over() -> None:
+    assert _course(planned=0).over
+
+
+# The checkpoints
+
+
+def _arms(folder: Path, gap: float, prompts: int = 8) -> dict[str, list[Judgement]]:
+    pictures = PLANNED.pictures[: 2 * prompts]
+    return {
+        "winner": [_judged(folder, text, seed, 0.5 + gap + seed / 1000) for text, seed in reversed(pictures)],
+        "baseline": [_judged(folder, text, seed, 0.5 + seed / 1000) for text, seed in pictures],
+    }
+
+
+def test_a_prompt_counts_once_both_arms_have_all_its_pictures(tmp_path: Path) -> None:
+    arms = _arms(tmp_path, 0.1, prompts=3)
+    arms["baseline"].pop()
+    course = course_of_prompts(PLANNED, arms)
+    assert course.counted == (0, 1) and course.planned == 8 and not course.over
+    assert course.differences["baseline"] == pytest.approx((0.1, 0.1))
+
+
+def test_the_duel_holds_what_counts_in_the_plans_order(tmp_path: Path) -> None:
+    found = duel_of(PLANNED, _arms(tmp_path, 0.1, prompts=3))
+    assert found and [(j.sample.prompt, j.sample.seed) for j in found.winner] == list(PLANNED.pictures[:6])
+    assert duel_of(PLANNED, {"winner": [], "baseline": []}) is None
+
+
+def test_scores_are_laid_out_by_prompt_and_seed_in_the_prompts_order(tmp_path: Path) -> None:
+    prompts = [Prompt("b", 1), Prompt("b", 2), Prompt("a", 3), Prompt("a", 4)]
+    judged = [_judged(tmp_path, p.text, p.seed, p.seed / 10) for p in reversed(prompts)]
+    assert np.array_equal(score_matrix(judged, prompts), [[0.1, 0.2], [0.3, 0.4]])
+
+
+# The plan
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_text(tmp_path / PLAN, json.dumps(PLANNED.as_dict()))
+    assert read_plan(tmp_path) == PLANNED
+
+
+def test_a_plan_of_before_duels_could_end_early_is_still_a_plan(tmp_path: Path) -> None:
+    old = {k: v for k, v in PLANNED.as_dict().items() if k not in ("live_share", "comparisons", "rule", "runner_up")}
+    write_text(tmp_path / PLAN, json.dumps(old))
+    assert read_plan(tmp_path) == PLANNED
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"winner": 3}', "{"])
+def test_a_damaged_plan_is_one_sentence(tmp_path: Path, text: str) -> None:
+    write_text(tmp_path / PLAN, text)
+    with pytest.raises(StorageError):
+        read_plan(tmp_path)
