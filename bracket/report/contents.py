@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bracket.domain import Round, mean
-from bracket.report import pictures, statistics, tables
+from bracket.report import mattered, pareto, pictures, statistics, tables
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
-from bracket.report.figures import Kind, Plot, importance
+from bracket.report.drawing import Kind, Plot
 from bracket.report.judging import judging
+from bracket.report.searched import Searched, look
 from bracket.report.summary import Summary
-from bracket.report.words import counted, duration, fixed, knob_title, percent
+from bracket.report.words import counted, duration, fixed, percent
 from bracket.stats.wording import sentence, short_sentence
 
 _LOSS_WARNING = (
@@ -30,15 +31,16 @@ _MANY = 30
 """Rows of a table that is folded away."""
 
 
-def compose(summary: Summary, plots: Sequence[Plot]) -> Document:
-    """The whole report of a session. `plots` are those of `figures.plots`."""
+def compose(summary: Summary, plots: Sequence[Plot], searched: Searched | None = None) -> Document:
+    """The whole report of a session. `plots` are those of `figures.plots`, `searched` what they were made from."""
     sections = [
         _settings(summary),
         _pictures(summary),
         _scores(summary),
+        pareto.section(summary, plots),
         Section("failures", "What failed", tables.failures(summary)),
         _curves(plots),
-        _what_mattered(summary, plots),
+        mattered.section(summary, searched or look(summary), plots),
         _statistics(summary, plots),
         Section("judge", "How far to trust the judge", judging(summary)),
         Section("more", "What more runs would buy", tuple(statistics.more_runs(summary))),
@@ -127,22 +129,6 @@ def _curves(plots: Sequence[Plot]) -> Section:
     return Section("loss", "Loss curves", (Paragraph(_LOSS_WARNING), *figures) if figures else ())
 
 
-def _what_mattered(summary: Summary, plots: Sequence[Plot]) -> Section:
-    blocks: list[Block] = _of(plots, "learning_rate")
-    found = importance(summary)
-    if found:
-        clear = [knob_title(one.knob) for one in found if one.clear]
-        unclear = [knob_title(one.knob) for one in found if not one.clear]
-        told = [f"The score clearly follows the {_listed(clear)}." if clear else "The score clearly follows no knob."]
-        if unclear:
-            told.append(f"This search can't tell whether the {_listed(unclear)} mattered: no more than noise would.")
-        blocks += [Paragraph(" ".join(told)), *_of(plots, "importance")]
-    elif summary.rounds.get(Round.SEARCH):
-        text = "Which knobs mattered can't be told: it takes six scored configs that differ in knobs and scores."
-        blocks.append(Paragraph(text))
-    return Section("mattered", "What mattered", tuple(blocks))
-
-
 def _statistics(summary: Summary, plots: Sequence[Plot]) -> Section:
     if summary.winner is None:
         return Section("statistics", "What the statistics say", ())
@@ -177,6 +163,8 @@ def _how_terms(summary: Summary) -> list[tuple[str, str]]:
     terms += [(tables.ROUND_NAMES[name], _round_words(summary, name)) for name, rows in summary.rounds.items() if rows]
     if summary.promotion:
         terms.append(("Finalists", summary.promotion))
+    if summary.memory:
+        terms.append(("Memory", summary.memory))
     terms.append(("Judge", summary.judge or "none"))
     if weight := _weights(summary):
         terms.append(("Score", weight))
@@ -220,7 +208,3 @@ def _flat(values: Mapping[str, Any]) -> str:
 
 def _of(plots: Sequence[Plot], kind: Kind) -> list[Block]:
     return [plot.figure for plot in plots if plot.kind == kind]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

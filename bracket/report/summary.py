@@ -94,11 +94,13 @@ class Summary:
         seconds: wall time by phase (prepare, search, finals, confirmation).
         prompts, verdict_prompts: the texts drawn in choosing and in the duel.
         promotion: how finalists came from the search to the finals' length, in words.
+        memory: what the search borrowed from earlier sessions, in words; "" when it was not to.
         loss_counts: whether the score has a validation loss in it.
         plan: what the confirmation set out to compare, as it was written down before its first picture; None before.
         calibration: the judge held against the person's votes; None without any.
         ranking: finalists ranked by pairwise comparisons; `flip_rate` of these, the share in which order decided.
         remarks: what the judge wants known of its scores.
+        suggestion: the next session's space as `search.suggestion.Suggestion.as_dict` gives it; None before the search.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
 
@@ -128,6 +130,7 @@ class Summary:
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     promotion: str = ""
+    memory: str = ""
     loss_counts: bool = True
     plan: Mapping[str, Any] | None = None
     calibration: Calibration | None = None
@@ -135,3 +138,4 @@ class Summary:
     flip_rate: float | None = None
     remarks: tuple[str, ...] = ()
     searched: tuple[TrialResult, ...] = ()
+    suggestion: Mapping[str, Any] | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bracket.files import storage_errors, write_text, written_whole
-from bracket.report import certificate, contents, figures, html, markdown
+from bracket.files import storage_errors, write_json, write_text, written_whole
+from bracket.report import certificate, contents, drawing, figures, html, markdown, mattered
 from bracket.report.document import Document, PictureRow, Pictures
 from bracket.report.grid import picture_grid
+from bracket.report.searched import look
 from bracket.report.summary import Summary
 
 _THUMB = 192
@@ -15,17 +16,19 @@ _THUMB = 192
 
 
 def write(summary: Summary, folder: Path) -> Path:
-    """Writes report.md, report.html, figures/*.png and certificate.json. Returns the path of report.html.
+    """Writes report.md, report.html, figures/*.png, mattered.json and certificate.json. Returns report.html's path.
 
     report.html comes last, so that where it is the whole report is.
 
     Raises:
         StorageError: the disk is full or the folder can't be written; an older report stays as it was, file by file.
     """
-    plots = figures.plots(summary)
-    document = contents.compose(summary, plots)
+    searched = look(summary)
+    plots = figures.plots(summary, searched)
+    document = contents.compose(summary, plots, searched)
     pictures = folder / "figures"
-    figures.save(plots, pictures)
+    drawing.save(plots, pictures)
+    write_json(folder / mattered.FILE, mattered.as_json(summary, searched, plots))
     _save_grids(document, pictures)
     certificate.write(summary, folder)
     write_text(folder / "report.md", markdown.render(document))
