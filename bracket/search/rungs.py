@@ -18,9 +18,15 @@ class Rung:
     about: bool = False
 
 
-def ladder(configs: int, steps: int, *, rounds: int, reduction: float, least: int) -> tuple[Rung, ...]:
-    """Rungs that get longer while their configs get fewer, both by `reduction` (Jamieson and Talwalkar 2016,
-    arXiv 1502.07943, successive halving); the last has `steps` steps.
+GROWTH = 2.0
+"""How many times longer a tournament's rung is than the one before: who goes on is decided in small steps."""
+
+
+def ladder(
+    configs: int, steps: int, *, rounds: int, reduction: float, least: int, growth: float = GROWTH
+) -> tuple[Rung, ...]:
+    """Rungs whose configs get fewer by `reduction` while they get longer by `growth`; the last has `steps` steps. With
+    both the same it is successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943).
 
     Fewer rungs are made where there is nobody left to drop: no rung has fewer than `least` configs beside the baseline.
     """
@@ -28,7 +34,7 @@ def ladder(configs: int, steps: int, *, rounds: int, reduction: float, least: in
     while len(others) < rounds and others[-1] > max(1, least):
         others.append(max(1, least, -int(-others[-1] // reduction)))
     last = len(others) - 1
-    return tuple(Rung(n + 1, max(1, round(steps / reduction ** (last - k)))) for k, n in enumerate(others))
+    return tuple(Rung(n + 1, max(1, round(steps / growth ** (last - k)))) for k, n in enumerate(others))
 
 
 def in_order(told: Sequence[TrialResult], open_: Sequence[Trial]) -> list[Trial]:

@@ -19,7 +19,7 @@ from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung, ladder
 from bracket.search.sampling import Proposer
 from bracket.search.space import effective, without_duplicates
-from bracket.search.tournament import Tournament
+from bracket.search.tournament import Enough, Tournament
 
 NAMES = ("tournament", "screen", "tpe", "random", "hyperband", "asha", "nsga2")
 HALVING = ("hyperband", "asha")
@@ -61,7 +61,7 @@ def rungs_of(name: str, *, configs: int, steps: int, rounds: int, reduction: flo
     the later rungs say about how many it will be."""
     if name in HALVING:
         whole = whole_reduction(reduction)
-        return expected(name, ladder(configs, steps, rounds=rounds, reduction=whole, least=1), whole)
+        return expected(name, ladder(configs, steps, rounds=rounds, reduction=whole, least=1, growth=whole), whole)
     rungs = ladder(configs, steps, rounds=rounds, reduction=reduction, least=finalists)
     if name == "screen":
         return (Rung(configs, rungs[0].steps),)
@@ -92,6 +92,7 @@ def make_strategy(
     reduction: float = 2.0,
     objectives: Sequence[str] = (),
     borrowed: Sequence[Borrowed] = (),
+    enough: Enough | None = None,
 ) -> Strategy:
     """The strategy called `name`, one of `NAMES`.
 
@@ -102,6 +103,7 @@ def make_strategy(
         reduction: for `HALVING`, as given to `rungs_of`.
         objectives: for nsga2; `OBJECTIVES` when empty.
         borrowed: what earlier sessions found, for the strategies that propose by TPE.
+        enough: says when the first rung may end early, see `Tournament`.
     """
     configs = rungs[0].configs
     pairs = [("baseline", effective(baseline, knobs)), *(("curated", effective(c, knobs)) for c in curated)]
@@ -120,5 +122,8 @@ def make_strategy(
             training_seed=training_seed,
             reduction=whole_reduction(reduction),
             seed=seed,
+            enough=enough,
         )
-    return Tournament(name, rungs, proposer=proposer, openings=openings, training_seed=training_seed)
+    return Tournament(
+        name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough
+    )

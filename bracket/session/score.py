@@ -29,11 +29,11 @@ def at_length(settings: ScoreSettings, steps: int, longest: int) -> ScoreSetting
 
     Pictures change late and the validation loss early: on the recorded trainings of the demo (tests/benchmarks/tabular)
     the loss after an eighth of the steps orders the good configs as their last pictures do (Spearman 0.9), while the
-    judge of the early pictures does not. So the samples' share grows in proportion to the length.
+    judge of the early pictures does not. So the samples' weight grows with the square of the length's share.
     """
     if not settings.ramp:
         return settings
-    return settings.model_copy(update={"sample_weight": settings.sample_weight * min(1.0, steps / longest)})
+    return settings.model_copy(update={"sample_weight": settings.sample_weight * min(1.0, steps / longest) ** 2})
 
 
 def combine(

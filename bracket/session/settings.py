@@ -58,10 +58,13 @@ class SearchSettings(_Strict):
     """Steps of a search trial; where trials get longer from rung to rung, of the longest."""
     rungs: int = Field(3, ge=1)
     """How many lengths a tournament has before the finals."""
-    reduction: float = Field(2.0, gt=1)
-    """From rung to rung trials get so many times longer, and so many times fewer."""
+    reduction: float = Field(4.0, gt=1)
+    """From rung to rung configs get so many times fewer; a tournament's trials get twice as long, those of asha and
+    hyperband so many times longer."""
     curated: int = Field(-1, ge=-1)
     """How many of the preset's curated configs are tried first; -1 for all."""
+    stop_below: float = Field(0.0, ge=0, lt=1)
+    """The search ends early once the rest of it is expected to improve the best score by less; 0 for never."""
     memory: bool = False
     """Earlier sessions of the same preset give the sampler a beginning."""
     objectives: tuple[str, ...] = ()
@@ -115,7 +118,7 @@ class ScoreSettings(_Strict):
     sample_weight: float = Field(0.7, ge=0, le=1)
     """In trials of the finals' length."""
     ramp: bool = True
-    """In shorter trials the samples count less, in proportion to their length, and the validation loss more."""
+    """In shorter trials the samples count less, by the square of their length's share, and the validation loss more."""
 
     @property
     def loss_weight(self) -> float:
