@@ -132,7 +132,7 @@ def flips_of(duel: Duel, rules: Rules, shares: Mapping[str, float], *, seed: int
         ValueError: judgements that are not paired.
     """
     winner = _met(duel.winner, duel.baseline)
-    ours, theirs = paired_scores(winner, duel.baseline)
+    ours, theirs = duel_scores(duel)
     terms = {"planned": rules.prompts, "seed": seed, **rules.terms}
     by_prompt = prompt_flips(ours, theirs, list(dict.fromkeys(j.sample.prompt for j in winner)), **terms)
     if len(shares) < 2:
@@ -166,6 +166,16 @@ def panel_holds(score: float, axes: Mapping[str, float | None], shares: Mapping[
     if len(known) < len(members):
         return False
     return bool(np.isclose(np.average(known, weights=list(shares.values())), score, rtol=0, atol=1e-6))
+
+
+def duel_scores(duel: Duel) -> tuple[Floats, Floats]:
+    """`paired_scores` of winner and baseline on the prompts the baseline has come to: the duel of the two may have
+    ended while the winner's with the runner-up went on.
+
+    Raises:
+        ValueError: see `matrices`.
+    """
+    return paired_scores(_met(duel.winner, duel.baseline), duel.baseline)
 
 
 def paired_scores(winner: Iterable[Judgement], baseline: Iterable[Judgement]) -> tuple[Floats, Floats]:

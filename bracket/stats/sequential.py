@@ -34,8 +34,8 @@ among the best both for 8 to 12 pairs and for 16 to 64 prompts."""
 SLACK = 1e-12
 """p and alpha are ratios; one that is exactly reached may be rounded to either side."""
 _FAR = 1e4
-_POINTS = 64
-_ROUNDS = 3
+_POINTS = 100
+_ROUNDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +198,17 @@ def e_values(differences: ArrayLike) -> Floats:
 def _stakes(magnitudes: Floats) -> Floats:
     """min(1, |d| / median of the non-zero magnitudes up to and including this one); 0 for 0."""
     stakes = np.zeros_like(magnitudes)
+    some_zero = bool(np.any(magnitudes == 0))
     for t in range(magnitudes.shape[-1]):
         now = magnitudes[..., t]
         so_far = np.sort(magnitudes[..., : t + 1], axis=-1)
-        zeros = np.count_nonzero(so_far == 0, axis=-1)
-        middle = [np.minimum(zeros + (t + 1 - zeros - odd) // 2, t) for odd in (1, 0)]
-        scale = np.mean([np.take_along_axis(so_far, i[..., None], axis=-1)[..., 0] for i in middle], axis=0)
+        if some_zero:
+            zeros = np.count_nonzero(so_far == 0, axis=-1)[..., None]
+            middle = [np.minimum(zeros + (t + 1 - zeros - odd) // 2, t) for odd in (1, 0)]
+            lower, upper = (np.take_along_axis(so_far, i, axis=-1)[..., 0] for i in middle)
+        else:
+            lower, upper = so_far[..., t // 2], so_far[..., (t + 1) // 2]
+        scale = (lower + upper) / 2
         stakes[..., t] = np.minimum(1.0, now / np.where(now > 0, scale, 1.0))
     return stakes
 
@@ -247,7 +252,7 @@ def _confidence_sequence(d: Floats, alpha: float) -> tuple[float | None, float |
 
 
 def _lower_end(d: Floats, threshold: float) -> float | None:
-    """The largest value found, a ten-thousandth of the spread or so below the sequence's end, that is excluded."""
+    """A value that is excluded, as near below the sequence's end as a ten-thousandth of the spread or so."""
     if not d.size or np.mean(np.power(1 + np.array(BETS), d.size)) < threshold:
         return None
     least, spread = float(d.min()), float(np.ptp(d))

@@ -1,80 +1,224 @@
-"""How often each way of naming a winner is wrong when all configs are equal.
+"""How often each way of naming a winner is wrong when all configs are equal, and how often right when one is better.
 
     python -m tests.benchmarks.bench_verdict [--sessions 2000] [--seed 0]
 
-Every simulated session compares K equal configs with a baseline by the same search, takes the one with the best mean,
-and asks whether it beats the baseline. bracket's own claims come from a duel on fresh prompts and training seeds; the
-others are what is usually computed, from the search's own data. Every rate is a share of sessions and nominally 5 %;
-"in the winner's favour" is half of that for a 95 % interval. Five pairs can't come nearer to 5 % than 1/32, six 3/64.
+Null sessions: K equal configs and a baseline, searched alike; the usual statistics of the search's own data claim that
+the config with the best mean beats another. bracket's claims come from a duel on fresh prompts and training seeds, by
+somebody who looks after every unit and stops when pleased: at once when the e-process decides or nothing can come of it
+any more, else by the exact test at the planned end. Differences of a duel are normal; "1 sd" is one standard deviation
+of them. Every rate is a share of sessions and nominally 5 %.
+
+Few pairs can't come near 5 %: the exact test at 0.04 has the level 1/32 = 3.1 % with five pairs, 2/64 = 3.1 % with six,
+10/256 = 3.9 % with eight.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
-from bracket.stats import checkpoint_claim, config_claim, decide, welch
+from bracket.stats import checkpoint_claim, config_claim, decide, e_values
+from bracket.stats.sequential import LIVE_SHARE, SLACK
+from bracket.stats.signflip import all_subsets, rank_for, subset_means
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
+ALPHA = 0.05
+LIVE, FINAL = ALPHA * LIVE_SHARE, ALPHA * (1 - LIVE_SHARE)
 PROMPTS, PICTURES = 8, 2
-DUEL_PROMPTS, DUEL_PICTURES = 40, 2
 PROMPT_SD, RUN_SD, RUN_ON_PROMPT_SD, PICTURE_SD = 0.15, 0.03, 0.05, 0.08
 """A tenth of the variance within a prompt comes from the training seed, which is modest."""
+EXACT, FLIPS, CHUNK = 16, 1_999, 250
+"""Up to so many units all flips are counted; above, so many are drawn, the same for each chunk of sessions."""
+CHECKED = 12
+"""Up to so many units every vector is held against bracket's own claims, session by session."""
+SEARCHED = 8
+"""Configs beside the baseline where power is compared at equal cost."""
 
 
-def draw(rng: np.random.Generator, runs: tuple[int, ...], prompts: int, pictures: int, run_sd: float) -> Floats:
-    """Scores of equal configs, shape (*runs, prompts, pictures); prompts are shared by all runs."""
-    run = rng.normal(0, run_sd, (*runs, 1, 1))
-    on_prompt = rng.normal(0, RUN_ON_PROMPT_SD, (*runs, prompts, 1))
-    noise = rng.normal(0, PICTURE_SD, (*runs, prompts, pictures))
-    scores: Floats = 0.5 + rng.normal(0, PROMPT_SD, (prompts, 1)) + run + on_prompt + noise
-    return scores
+@dataclass(frozen=True)
+class Duels:
+    """Watched duels of many sessions: side 1 the winner's, -1 the baseline's, 0 none; each array (sessions,)."""
+
+    side: NDArray[np.int64]
+    units: NDArray[np.int64]
+    covered: Flags
+    fixed: Flags
+    """The winner wins by all units at the whole of alpha, when nobody looks before the end."""
 
 
-def session(rng: np.random.Generator, configs: int, seeds: int) -> dict[str, bool]:
-    """One null session: which methods claim a winner."""
-    search = draw(rng, (configs + 1, seeds), PROMPTS, PICTURES, RUN_SD)
-    runs = search.mean(axis=(2, 3))
-    baseline, ranked = runs[0], 1 + np.argsort(-runs[1:].mean(axis=1))
-    best, second = runs[ranked[0]], runs[ranked[1]]
-    against_baseline, against_second = welch(best, baseline), welch(best, second)
-    by_picture = welch(search[ranked[0]].ravel(), search[0].ravel())
+def watched(d: Floats, truth: float, *, two_sided: bool, seed: int) -> Duels:
+    """Runs every duel, shape (sessions, units), until it is decided, hopeless or complete."""
+    parts = np.array_split(d, -(-len(d) // CHUNK))
+    found = [_watched(part, truth, two_sided=two_sided, seed=seed + i) for i, part in enumerate(parts)]
+    return Duels(*(np.concatenate(columns) for columns in zip(*(vars(one).values() for one in found), strict=True)))
+
+
+def _watched(d: Floats, truth: float, *, two_sided: bool, seed: int) -> Duels:
+    sessions, n = d.shape
+    sides = 2 if two_sided else 1
+    ours, theirs = e_values(d) * LIVE / sides >= 1, e_values(-d) * LIVE / 2 >= 1
+    side, ended = np.zeros(sessions, dtype=np.int64), np.full(sessions, n)
+    running = np.ones(sessions, dtype=bool)
+    for t in range(1, n + 1):
+        decided = running & (ours[:, t - 1] | theirs[:, t - 1])
+        side[decided] = np.where(ours[decided, t - 1], 1, -1)
+        stopped = decided.copy()
+        if t < n and sides / 2 ** (n - t) > FINAL:
+            greater, less, _ = p_values(d[:, :t], seed)
+            p = np.minimum(greater, less) if two_sided else greater
+            stopped |= running & (sides * p / 2 ** (n - t) > FINAL)
+        ended[stopped] = t
+        running &= ~stopped
+    greater, less, means = p_values(d, seed)
+    both = 2 * np.minimum(greater, less)
+    won = running & ((both if two_sided else greater) <= FINAL + SLACK) & (d.mean(axis=1) > 0)
+    side[won] = 1
+    side[running & ~won & (both <= FINAL + SLACK) & (d.mean(axis=1) < 0)] = -1
+    fixed = ((both if two_sided else greater) <= ALPHA + SLACK) & (d.mean(axis=1) > 0)
+    return Duels(side, ended, covers(d, truth, ended, means), fixed)
+
+
+def p_values(d: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
+    """One-sided p each way, and the subset means they come from."""
+    n = d.shape[1]
+    subsets = all_subsets(n) if n <= EXACT else np.random.default_rng(seed).integers(0, 2, (FLIPS, n)).astype(float)
+    means = subset_means(d, subsets[subsets.any(axis=1)])
+    means[np.abs(means) < 1e-12] = 0
+    return (
+        (1 + (means <= 0).sum(axis=1)) / (means.shape[1] + 1),
+        (1 + (means >= 0).sum(axis=1)) / (means.shape[1] + 1),
+        means,
+    )
+
+
+def covers(d: Floats, truth: float, ended: NDArray[np.int64], means: Floats) -> Flags:
+    """Whether the claim's interval holds the truth: the sign-flip interval, or the sequence where it ended early."""
+    rank = rank_for(means.shape[1] + 1, ALPHA)
+    ends = np.partition(means, [rank - 1, means.shape[1] - rank], axis=1)
+    complete = (ends[:, rank - 1] <= truth) & (truth <= ends[:, -rank])
+    before = np.arange(1, d.shape[1] + 1) <= ended[:, None]
+    out = ((np.maximum(e_values(d - truth), e_values(truth - d)) >= 2 / ALPHA) & before).any(axis=1)
+    return np.where(ended < d.shape[1], ~out, complete)
+
+
+def agree(rng: np.random.Generator, n: int, *, two_sided: bool, sessions: int = 40) -> None:
+    """The vectors above say what bracket itself says, unit by unit."""
+    d = rng.normal(0.5, 1, (sessions, n)) / 20
+    found = watched(d, 0.0, two_sided=two_sided, seed=0)
+    for row, side, units in zip(d, found.side, found.units, strict=True):
+        told = row[:units]
+        if two_sided:
+            claim = checkpoint_claim(0.5 + told, np.full(units, 0.5), planned=n)
+            kind = decide("winner", "baseline", checkpoint=claim).kind
+        else:
+            kind = decide("winner", "baseline", config=config_claim(told, planned=n)).kind
+        assert {"config": 1, "checkpoint": 1, "baseline_wins": -1}.get(kind, 0) == side, (row, kind)
+
+
+def duel_table(rng: np.random.Generator, sessions: int) -> None:
+    print("bracket's duels, watched after every unit and stopped when pleased\n")
+    heads = ("false", "covers", "units", "covers", "units", "right", "fixed n")
+    print(" " * 34 + "equal arms" + " " * 19 + "1 sd apart")
+    print(f"{'':<26}" + "".join(f"{head:>10}" for head in heads))
+    designs = [(f"config, {n} pairs", n, False) for n in (5, 6, 8, 12)]
+    designs += [(f"checkpoint, {n} prompts", n, True) for n in (16, 20, 40)]
+    for name, n, two_sided in designs:
+        if n <= CHECKED:
+            agree(rng, n, two_sided=two_sided)
+        null = watched(rng.normal(0, 1, (sessions, n)), 0.0, two_sided=two_sided, seed=n)
+        apart = watched(rng.normal(1, 1, (sessions, n)), 1.0, two_sided=two_sided, seed=n)
+        false = (null.side != 0) if two_sided else (null.side > 0)
+        shares = [f"{false.mean():.1%}", f"{null.covered.mean():.1%}", f"{null.units.mean():.1f}"]
+        shares += [f"{apart.covered.mean():.1%}", f"{apart.units.mean():.1f}"]
+        shares += [f"{(apart.side > 0).mean():.1%}", f"{apart.fixed.mean():.1%}"]
+        print(f"{name:<26}" + "".join(f"{share:>10}" for share in shares))
+
+
+def search_table(rng: np.random.Generator, sessions: int) -> None:
+    designs = [(configs, seeds) for configs in (8, 32) for seeds in (3, 10)]
+    columns = [searches(rng, sessions, configs, seeds) for configs, seeds in designs]
+    print(f"\nFalse claims from the search's own data, {sessions} sessions of equal configs\n")
+    print(" " * 52 + "".join(f"{f'K={k}, {s} seeds':>15}" for k, s in designs))
+    for method in columns[0]:
+        print(f"{method:<52}" + "".join(f"{column[method]:>14.1%} " for column in columns))
+
+
+def searches(rng: np.random.Generator, sessions: int, configs: int, seeds: int) -> dict[str, float]:
+    """Share of null searches in which each usual method claims a winner."""
+    arms = (sessions, configs + 1, seeds)
+    scores = rng.normal(0, RUN_SD, (*arms, 1, 1)) + rng.normal(0, RUN_ON_PROMPT_SD, (*arms, PROMPTS, 1))
+    scores = scores + rng.normal(0, PICTURE_SD, (*arms, PROMPTS, PICTURES))
+    scores += rng.normal(0, PROMPT_SD, (sessions, 1, 1, PROMPTS, 1))
+    runs = scores.mean(axis=(3, 4))
+    best, second = order(runs)
+    rows = np.arange(sessions)
+    pictures = scores.reshape(sessions, configs + 1, -1)
+    against_baseline, up = welch(runs[rows, best], runs[:, 0])
+    against_second, _ = welch(runs[rows, best], runs[rows, second])
+    by_picture, picture_up = welch(pictures[rows, best], pictures[:, 0])
     return {
-        **duel(rng),
-        "Welch, best vs runner-up": (against_second.p_two_sided or 1) <= 0.05,
-        "95 % interval vs baseline, in the winner's favour": (against_baseline.low or 0) > 0,
-        "Welch one-sided 5 %, best vs baseline": (welch(best, baseline, alpha=0.1).low or 0) > 0,
-        "t-test over pictures, best vs baseline": (by_picture.low or 0) > 0,
+        "Welch, best vs runner-up": float((against_second <= 0.05).mean()),
+        "95 % interval vs baseline, in the winner's favour": float(((against_baseline <= 0.05) & up).mean()),
+        "Welch one-sided 5 %, best vs baseline": float(((against_baseline <= 0.1) & up).mean()),
+        "t-test over pictures, best vs baseline": float(((by_picture <= 0.05) & picture_up).mean()),
     }
 
 
-def duel(rng: np.random.Generator) -> dict[str, bool]:
-    """Fresh prompts and training seeds; the checkpoint claim is put to two truly equal checkpoints."""
-    fresh = draw(rng, (2, 6), PROMPTS, PICTURES, RUN_SD).mean(axis=(2, 3))
-    differences = fresh[0] - fresh[1]
-    files = draw(rng, (2,), DUEL_PROMPTS, DUEL_PICTURES, 0.0)
-    checkpoint = checkpoint_claim(files[0], files[1], seed=int(rng.integers(2**31)), draws=1_999)
-    config = config_claim(differences)
-    kinds = {
-        "five": decide("winner", "baseline", config=config_claim(differences[:5])).kind,
-        "six": decide("winner", "baseline", config=config).kind,
-        "file": decide("winner", "baseline", checkpoint=checkpoint).kind,
-    }
-    return {
-        "bracket, config claim, 5 fresh pairs": kinds["five"] == "config",
-        "bracket, config claim, 6 fresh pairs": kinds["six"] == "config",
-        "bracket, checkpoint claim, 40 fresh prompts": kinds["file"] in ("checkpoint", "baseline_wins"),
-    }
+def order(runs: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The best and second best config of each session by mean; the baseline is the first arm and no candidate."""
+    ranked = 1 + np.argsort(-runs[:, 1:].mean(axis=2), axis=1)
+    return ranked[:, 0], ranked[:, 1]
 
 
-def rates(one: Callable[[], dict[str, bool]], sessions: int) -> dict[str, float]:
-    """Share of sessions in which each method claims a winner."""
-    found = [one() for _ in range(sessions)]
-    return {method: float(np.mean([claims[method] for claims in found])) for method in found[0]}
+def welch(a: Floats, b: Floats) -> tuple[Floats, Flags]:
+    """Two-sided p of Welch's test per session, and whether a's mean is above b's; shapes (sessions, n)."""
+    parts = [arm.var(axis=1, ddof=1) / arm.shape[1] for arm in (a, b)]
+    squared = parts[0] + parts[1]
+    df = squared**2 / sum(part**2 / (arm.shape[1] - 1) for part, arm in zip(parts, (a, b), strict=True))
+    t = (a.mean(axis=1) - b.mean(axis=1)) / np.sqrt(squared)
+    return 2 * stdtr(df, -np.abs(t)), t > 0
+
+
+def cost_table(rng: np.random.Generator, sessions: int) -> None:
+    """Right claims at equal training cost: one config of eight is better than the seven others and the baseline."""
+    print(f"\nRight claims when one of {SEARCHED} configs is better, by its lead in sd of a training's score\n")
+    print("bracket: 1 seed each, then 6 fresh pairs, at most 21 trainings. Welch: 2 or 3 seeds each, 18 or 27.\n")
+    leads = (1.0, 1.5, 2.0, 3.0)
+    print(" " * 52 + "".join(f"{f'{lead} sd':>10}" for lead in leads))
+    columns = [costs(rng, sessions, lead) for lead in leads]
+    for method in columns[0]:
+        print(f"{method:<52}" + "".join(f"{column[method]:>9.1%} " for column in columns))
+    ours = "bracket"
+    for method in [m for m in columns[0] if m != ours]:
+        ratios = [column[ours] / max(column[method], 1 / sessions) for column in columns]
+        print(f"{'bracket / ' + method:<52}" + "".join(f"{ratio:>9.1f} " for ratio in ratios))
+
+
+def costs(rng: np.random.Generator, sessions: int, lead: float) -> dict[str, float]:
+    """Share of sessions in which a method names the better config and claims that it is better."""
+    truth = np.zeros(SEARCHED + 1)
+    truth[1] = lead
+    rows = np.arange(sessions)
+    first, _ = order(truth[:, None] + rng.normal(0, 1, (sessions, SEARCHED + 1, 1)))
+    fresh = truth[first][:, None] + rng.normal(0, 1, (sessions, 6)) - rng.normal(0, 1, (sessions, 6))
+    claimed = watched(fresh, 0.0, two_sided=False, seed=0).side > 0
+    found = {"bracket": float((claimed & (first == 1)).mean())}
+    for seeds in (2, 3):
+        runs = truth[:, None] + rng.normal(0, 1, (sessions, SEARCHED + 1, seeds))
+        best, second = order(runs)
+        p, _ = welch(runs[rows, best], runs[rows, second])
+        found[f"Welch vs runner-up, {seeds} seeds"] = float(((p <= 0.05) & (best == 1)).mean())
+        p, up = welch(runs[rows, best], runs[:, 0])
+        right = up & (best == 1)
+        found[f"Welch vs baseline at 5 % (void), {seeds} seeds"] = float(((p <= 0.05) & right).mean())
+        found[f"Welch vs baseline, Bonferroni, {seeds} seeds"] = float(((p <= 0.05 / SEARCHED) & right).mean())
+    return found
 
 
 def main() -> None:
@@ -83,13 +227,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
-    designs = [(configs, seeds) for configs in (8, 32) for seeds in (3, 10)]
-    columns = [rates(lambda k=k, s=s: session(rng, k, s), arguments.sessions) for k, s in designs]  # type: ignore[misc]
-    heads = [f"K={k}, {s} seeds" for k, s in designs]
-    print(f"False claims in {arguments.sessions} sessions of equal configs\n")
-    print(" " * 52 + "".join(f"{head:>15}" for head in heads))
-    for method in columns[0]:
-        print(f"{method:<52}" + "".join(f"{column[method]:>14.1%} " for column in columns))
+    duel_table(rng, arguments.sessions)
+    search_table(rng, arguments.sessions)
+    cost_table(rng, 4 * arguments.sessions)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from bracket.report.scores import matrices
+from bracket.domain import Judgement, Sample
+from bracket.report.scores import Rules, claims_of, flips_of, matrices, shares_of
+from bracket.report.summary import Duel, Pair
 
 OURS = [("b", 7, 0.9), ("b", 3, 0.8), ("a", 3, 0.7), ("a", 7, 0.6)]
 
@@ -26,3 +30,67 @@ def test_both_sides_take_the_winners_order() -> None:
 def test_what_is_not_paired_is_refused(ours: list, theirs: list, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         matrices(ours, theirs)
+
+
+def judged(
+    scores: list[float], members: list[tuple[float, float]] | None = None, judge: str = "clip"
+) -> tuple[Judgement, ...]:
+    axes = [{"clip": a, "qwen2.5-vl": b} for a, b in members] if members else [{} for _ in scores]
+    return tuple(
+        Judgement(Sample(Path(f"{i}.png"), f"p{i}", 7, 9), judge, score, axes[i]) for i, score in enumerate(scores)
+    )
+
+
+PLAN = {
+    "pictures": [[f"p{i}", 7] for i in range(9)], "training_seeds": [500, 501, 502, 503, 504, 505, 506], "alpha": 0.05,
+}  # fmt: skip
+
+
+def test_the_plan_says_how_much_there_was_to_be() -> None:
+    assert Rules.of(PLAN) == Rules(prompts=9, pairs=7)
+    named = Rules.of({**PLAN, "comparisons": ["baseline", "runner_up"], "live_share": 0.4}, left_out=[502])
+    assert (named.pairs, named.comparisons, named.live_share) == (6, ("baseline", "runner_up"), 0.4)
+
+
+def test_every_claim_is_made_under_the_plans_rules() -> None:
+    rules = Rules.of({**PLAN, "comparisons": ["baseline", "runner_up"]})
+    # The runner-up's duel ended after seven of nine prompts, and after one of seven pairs.
+    duel = Duel(judged([0.6] * 9), judged([0.5] * 9), judged([0.4] * 7))
+    pairs = [Pair(500, 0.6, 0.5, 0.7), Pair(501, 0.6, 0.5)]
+    found = claims_of(duel, pairs, rules)
+    assert found.checkpoint is not None and found.config is not None
+    assert (found.checkpoint.prompts, found.checkpoint.watched.planned, found.checkpoint.watched.comparisons) == (
+        9,
+        9,
+        2,
+    )
+    other = found.other_checkpoints["runner_up"]
+    assert (other.prompts, other.watched.planned, other.mean_difference) == (7, 9, pytest.approx(0.2))
+    assert (found.config.pairs, found.config.watched.planned) == (2, 7)
+    assert found.other_configs["runner_up"].mean_difference == pytest.approx(-0.1)
+    assert claims_of(None, [], rules).arguments == {
+        "checkpoint": None, "config": None, "other_checkpoints": {}, "other_configs": {},
+    }  # fmt: skip
+
+
+def panel(scores: list[tuple[float, float]]) -> tuple[Judgement, ...]:
+    return judged([(3 * a + b) / 4 for a, b in scores], scores, "panel")
+
+
+SETTINGS = {"judge": {"share": 3.0}, "other_judges": [{"share": 1.0}]}
+
+
+def test_a_panels_shares_are_those_that_give_its_scores_again() -> None:
+    duel = Duel(panel([(0.9, 0.1)] * 9), panel([(0.5, 0.5)] * 9))
+    assert shares_of(duel, SETTINGS) == {"clip": 3.0, "qwen2.5-vl": 1.0}
+    assert shares_of(duel, {"judge": {"share": 1.0}, "other_judges": [{"share": 1.0}]}) == {}
+    assert shares_of(Duel(judged([0.9]), judged([0.5])), SETTINGS) == {}
+
+
+def test_the_judge_that_carries_a_claim_is_named() -> None:
+    duel = Duel(panel([(0.9, 0.1)] * 9), panel([(0.5, 0.5)] * 9))
+    by_prompt, by_judge = flips_of(duel, Rules.of(PLAN), shares_of(duel, SETTINGS))
+    assert by_prompt.count == "0 of 9"
+    assert by_judge is not None
+    assert (by_judge.flips, by_judge.without) == (("clip",), (-1, 1))
+    assert flips_of(duel, Rules.of(PLAN), {})[1] is None

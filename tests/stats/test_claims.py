@@ -11,6 +11,7 @@ from bracket.stats import (
     ConfigClaim,
     checkpoint_claim,
     config_claim,
+    detectable_difference,
     improvement_probability,
     win_rate_interval,
 )
@@ -144,3 +145,36 @@ def test_claims_survive_json() -> None:
 def test_bad_scores_are_named(winner: np.ndarray, baseline: np.ndarray, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         checkpoint_claim(winner, baseline)
+
+
+def test_a_duel_that_the_e_process_ended_has_the_sequence_as_its_interval() -> None:
+    # Eight equal wins of twelve reach 136, 100 needed; seven decide nothing yet.
+    eight, seven = config_claim([0.3] * 8, planned=12), config_claim([0.3] * 7, planned=12)
+    assert eight.watched is not None and eight.watched.decided_at == 8
+    assert (eight.interval_method, eight.interval_level) == ("confidence_sequence", 0.95)
+    assert (eight.difference_low, eight.difference_high) == (eight.watched.low, eight.watched.high)
+    assert (eight.can_support, eight.pairs_needed, eight.decided, eight.complete) == (True, 0, "winner", False)
+    assert (seven.can_support, seven.pairs_needed, seven.decided) == (False, 5, "")
+
+
+def test_a_hopeless_duel_has_no_interval_yet_and_could_have_ended_in_a_claim() -> None:
+    # Two of five, one lost: p can't come below (2/4)/2^3 = 1/16.
+    claim = config_claim([0.02, -0.03], planned=5)
+    assert claim.watched is not None and claim.watched.hopeless
+    assert (claim.difference_low, claim.interval_method) == (None, "confidence_sequence")
+    assert (claim.can_support, claim.pairs_needed) == (True, 0)
+    # What five pairs of this spread find, at 0.04.
+    assert claim.detectable == pytest.approx(detectable_difference(claim.sd or 0, 5, alpha=0.04))
+
+
+def test_two_comparisons_need_one_pair_and_one_prompt_more() -> None:
+    # 1/32 and 2/64 are above 0.02, half of 0.04; 1/64 and 2/128 are not.
+    assert [config_claim([0.1] * n, comparisons=2).can_support for n in (5, 6)] == [False, True]
+    base = np.full(7, 0.5)
+    claims = [checkpoint_claim(base[:n] + 0.1, base[:n], comparisons=2) for n in (6, 7)]
+    assert [claim.prompts_needed for claim in claims] == [1, 0]
+
+
+def test_more_units_than_planned_are_refused() -> None:
+    with pytest.raises(ValueError, match="6 units, but only 5 were planned"):
+        config_claim([0.1] * 6, planned=5)

@@ -122,7 +122,72 @@ def test_swapping_the_arms_swaps_the_checkpoint_verdict() -> None:
         assert other == swapped[one]
 
 
-@pytest.mark.parametrize("verdict", [decide("a", "b", checkpoint=BETTER, config=ONE), decide("a", "b")])
+EIGHT = config_claim([0.03] * 8, planned=12)
+LOST_NINE = config_claim([-0.03] * 9, planned=12)
+HOPELESS = config_claim([0.03, -0.02], planned=5)
+BY_HAND = config_claim([0.03] * 5, planned=6)
+NINE_PROMPTS = checkpoint_claim(np.full(9, 0.6), np.full(9, 0.5), planned=40)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "config", "kind", "about"),
+    [
+        (None, EIGHT, "config", "config"),
+        (NINE_PROMPTS, None, "checkpoint", "checkpoint"),
+        (None, LOST_NINE, "baseline_wins", "config"),
+        (None, HOPELESS, "no_difference", None),
+        # Five of five would be 1/32, but six were planned: stopping when pleased claims nothing.
+        (None, BY_HAND, "not_tested", None),
+        (BETTER, BY_HAND, "checkpoint", "checkpoint"),
+    ],
+)
+def test_what_a_duel_that_ended_early_may_say(
+    checkpoint: CheckpointClaim | None, config: ConfigClaim | None, kind: str, about: str | None
+) -> None:
+    verdict = decide("t7", "t0", checkpoint=checkpoint, config=config)
+    assert (verdict.kind, verdict.about) == (kind, about)
+    assert verdict.config_p is None
+    stopped = [note for note in verdict.notes if "Stopped by hand after 5 of 6 paired training seeds" in note]
+    assert bool(stopped) == (config is BY_HAND)
+
+
+def test_p_is_held_to_what_watching_left() -> None:
+    # 12 of 256 = 0.047: enough for 0.05, not for 0.04.
+    claim = next(
+        claim
+        for seed in range(500)
+        if 0.04 < (claim := config_claim(np.random.default_rng(seed).normal(0.4, 1, 8) / 9)).p_greater <= 0.05
+    )
+    unwatched = config_claim(np.zeros(8) + claim.mean_difference, live_share=0.0)
+    assert decide("a", "b", config=claim).kind == "no_difference"
+    assert decide("a", "b", config=claim).final_alpha == pytest.approx(0.04)
+    assert decide("a", "b", config=unwatched).final_alpha == 0.05
+
+
+def test_a_comparison_that_was_decided_leaves_the_family_and_one_that_failed_does_not() -> None:
+    six = config_claim([0.02] * 6, comparisons=2)
+    # Nine equal wins: (1.6^9 + 1.8^9 + 2^9)/3 = 260, above 2 · 100.
+    decided = config_claim([0.03] * 9, planned=12, comparisons=2)
+    hopeless = config_claim([-0.03, 0.01], planned=6, comparisons=2)
+    assert decide("a", "b", config=six, other_configs={"runner_up": decided}).config_p == 1 / 64
+    assert decide("a", "b", config=six, other_configs={"runner_up": hopeless}).config_p == 2 / 64
+    # Named, and never run.
+    assert decide("a", "b", config=six).config_p == 2 / 64
+    others = decide("a", "b", config=six, other_configs={"runner_up": decided}).others
+    assert [(other.name, other.p, other.holds) for other in others] == [("runner_up", None, True)]
+
+
+def test_a_claim_made_for_fewer_comparisons_is_refused() -> None:
+    with pytest.raises(ValueError, match="as one of 1, the verdict has 2"):
+        decide("a", "b", config=UP, other_configs=[UP])
+
+
+TWO = decide(
+    "a", "b", config=config_claim([0.02] * 6, comparisons=2), other_configs=[config_claim([0.1, 0.2], comparisons=2)]
+)
+
+
+@pytest.mark.parametrize("verdict", [TWO, decide("a", "b", checkpoint=BETTER, config=ONE), decide("a", "b")])
 def test_verdict_survives_json(verdict: Verdict) -> None:
     assert Verdict.from_dict(json.loads(json.dumps(verdict.as_dict(), allow_nan=False))) == verdict
 

@@ -25,6 +25,10 @@ VERDICTS = {
     "nothing found": decide("w", "b", checkpoint=EVEN, config=OPEN, training_seeds=3),
     "too few": decide("w", "b", checkpoint=checkpoint_claim(BASE[:3] + 0.1, BASE[:3]), config=config_claim([0.1, 0.2])),
     "no duel": decide("w", "b"),
+    "decided while watching": decide("w", "b", config=config_claim([0.03] * 8, planned=12)),
+    "baseline decided": decide("w", "b", config=config_claim([-0.03] * 9, planned=12)),
+    "hopeless": decide("w", "b", checkpoint=EVEN, config=config_claim([-0.03], planned=5), training_seeds=2),
+    "stopped by hand": decide("w", "b", config=config_claim([0.03] * 3, planned=6)),
     "baseline leads": decide("b", "b"),
 }
 
@@ -90,3 +94,14 @@ def test_a_verdict_without_the_claim_it_is_about_is_refused() -> None:
     for write in (sentence, short_sentence):
         with pytest.raises(ValueError, match="lacks the claim"):
             write(broken, LABEL)
+
+
+def test_how_a_watched_duel_ended_is_said() -> None:
+    text = sentence(VERDICTS["decided while watching"], LABEL)
+    assert "+0.030 to +0.030, which holds whatever ended the duel" in text
+    assert "decided while watching: the e-value reached 100 at pair 8 of 12" in text
+    assert "the e-value reached 200 at pair 9 of 12" in sentence(VERDICTS["baseline decided"], LABEL)
+    hopeless = sentence(VERDICTS["hopeless"], LABEL)
+    assert "1 paired training seed differs by -0.030" in hopeless
+    assert "ended after 1 of 5 pairs: whatever the rest had shown, p could no longer have come down to 0.04" in hopeless
+    assert "3 of 6 needed runs are done" in sentence(VERDICTS["stopped by hand"], LABEL)
