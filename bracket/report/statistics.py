@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bracket.domain import Round, mean
-from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table, Terms
-from bracket.report.evidence import flips
+from bracket.report.claimed import claims, mean_interval, rate_interval, unit_count, units
+from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import judged, same, totals
 from bracket.report.words import NOTHING, counted, duration, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
-from bracket.stats.flips import Flips
 from bracket.stats.power import detectable_difference, pairs_needed
 from bracket.stats.signflip import smallest_n
-from bracket.stats.verdict import Comparison, Verdict
-from bracket.stats.wording import evidence, hopeless
+from bracket.stats.verdict import Verdict
+
+__all__ = ["claims", "descriptive", "facts", "meaning", "more_runs", "units"]
 
 
 def facts(verdict: Verdict) -> tuple[Fact, ...]:
@@ -25,13 +25,13 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
         return ()
     found = []
     if claim := verdict.checkpoint:
-        interval = f"{percent(1 - claim.alpha)} interval {_share_interval(claim)}"
+        interval = f"{percent(1 - claim.alpha)} interval {rate_interval(claim)}"
         found.append(Fact(percent(claim.win_rate), f"of {units(claim)} won", interval))
-        found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", _interval(claim)))
+        found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", mean_interval(claim)))
         share = percent(claim.improvement_probability)
         found.append(Fact(share, "chance of the better picture", "one of each, of the same fresh prompt"))
     if config := verdict.config:
-        found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", _interval(config)))
+        found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", mean_interval(config)))
     least = smallest_n(verdict.final_alpha, two_sided=False)
     pairs = verdict.config.pairs if verdict.config else 0
     done = f"{pairs} of {least}" if pairs < least else str(pairs)
@@ -91,13 +91,13 @@ def _means_baseline_wins(summary: Summary) -> str:
 
 def _means_no_difference(summary: Summary) -> str:
     sizes = []
-    for claim, units in (
+    for claim, noun in (
         (summary.verdict.checkpoint, "fresh prompts"),
         (summary.verdict.config, "paired trainings"),
     ):
         if claim and claim.can_support and claim.detectable:
-            count = claim.watched.planned if claim.watched else _units(claim)
-            sizes.append(f"{count} {units} find a true difference of {fixed(claim.detectable)}")
+            count = claim.watched.planned if claim.watched else unit_count(claim)
+            sizes.append(f"{count} {noun} find a true difference of {fixed(claim.detectable)}")
     could = f": {' and '.join(sizes)} in {percent(POWER)} of cases, on a scale from 0 to 1" if sizes else ""
     return (
         f"That is a finding, not a failure of the test{could}. A smaller difference may exist, and this can't show it. "
@@ -126,67 +126,6 @@ def _means_baseline_leads(summary: Summary) -> str:
         "so there was nothing left to prove. It does not show that no better settings exist, only that this search "
         "found none."
     )
-
-
-def claims(summary: Summary) -> list[Block]:
-    """The two claims, each under its own heading: the effect, then how sure, then who carries it alone."""
-    checkpoint, config = summary.verdict.checkpoint, summary.verdict.config
-    blocks: list[Block] = [Subheading("The LoRA file")]
-    if checkpoint:
-        blocks += [
-            Paragraph("Does the winner's file draw better pictures than the baseline's? The unit is the prompt."),
-            Terms(tuple(_checkpoint_terms(checkpoint, summary.verdict))),
-            *_carried(summary),
-        ]
-    else:
-        blocks.append(Paragraph("No duel was drawn, so nothing can be said about the two files."))
-    blocks.append(Subheading("The settings"))
-    if config:
-        unit = "The unit is a pair of trainings with one fresh seed."
-        blocks += [
-            Paragraph(f"Do the winner's settings train better files? {unit}"),
-            Terms(tuple(_config_terms(config, summary.verdict))),
-            _pairs_table(summary),
-        ]
-    else:
-        blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
-    return [*blocks, *_others(summary.verdict)]
-
-
-def _carried(summary: Summary) -> list[Block]:
-    """Single prompts and judges without which the claim about the file would be another."""
-    try:
-        _, by_prompt, by_judge = flips(summary)
-    except ValueError:  # pictures that are on one side only: there is no claim then to look at
-        return []
-    return [Paragraph(_carried_by(found)) for found in (by_prompt, by_judge) if found]
-
-
-def _carried_by(found: Flips) -> str:
-    says = {1: "that the winner's file is better", -1: "that the baseline's file is better", 0: "no difference"}
-    left = f"Leaving out one {found.unit} at a time changes the conclusion ({says[found.concludes]}) in {found.count}"
-    if not found.flips:
-        return f"{left}: no single {found.unit} carries it."
-    named = ", ".join(repr(name) for name in found.flips[:3]) + (", …" if len(found.flips) > 3 else "")
-    return f"{left}: {named}."
-
-
-def _others(verdict: Verdict) -> list[Block]:
-    """The further comparisons that were named beforehand."""
-    if not verdict.others:
-        return []
-    rows = tuple(_other_row(other) for other in verdict.others)
-    columns = ("Winner against", "About", "Difference", "Interval", "How sure", "Winner better")
-    text = "Named before the duel, so alpha is shared: by Holm's adjustment, and in watching by equal parts."
-    return [Subheading("Further comparisons"), Paragraph(text), Table(columns, rows, frozenset({2}))]
-
-
-def _other_row(other: Comparison) -> Row:
-    about = "the LoRA file" if other.about == "checkpoint" else "the settings"
-    name = other.name.replace("_", "-")
-    shown = "shown" if other.holds else "not shown"
-    return Row((name, about, signed(other.claim.mean_difference), _interval(other.claim),
-                _reached(other.claim, other.p), shown))  # fmt: skip
 
 
 def descriptive(summary: Summary) -> list[Block]:
@@ -232,67 +171,6 @@ def more_runs(summary: Summary) -> list[Block]:
             Table(("With", "Finds a difference of"), tuple(rows), frozenset({1})),
         ]
     return blocks
-
-
-def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[str, str]]:
-    way = "exact" if claim.exact else f"{claim.flips:,} flips".replace(",", " ")
-    of = _planned(claim, "fresh prompt")
-    return [
-        ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
-        ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {_share_interval(claim)})"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
-        ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
-        ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over prompts ({way})")),
-        ("Could have found", f"{_could(claim.detectable)}"),
-    ]
-
-
-def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]:
-    way = f"one-sided sign-flip over pairs ({'exact' if claim.exact else 'drawn'})"
-    test = _reached(claim, verdict.config_p, way)
-    if claim.complete and not claim.can_support:
-        least = claim.pairs + claim.pairs_needed
-        test += f"; {counted(claim.pairs, 'pair')} can't get there, {least} can"
-    return [
-        ("Compared", _planned(claim, "pair") + " of fresh trainings"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({_interval(claim)})"),
-        ("How sure", test),
-        ("Could have found", _could(claim.detectable)),
-    ]
-
-
-def _units(claim: CheckpointClaim | ConfigClaim) -> int:
-    return claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
-
-
-def _planned(claim: CheckpointClaim | ConfigClaim, unit: str) -> str:
-    if claim.watched is None or claim.complete:
-        return counted(_units(claim), unit)
-    return f"{_units(claim)} of {counted(claim.watched.planned, unit)}"
-
-
-def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "") -> str:
-    """How the claim came out, and by which of the two ways: the e-process, or the exact test at the planned end."""
-    watched, unit = claim.watched, "prompt" if isinstance(claim, CheckpointClaim) else "pair"
-    if watched and watched.decided:
-        value = watched.e_winner if watched.decided == "winner" else watched.e_baseline
-        return f"{evidence(watched, unit)}; it is {value:.0f} now"
-    if watched and not watched.complete:
-        told = hopeless(watched, unit) if watched.hopeless else f"stopped by hand after {_planned(claim, unit)}"
-        return f"{told}; e-value {fixed(watched.e_winner, 1)} of {watched.e_needed:.0f} needed"
-    spent = claim.alpha - claim.final_alpha
-    why = f", because {_share(spent)} was spent on watching" if spent else ""
-    needs = f"needs p ≤ {_share(claim.final_alpha)}{why}"
-    return ", ".join(part for part in (_p(p), way) if part) + f"; {needs}"
-
-
-def _pairs_table(summary: Summary) -> Table:
-    rows = tuple(
-        Row((str(pair.seed), fixed(pair.winner), fixed(pair.baseline), signed(pair.difference)))
-        for pair in summary.pairs
-    )
-    columns = ("Training seed", "Winner", "Baseline", "Difference")
-    return Table(columns, rows, frozenset(range(4)))
 
 
 def _welch_row(name: str, winner: Ranked, other: Ranked) -> Row:
@@ -378,36 +256,6 @@ def _detectable_rows(n: int, units: str, size: Callable[[int], float | None], no
     ]
 
 
-def _interval(claim: CheckpointClaim | ConfigClaim) -> str:
-    early = claim.interval_method == "confidence_sequence"
-    if claim.difference_low is None or claim.difference_high is None:
-        return "too few for an interval that holds whatever ended the duel" if early else "no interval from one value"
-    kind = "interval, valid whenever it ended," if early else "interval"
-    bounds = f"{signed(claim.difference_low)} to {signed(claim.difference_high)}"
-    return f"{percent(claim.interval_level)} {kind} {bounds}"
-
-
-def _share_interval(claim: CheckpointClaim) -> str:
-    return f"{round(100 * claim.win_rate_low)} to {round(100 * claim.win_rate_high)} %"
-
-
-def units(claim: CheckpointClaim) -> str:
-    """What a win rate is a share of, with its count."""
-    if claim.sample_seeds == 1:
-        return counted(claim.prompts, "fresh prompt")
-    return counted(claim.pairs, "fresh picture pair")
-
-
-def _could(detectable: float | None) -> str:
-    if detectable is None:
-        return "nothing: too few to reach a verdict"
-    return f"a true difference of {fixed(detectable)}, {percent(POWER)} of the time"
-
-
-def _p(p: float | None) -> str:
-    return "not computed" if p is None else p_value(p)
-
-
 def _judge(summary: Summary) -> str:
     return f"the judge's, {summary.judge}" if summary.judge else "the judge's"
 
@@ -423,11 +271,6 @@ def _chance(claim: CheckpointClaim | ConfigClaim, p: float | None) -> str:
 
 def _percent_of(share: float) -> str:
     return f"{share * 100:.1f} %"
-
-
-def _share(alpha: float) -> str:
-    """A part of alpha: 0.04, 0.008."""
-    return f"{alpha:.2g}"
 
 
 def _capitalised(text: str) -> str:

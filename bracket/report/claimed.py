@@ -1,0 +1,172 @@
+"""The claims of a confirmation as the report tells them: the effect first, then how sure, then who carries it alone."""
+
+from __future__ import annotations
+
+from bracket.report.document import Block, Paragraph, Row, Subheading, Table, Terms
+from bracket.report.evidence import flips
+from bracket.report.summary import Summary
+from bracket.report.words import counted, fixed, p_value, percent, signed
+from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
+from bracket.stats.flips import Flips
+from bracket.stats.verdict import Comparison, Verdict
+from bracket.stats.wording import evidence, hopeless
+
+
+def claims(summary: Summary) -> list[Block]:
+    """The two claims, each under its own heading: the effect, then how sure, then who carries it alone."""
+    checkpoint, config = summary.verdict.checkpoint, summary.verdict.config
+    blocks: list[Block] = [Subheading("The LoRA file")]
+    if checkpoint:
+        blocks += [
+            Paragraph("Does the winner's file draw better pictures than the baseline's? The unit is the prompt."),
+            Terms(tuple(_checkpoint_terms(checkpoint, summary.verdict))),
+            *_carried(summary),
+        ]
+    else:
+        blocks.append(Paragraph("No duel was drawn, so nothing can be said about the two files."))
+    blocks.append(Subheading("The settings"))
+    if config:
+        unit = "The unit is a pair of trainings with one fresh seed."
+        blocks += [
+            Paragraph(f"Do the winner's settings train better files? {unit}"),
+            Terms(tuple(_config_terms(config, summary.verdict))),
+            _pairs_table(summary),
+        ]
+    else:
+        blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
+    return [*blocks, *_others(summary.verdict)]
+
+
+def _carried(summary: Summary) -> list[Block]:
+    """Single prompts and judges without which the claim about the file would be another."""
+    try:
+        _, by_prompt, by_judge = flips(summary)
+    except ValueError:  # pictures that are on one side only: there is no claim then to look at
+        return []
+    return [Paragraph(_carried_by(found)) for found in (by_prompt, by_judge) if found]
+
+
+def _carried_by(found: Flips) -> str:
+    says = {1: "that the winner's file is better", -1: "that the baseline's file is better", 0: "no difference"}
+    left = f"Leaving out one {found.unit} at a time changes the conclusion ({says[found.concludes]}) in {found.count}"
+    if not found.flips:
+        return f"{left}: no single {found.unit} carries it."
+    named = ", ".join(repr(name) for name in found.flips[:3]) + (", …" if len(found.flips) > 3 else "")
+    return f"{left}: {named}."
+
+
+def _others(verdict: Verdict) -> list[Block]:
+    """The further comparisons that were named beforehand."""
+    if not verdict.others:
+        return []
+    rows = tuple(_other_row(other) for other in verdict.others)
+    columns = ("Winner against", "About", "Difference", "Interval", "How sure", "Winner better")
+    text = "Named before the duel, so alpha is shared: by Holm's adjustment, and in watching by equal parts."
+    return [Subheading("Further comparisons"), Paragraph(text), Table(columns, rows, frozenset({2}))]
+
+
+def _other_row(other: Comparison) -> Row:
+    about = "the LoRA file" if other.about == "checkpoint" else "the settings"
+    name = other.name.replace("_", "-")
+    shown = "shown" if other.holds else "not shown"
+    return Row((name, about, signed(other.claim.mean_difference), mean_interval(other.claim),
+                _reached(other.claim, other.p), shown))  # fmt: skip
+
+
+def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[str, str]]:
+    way = "exact" if claim.exact else f"{claim.flips:,} flips".replace(",", " ")
+    of = _planned(claim, "fresh prompt")
+    return [
+        ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
+        ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {rate_interval(claim)})"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({mean_interval(claim)})"),
+        ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
+        ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over prompts ({way})")),
+        ("Could have found", f"{_could(claim.detectable)}"),
+    ]
+
+
+def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]:
+    way = f"one-sided sign-flip over pairs ({'exact' if claim.exact else 'drawn'})"
+    test = _reached(claim, verdict.config_p, way)
+    if claim.complete and not claim.can_support:
+        least = claim.pairs + claim.pairs_needed
+        test += f"; {counted(claim.pairs, 'pair')} can't get there, {least} can"
+    return [
+        ("Compared", _planned(claim, "pair") + " of fresh trainings"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({mean_interval(claim)})"),
+        ("How sure", test),
+        ("Could have found", _could(claim.detectable)),
+    ]
+
+
+def unit_count(claim: CheckpointClaim | ConfigClaim) -> int:
+    """Units that were compared."""
+    return claim.prompts if isinstance(claim, CheckpointClaim) else claim.pairs
+
+
+def _planned(claim: CheckpointClaim | ConfigClaim, unit: str) -> str:
+    if claim.watched is None or claim.complete:
+        return counted(unit_count(claim), unit)
+    return f"{unit_count(claim)} of {counted(claim.watched.planned, unit)}"
+
+
+def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "") -> str:
+    """How the claim came out, and by which of the two ways: the e-process, or the exact test at the planned end."""
+    watched, unit = claim.watched, "prompt" if isinstance(claim, CheckpointClaim) else "pair"
+    if watched and watched.decided:
+        value = watched.e_winner if watched.decided == "winner" else watched.e_baseline
+        return f"{evidence(watched, unit)}; it is {value:.0f} now"
+    if watched and not watched.complete:
+        told = hopeless(watched, unit) if watched.hopeless else f"stopped by hand after {_planned(claim, unit)}"
+        return f"{told}; e-value {fixed(watched.e_winner, 1)} of {watched.e_needed:.0f} needed"
+    spent = claim.alpha - claim.final_alpha
+    why = f", because {_share(spent)} was spent on watching" if spent else ""
+    needs = f"needs p ≤ {_share(claim.final_alpha)}{why}"
+    return ", ".join(part for part in (_p(p), way) if part) + f"; {needs}"
+
+
+def _pairs_table(summary: Summary) -> Table:
+    rows = tuple(
+        Row((str(pair.seed), fixed(pair.winner), fixed(pair.baseline), signed(pair.difference)))
+        for pair in summary.pairs
+    )
+    columns = ("Training seed", "Winner", "Baseline", "Difference")
+    return Table(columns, rows, frozenset(range(4)))
+
+
+def mean_interval(claim: CheckpointClaim | ConfigClaim) -> str:
+    """Of the mean difference, with its level and what it assumes, in words."""
+    early = claim.interval_method == "confidence_sequence"
+    if claim.difference_low is None or claim.difference_high is None:
+        return "too few for an interval that holds whatever ended the duel" if early else "no interval from one value"
+    kind = "interval, valid whenever it ended," if early else "interval"
+    bounds = f"{signed(claim.difference_low)} to {signed(claim.difference_high)}"
+    return f"{percent(claim.interval_level)} {kind} {bounds}"
+
+
+def rate_interval(claim: CheckpointClaim) -> str:
+    """Of the win rate, as percentages."""
+    return f"{round(100 * claim.win_rate_low)} to {round(100 * claim.win_rate_high)} %"
+
+
+def units(claim: CheckpointClaim) -> str:
+    """What a win rate is a share of, with its count."""
+    if claim.sample_seeds == 1:
+        return counted(claim.prompts, "fresh prompt")
+    return counted(claim.pairs, "fresh picture pair")
+
+
+def _could(detectable: float | None) -> str:
+    if detectable is None:
+        return "nothing: too few to reach a verdict"
+    return f"a true difference of {fixed(detectable)}, {percent(POWER)} of the time"
+
+
+def _p(p: float | None) -> str:
+    return "not computed" if p is None else p_value(p)
+
+
+def _share(alpha: float) -> str:
+    """A part of alpha: 0.04, 0.008."""
+    return f"{alpha:.2g}"
