@@ -8,7 +8,9 @@ const canvas = find("canvas"), context = canvas.getContext("2d"), note = find(".
 const slider = find("input[type=range]"), logBox = find("input[type=checkbox]"), tip = find(".tip");
 let series = new Map(), session = "", dirty = true, pointer = null, asking = false, again = 0, generation = 0;
 
-const wanted = () => props.value || {};
+// An overlay asks for curves by an event of its own; everything else by the value.
+let told = null;
+const wanted = () => told || props.value || {};
 // A shown curve gets the colour that the fewest shown curves have; one that was never shown stays grey on its card.
 function colour() {
   const taken = [...series.values()].filter((s) => s.shown).map((s) => s.colour);
@@ -289,11 +291,16 @@ canvas.addEventListener("mousemove", (event) => { pointer = event.offsetX; dirty
 canvas.addEventListener("mouseleave", () => { pointer = null; dirty = true; });
 window.addEventListener("bracket-theme", () => { dirty = true; });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
-watch("value", () => {
+function follow() {
   const now = wanted();
   if (now.session !== session || (now.only && JSON.stringify(now.only) !== JSON.stringify(element.only))) reset();
   element.only = now.only;
   ask();
+}
+watch("value", follow);
+element.addEventListener("bracket-curves", (event) => {
+  told = event.detail;
+  follow();
 });
 element.only = wanted().only;
 reset();

@@ -56,6 +56,14 @@ def path_html(path: Path | str) -> str:
     return f'<span class="path" title="{esc(path)}">{esc(middle(path))}</span>'
 
 
+def log_path_html(path: Path | None) -> str:
+    """Where the log lies; a trial's can be opened whole."""
+    if path is None:
+        return ""
+    whole = f' · <a href="{esc(file_url(path))}" target="_blank">open whole</a>' if path.name == "trainer.log" else ""
+    return f'<p class="quiet">{path_html(path)}{whole}</p>'
+
+
 def size(n: float) -> str:
     """Bytes in the unit that suits them: "512 MB", "1.2 GB"."""
     for unit in ("bytes", "kB", "MB"):

@@ -1,4 +1,4 @@
-"""Monitor: is it going well? Trials as cards, their loss, their pictures, and the log as it is written."""
+"""Monitor: is it going well? The tournament, its loss curves, its pictures, and the log as it is written."""
 
 from __future__ import annotations
 
@@ -11,27 +11,21 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.domain import Round
 from bracket.errors import BracketError
-from bracket.report.words import counted
 from bracket.runner.tail import LogTail
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import gallery
+from bracket.ui import bracket_view, gallery
 from bracket.ui.chart import chart
 from bracket.ui.context import Context
 from bracket.ui.format import (
     empty_html,
     esc,
-    file_url,
-    path_html,
-    picture,
+    log_path_html,
     progress_words,
     reason,
     sentence,
     state_words,
-    trial_score,
     trial_state,
-    trial_tone,
 )
 
 NEWEST = ""
@@ -43,14 +37,6 @@ _PAUSE = 0.4
 """Seconds between two looks at the log: a few updates a second at most."""
 _HEARTBEAT = 5.0
 """A stream must say something this often, or it would not notice that its page is gone."""
-_ROUNDS = {
-    Round.SEARCH: ("Search", "It waits for the preparation."),
-    Round.FINALS: ("Finals", "The best configs and the baseline train longer here, once the search is done."),
-    Round.CONFIRMATION: (
-        "Confirmation",
-        "Winner against baseline on fresh prompts and seeds, once the finals are done.",
-    ),
-}
 EMPTY = "No session yet. Start the demo, or choose a folder."
 
 
@@ -95,7 +81,7 @@ def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
     """The tab. Its HTML is filled by the page's timer; the log streams by itself."""
     watches = Watches()
     message = gr.HTML(apply_default_css=False, elem_id="message")
-    cards = gr.HTML(apply_default_css=False, elem_id="cards")
+    cards = bracket_view.build(context, "cards", sparks=True)
     curves = chart(context.read, "loss", "No loss yet. Curves appear with the first trial's first steps.", sparks=True)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=420):
@@ -216,14 +202,6 @@ def log_file(context: Context, watch: Watch) -> Path | None:
     return view.folder / "session.log"
 
 
-def log_path_html(path: Path | None) -> str:
-    """Where the log lies; a trial's can be opened whole."""
-    if path is None:
-        return ""
-    whole = f' · <a href="{esc(file_url(path))}" target="_blank">open whole</a>' if path.name == "trainer.log" else ""
-    return f'<p class="quiet">{path_html(path)}{whole}</p>'
-
-
 def chosen_trial(view: SessionView, wanted: str, *, drawn: bool = False) -> TrialView | None:
     """The trial called `wanted`, or for NEWEST the last that began (with `drawn`: and has pictures, if any has)."""
     if wanted:
@@ -248,55 +226,6 @@ def message_html(view: SessionView | None) -> str:
         more = progress_words(view)
     tone = " error" if view.state == "failed" else ""
     return f'<p class="message{tone}"><b>{esc(state)}.</b> {esc(more)}</p>'
-
-
-def cards_html(view: SessionView | None) -> str:
-    """The tournament: the cards of each round, the newest round first, then what those to come wait for."""
-    if view is None:
-        return ""
-    begun = [r for r in Round if any(t.round is r for t in view.trials)]
-    waiting = [r for r in Round if r not in begun]
-    return "".join(_round_html(view, r) for r in (*reversed(begun), *waiting))
-
-
-def _round_html(view: SessionView, round_: Round) -> str:
-    name, waits = _ROUNDS[round_]
-    trials = [t for t in view.trials if t.round is round_]
-    ended = sum(t.outcome is not None for t in trials)
-    facts = waits
-    if trials:
-        facts = (
-            f"{ended} of {counted(len(trials), 'trial')} done, {trials[0].steps} steps each; lower scores are better"
-        )
-    scored = [t for t in trials if t.score is not None and round_ is not Round.CONFIRMATION]
-    best = min(scored, key=lambda t: t.score.total if t.score else 0.0, default=None)
-    body = f'<div class="cards">{"".join(_card(t, t is best) for t in trials)}</div>' if trials else ""
-    head = f'<header><h2>{name}</h2><span class="quiet">{esc(facts)}</span></header>'
-    return f'<section class="round">{head}{body}</section>'
-
-
-def _card(trial: TrialView, best: bool) -> str:
-    face = next(iter(gallery.newest([s for s in trial.samples if s.step == _last(trial)]).values()), None)
-    share = 1.0 if trial.outcome is not None else trial.step / trial.steps
-    why = reason(trial.cause) if trial.score is None else ""
-    below = (
-        f'<span class="why" title="{esc(trial.cause)}">{esc(why)}</span>'
-        if why
-        else f'<canvas data-spark="{esc(trial.id)}" width="240" height="40"></canvas>'
-    )
-    score = f'<span class="score">{trial_score(trial)}</span>' if trial.score is not None else ""
-    origin = f"{trial.origin} · best" if best else trial.origin
-    return (
-        f'<article class="card {trial_tone(trial)}{" best" if best else ""}">{picture(face, trial.id)}'
-        f'<div class="label" title="{esc(trial.id)}, seed {trial.seed}">{esc(trial.label)}</div>'
-        f'<div class="line"><span class="tone">{esc(trial_state(trial))}</span>{score}</div>'
-        f'<span class="progress"><i style="width:{share * 100:.0f}%"></i></span>{below}'
-        f'<div class="line quiet"><span>{esc(origin)}</span><span>{trial.id[-3:]}</span></div></article>'
-    )
-
-
-def _last(trial: TrialView) -> int:
-    return max((s.step for s in trial.samples), default=0)
 
 
 def samples_html(view: SessionView | None, wanted: str) -> str:

@@ -11,9 +11,23 @@ import gradio as gr
 from bracket.errors import BracketError
 from bracket.presets import find_preset, list_presets
 from bracket.session import launch, plan
+from bracket.session.next_space import next_space
 from bracket.session.settings import SessionSettings, load
 from bracket.session.view import SessionView
-from bracket.ui import form, header, judge, judge_events, monitor, results, run, setup, vote
+from bracket.ui import (
+    bracket_view,
+    form,
+    header,
+    judge,
+    judge_events,
+    mattered,
+    monitor,
+    results,
+    run,
+    setup,
+    trial_view,
+    vote,
+)
 from bracket.ui.context import POLL_SECONDS, Context, said, warned
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -38,6 +52,7 @@ class Page:
                     self.judge = judge.build(form.default_values(list_presets()[0]))
                 with gr.Tab("Results", id="results"):
                     self.results = results.build(self.context, self.header.session)
+            trial_view.build(self.context)
             self.fields = {**self.setup.fields, **self.run.fields, **self.judge.fields}
             self.seen = gr.State({})
             self.remembered = gr.BrowserState("", storage_key="bracket-session", secret="bracket-session")
@@ -84,7 +99,8 @@ class Page:
         try:
             if not form.text(dict(zip(self.fields, given, strict=False))["folder"]):
                 return run.NO_FOLDER, run.command_text(None), gr.update(interactive=False)
-            made = plan.make(form.to_settings(self._values(given)))
+            runs = self.context.runs
+            made = plan.make(form.to_settings(self._values(given)), folder=runs / form.free_name("session", runs))
         except BracketError as error:
             return run.error_html(error), run.command_text(None), gr.update(interactive=False)
         return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
@@ -125,6 +141,7 @@ class Page:
         loaded = self.blocks.load(warned(self._restore), self.remembered, [session, self.tabs], **_PRIVATE)
         loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
         self.run.same.click(warned(self._fill), session, inputs, **_PRIVATE)
+        self.results.mattered.use.click(warned(self._next_space), session, [*inputs, self.tabs], **_PRIVATE)
         session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
         polled: dict[str, Any] = {**_PRIVATE, "queue": False}
         triggers = [gr.Timer(POLL_SECONDS).tick, self.header.refresh.click, session.change]
@@ -150,6 +167,15 @@ class Page:
             weights = setup.weight_updates(preset, {}, len(self.setup.weights))
             return [*(values[n] for n in self.fields), *weights, form.free_name("session", self.context.runs)]
         return self._filled(load(self.context.folder(name)), form.free_name(name, self.context.runs))
+
+    def _next_space(self, name: str | None) -> list[Any]:
+        """The form for a session that looks where the open one suggests, and the tab that shows it."""
+        if not name:
+            return [gr.skip()] * (len(self._inputs) + 2)
+        found = next_space(self.context.folder(name))
+        if words := mattered.moved_words(found):
+            gr.Info(words, title="The next session's space", duration=15)
+        return [*self._filled(found.settings, form.free_name(name, self.context.runs)), gr.update(selected="run")]
 
     async def _stream(self, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
         async for shown in monitor.stream(self.context, self.watches, str(request.session_hash)):
@@ -206,7 +232,7 @@ class Page:
             "go_on": gr.update(visible=state in ("idle", "stopped", "failed")),
             "welcome": setup.welcome_html(len(lines)),
             "message": failed if trouble else monitor.message_html(view),
-            "cards": monitor.cards_html(view),
+            "cards": bracket_view.value_of(view),
             "chart": {"session": view.name if view else "", "only": None, "live": live},
             "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),
             "samples": monitor.samples_html(view, trial),

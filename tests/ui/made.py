@@ -14,10 +14,12 @@ from bracket.demo.shapes import SHAPES, caption, draw, picture_of
 from bracket.domain import Config, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.files import append_json, write_json, write_text
 from bracket.presets import find_preset
+from bracket.search.rungs import ranked, standing
 from bracket.search.space import effective
 from bracket.session import launch
 from bracket.session.control import Progress, write_progress
 from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.stages import rank
 from bracket.session.store import Store
 from bracket.training.events import EventLog
 
@@ -29,8 +31,9 @@ SPECS = [
 ]
 PROMPTS = [caption(*s).replace("star", "zorp") for s in SPECS]
 FRESH = [("big", c, "star", b) for c, b in zip(COLOURS, COLOURS[2:] + COLOURS[:2], strict=True)]
-RATES = (1e-4, 1e-3, 1e-2, 3e-5, 2.4e-3, 6e-4, 4.1e-3, 8e-2, 1.6e-3, 3e-4, 9e-4, 2e-4)
-CAUSE = "the loss became infinite at step 31\nstep 30 loss 8.4e11\nstep 31 loss nan"
+RATES = (1e-4, 5e-4, 1e-2, 3e-5, 2.4e-3, 6e-4, 4.1e-3, 8e-2, 1.6e-3, 3e-4, 9e-4, 2e-4)
+MELTS = 21
+CAUSE = f"the loss became infinite at step {MELTS}\nstep {MELTS - 1} loss 8.4e11\nstep {MELTS} loss nan"
 
 
 @cache
@@ -75,6 +78,7 @@ def trial_files(trial: Trial, until: int, outcome: Outcome | None) -> None:
     write_text(
         trial.folder / "logs" / "trainer.log", "".join(f"step {i} loss {1 / i:.4f}\n" for i in range(1, until + 1))
     )
+    write_text(trial.folder / "command.sh", f"#!/bin/sh\npython -m bracket.training {trial.folder / 'config.yaml'}\n")
     if outcome is Outcome.OK:
         samples(trial.folder / "samples", good, (trial.steps // 2, trial.steps))
         write_json(trial.folder / "exit.json", {"code": 0, "signal": None, "ended": 0})
@@ -90,16 +94,18 @@ def result(trial: Trial, outcome: Outcome) -> TrialResult:
         score=Score(0.3 * bad + 0.7 * bad, bad, bad),
         validation_loss=0.3 + bad * 0.4,
         train_seconds=21.0,
-        axes={"adherence": 1 - bad},
+        axes={"adherence": 1 - bad, "likeness": 1 - bad / 2},
+        notes=(f"trained on from {trial.continues.name}",) if trial.continues else (),
     )
 
 
 class Maker:
     """Writes one session step by step."""
 
-    def __init__(self, runs: Path, name: str = "zorp") -> None:
+    def __init__(self, runs: Path, name: str = "zorp", **search: object) -> None:
         settings = launch.demo_settings(runs=runs)
-        self.settings: SessionSettings = settings.model_copy(update={"workers": 1})
+        asked = settings.search.model_copy(update=search)
+        self.settings: SessionSettings = settings.model_copy(update={"workers": 1, "search": asked})
         self.folder = launch.create(self.settings, runs / name)
         self.preset = find_preset(self.settings.preset)
         self.knobs = bounded_knobs(self.preset, self.settings)
@@ -116,9 +122,12 @@ class Maker:
         steps: int,
         outcome: Outcome | None = Outcome.OK,
         until: int | None = None,
+        rung: int = 0,
+        continues: str = "",
     ) -> Trial:
         config = effective(config, self.knobs)
-        made = self.store.begin(Wanted(round_, origin, config, seed, steps), self.knobs)
+        wanted = Wanted(round_, origin, config, seed, steps, continues=continues, rung=rung)
+        made = self.store.begin(wanted, self.knobs)
         trial_files(made, steps if until is None else until, outcome)
         if outcome is not None:
             self.store.finish(result(made, outcome))
@@ -128,7 +137,10 @@ class Maker:
         return {**self.preset.baseline, "learning_rate": rate, "rank": rank}
 
     def search(self, count: int = len(RATES), running: int = 0) -> None:
-        for i, rate in enumerate(RATES[:count]):
+        """The first rung, of which the last `running` still train."""
+        (steps, *_) = (r.steps for r in self.settings.search_rungs())
+        for i in range(count):
+            rate = RATES[i % len(RATES)] * (1 + i // len(RATES) / 40)
             origin = "baseline" if i == 0 else "curated" if i < 3 else "tpe"
             melts = rate > 5e-2
             outcome = None if i >= count - running else Outcome.DIVERGED if melts else Outcome.OK
@@ -137,24 +149,49 @@ class Maker:
                 self.config(rate, 8 if i < 3 else 2 ** (i % 4 + 1)),
                 origin=origin,
                 seed=11,
-                steps=120,
+                steps=steps,
                 outcome=outcome,
-                until=31 if melts else 70 if outcome is None else None,
+                until=MELTS if melts or outcome is None else None,
             )
         self.log(count)
 
-    def finals(self) -> None:
-        for seed in (21, 22):
-            for origin, rate in (("baseline", 1e-4), ("finalist", 9e-4), ("finalist", 6e-4), ("finalist", 1.6e-3)):
-                self.trial(Round.FINALS, self.config(rate), origin=origin, seed=seed, steps=200)
+    def rung(self, number: int, running: int = 0, count: int = 1000) -> None:
+        """The best of the rung below train on, and the baseline with them; the last `running` still do."""
+        plan = self.settings.search_rungs()[number]
+        below = ranked(self.store.results(Round.SEARCH), number - 1)
+        baseline = [r.trial for r in below if r.trial.origin == "baseline"]
+        chosen = [*baseline, *(r.trial for r in below if r.trial not in baseline)][: min(plan.configs, count)]
+        for i, t in enumerate(chosen):
+            outcome = None if i >= len(chosen) - running else Outcome.OK
+            self.trial(
+                Round.SEARCH,
+                t.config,
+                origin=t.origin,
+                seed=t.seed,
+                steps=plan.steps,
+                outcome=outcome,
+                until=None if outcome else (t.steps + plan.steps) // 2,
+                rung=number,
+                continues=t.id,
+            )
 
-    def confirmation(self) -> None:
+    def finals(self, running: int = 0) -> None:
+        best = [r.trial.config for r in standing(self.store.results(Round.SEARCH)) if r.trial.origin != "baseline"]
+        configs = [("baseline", self.config(RATES[0])), *(("finalist", c) for c in best[:3])]
+        wanted = [(seed, *c) for seed in (21, 22) for c in configs]
+        for i, (seed, origin, config) in enumerate(wanted):
+            outcome = None if i >= len(wanted) - running else Outcome.OK
+            until = None if outcome else 84
+            self.trial(Round.FINALS, config, origin=origin, seed=seed, steps=200, outcome=outcome, until=until)
+
+    def confirmation(self, pairs: int = 5) -> None:
         self.before()
-        for name, rate in (("winner", 9e-4), ("baseline", 1e-4)):
-            samples(self.folder / "confirm" / name, quality(self.config(rate)), (200,), fresh=True)
-        for seed in (31, 32, 33, 34, 35):
-            for origin, rate in (("baseline", 1e-4), ("winner", 9e-4)):
-                self.trial(Round.CONFIRMATION, self.config(rate), origin=origin, seed=seed, steps=200)
+        winner = rank(self.store.results(Round.FINALS))[0].config
+        for name, config in (("winner", winner), ("baseline", self.config(RATES[0]))):
+            samples(self.folder / "confirm" / name, quality(config), (200,), fresh=True)
+        for seed in range(31, 31 + pairs):
+            for origin, config in (("baseline", self.config(RATES[0])), ("winner", winner)):
+                self.trial(Round.CONFIRMATION, config, origin=origin, seed=seed, steps=200)
 
     def before(self) -> None:
         samples(self.folder / "before", 0.2, (1,))
@@ -193,10 +230,12 @@ def done_session(runs: Path, name: str = "zorp") -> Path:
     """A session that went all the way."""
     maker = Maker(runs, name)
     maker.search()
+    maker.rung(1)
+    maker.rung(2)
     maker.finals()
     maker.confirmation()
     maker.report()
-    maker.state("done", "done", 30, message="Done")
+    maker.state("done", "done", 41, planned=41, message="Done")
     maker.close()
     return maker.folder
 

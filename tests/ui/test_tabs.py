@@ -16,7 +16,7 @@ from bracket.domain import Outcome, Round
 from bracket.errors import BracketError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import plan, view
-from bracket.ui import form, gallery, header, monitor, outcome, results, run, setup
+from bracket.ui import bracket_view, form, gallery, header, monitor, outcome, results, run, setup, trial_view
 from bracket.ui.chart import default_shown, points
 from bracket.ui.context import Context
 from tests.ui.made import FRESH, PROMPTS
@@ -50,20 +50,6 @@ def test_only_pictures_logs_and_reports_are_served(runs: Path) -> None:
     assert len(context.served) == before
 
 
-def test_cards_show_every_trial_with_its_state(live: view.SessionView) -> None:
-    html = monitor.cards_html(live)
-    assert html.count("<article") == 8
-    assert "training 31/120" in html
-    assert "curated · best" in html
-    assert "once the search is done" in html
-
-
-def test_a_failed_trial_says_why_on_its_card(done: view.SessionView) -> None:
-    html = monitor.cards_html(done)
-    assert "melted" in html
-    assert "the loss became infinite at step 31" in html
-
-
 def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
     assert "No session yet. Start the demo" in monitor.message_html(None)
     failed = replace(done, state="failed", message="the disk is full. Free some space.")
@@ -74,7 +60,7 @@ def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
 
 def test_samples_are_rows_of_steps_and_columns_of_prompts(done: view.SessionView) -> None:
     html = monitor.samples_html(done, "search-001")
-    assert html.index("step 120") < html.index("step 60")
+    assert html.index("step 30") < html.index("step 15")
     assert html.count("<img") == 2 * len(PROMPTS)
     assert "No pictures of search-007" in monitor.samples_html(done, "search-007")
 
@@ -115,9 +101,9 @@ def test_nothing_is_claimed_before_the_finals(live: view.SessionView) -> None:
 def test_the_table_holds_failures_too(done: view.SessionView) -> None:
     rows = outcome.table_rows(done)
     melted = next(r for r in rows if r[5] == "melted")
-    assert len(rows) == len(done.trials) == 30
+    assert len(rows) == len(done.trials) == 41
     assert melted[6:9] == [None, None, None]
-    assert melted[-1] == "the loss became infinite at step 31"
+    assert melted[-1] == "the loss became infinite at step 21"
 
 
 def test_comparing_begins_with_winner_and_baseline(done: view.SessionView) -> None:
@@ -138,10 +124,10 @@ def numbers(packed: str) -> tuple[float, ...]:
 def test_the_chart_gets_only_what_is_new(done: view.SessionView) -> None:
     first = points(done, ["search-000"], {})[0]
     assert numbers(first["train"]["steps"])[:3] == (1.0, 2.0, 3.0)
-    assert len(numbers(first["train"]["values"])) == first["train"]["cursor"] == 120
-    assert numbers(first["marks"]["steps"]) == (30.0, 60.0, 90.0, 120.0)
-    again = points(done, ["search-000"], {"search-000": [118, 4]})[0]
-    assert numbers(again["train"]["steps"]) == (119.0, 120.0)
+    assert len(numbers(first["train"]["values"])) == first["train"]["cursor"] == 30
+    assert numbers(first["marks"]["steps"]) == (30.0,)
+    again = points(done, ["search-000"], {"search-000": [28, 1]})[0]
+    assert numbers(again["train"]["steps"]) == (29.0, 30.0)
     assert again["marks"] is None
 
 
@@ -191,7 +177,8 @@ def test_labels_from_a_session_are_escaped(done: view.SessionView) -> None:
     bad = replace(done, name=evil, message=evil, trials=trials)
     duel = outcome.duel_of(bad)
     for html in (
-        monitor.cards_html(bad),
+        "".join(bracket_view.html(bracket_view.drawing(bad), bad, sparks=True)),
+        str(trial_view.told(bad, bad.trials[0].id)),
         monitor.message_html(bad),
         monitor.samples_html(bad, "search-000"),
         header.state_html(bad),

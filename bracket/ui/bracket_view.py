@@ -1,0 +1,366 @@
+"""The tournament, drawn: a lane for every config, its newest sample as its face, lines where it went on.
+
+What changes each second (steps, shares) is told apart from the drawing, which the browser gets again only when somebody
+began, ended or drew a picture, and of which it puts in place only the parts that differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bracket.domain import Config, Round, Sample, mean
+from bracket.errors import BracketError
+from bracket.report.words import counted, fixed
+from bracket.session.bracket_view import Cell, Column, Drawing, Lane, fold, lay_out
+from bracket.session.settings import FILE, SessionSettings, load
+from bracket.session.view import SessionView, drawn
+from bracket.ui import gallery
+from bracket.ui.context import Context
+from bracket.ui.format import esc, file_url, reason, trial_state
+from bracket.ui.outcome import duel_of
+from bracket.ui.theme import script
+
+MOST = 24
+"""Lanes that are drawn; the other configs are small faces."""
+MOST_FACES = 400
+"""Small faces that are drawn; of the rest the table tells."""
+_FRAME = """
+<div class="bracket">
+  <div class="scroll" tabindex="-1"><div class="tree" data-parts></div></div>
+  <div class="groups" data-parts></div>
+  <p class="note quiet" role="status"></p>
+</div>
+"""
+_TONES = {"busy": "busy", "through": "good", "advanced": "good", "failed": "bad"}
+
+
+def build(context: Context, elem_id: str, *, sparks: bool = False) -> gr.HTML:
+    """The drawing of the session that its value names (`value_of`). A click on a card opens `trial_view`.
+
+    Args:
+        sparks: leave room for the small loss curves that a chart with `sparks` on the same tab draws.
+    """
+
+    def tournament(asked: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return told(context.read(str(asked["session"])), str(asked.get("stamp", "")), sparks=sparks)
+        except BracketError:
+            return {"stamp": "", "now": {}}
+
+    return gr.HTML(
+        value=value_of(None),
+        html_template=_FRAME,
+        js_on_load=script("bracket_view.js"),
+        server_functions=[tournament],
+        elem_id=elem_id,
+        apply_default_css=False,
+    )
+
+
+def value_of(view: SessionView | None) -> dict[str, Any]:
+    """The part's value: which session, and whether it is worth asking every second."""
+    live = view is not None and view.state in ("running", "stopping")
+    return {"session": view.name if view else "", "state": view.state if view else "", "live": live}
+
+
+def told(view: SessionView, stamp: str, *, sparks: bool = False) -> dict[str, Any]:
+    """What the page is to show: the drawing if it is another than that of `stamp`, and what trains now."""
+    made = drawing(view)
+    tree, groups = html(made, view, sparks=sparks)
+    new = hashlib.sha256(f"{view.folder}{tree}{groups}".encode()).hexdigest()[:16]
+    return {"stamp": new, "now": now(made)} | ({} if new == stamp else {"tree": tree, "groups": groups})
+
+
+def drawing(view: SessionView) -> Drawing:
+    """The session's drawing.
+
+    Raises:
+        SettingsError: its settings can't be read.
+    """
+    duel = duel_of(view)
+    fresh: dict[str, list[Sample]] = {}
+    if duel is not None and not duel.same:
+        fresh = {arm: drawn(view.folder, f"confirm/{arm}") for arm in ("winner", "baseline")}
+    winner: Config | None = duel.winner.config if duel else None
+    return lay_out(view, _settings(view.folder, (view.folder / FILE).stat().st_mtime_ns), winner=winner, fresh=fresh)
+
+
+@lru_cache(maxsize=16)
+def _settings(folder: Path, _stamp: int) -> SessionSettings:
+    return load(folder, to_read=True)
+
+
+def now(made: Drawing) -> dict[str, list[Any]]:
+    """What trains now, by card: words and the share that is done. Tiles of small faces have the same keys."""
+    cells = [(lane, cell) for lane in made.lanes for cell in lane.cells if cell.open]
+    return {_key(lane, cell): [_doing(cell), _share(cell, made.columns[cell.column])] for lane, cell in cells}
+
+
+def _doing(cell: Cell) -> str:
+    trial = next((t for t in cell.trials if t.outcome is None), cell.trials[-1])
+    which = f"seed {cell.trials.index(trial) + 1}: " if len(cell.trials) > 1 else ""
+    return which + trial_state(trial).removeprefix("training " if which else "")
+
+
+def _share(cell: Cell, column: Column) -> float:
+    """Steps done of those all seeds are to have, 0 to 1."""
+    planned = max(column.seeds if column.round is not Round.SEARCH else 1, len(cell.trials))
+    done = sum(1.0 if t.outcome is not None else min(1.0, t.step / t.steps) for t in cell.trials)
+    return round(done / planned, 3)
+
+
+def html(made: Drawing, view: SessionView, *, sparks: bool = False) -> tuple[str, str]:
+    """The drawing's keyed parts: of the tree, and of the groups of small faces below it. Both without `now`."""
+    lanes, groups = fold(made, MOST)
+    rows = max(len(lanes), 1 if groups else min(made.columns[0].planned, MOST), 1)
+    parts = [_head(c, n, made) for n, c in enumerate(made.columns)]
+    for n, column in enumerate(made.columns):
+        parts += _gate(lanes, n)
+        parts += _slots(lanes, column, n, rows)
+    for row, lane in enumerate(lanes):
+        parts.append(_line(lane, row, won=lane.id == made.winner))
+        parts += [_card(lane, cell, made, row, sparks=sparks) for cell in lane.cells]
+        parts += [_next(lane, row)] if lane.last.fate == "through" else []
+    if len(made.columns) > 1:
+        parts += _champion(made, view, rows)
+    return "".join(parts), _groups(groups, made)
+
+
+def _at(column: int, row: int = -1, *, rows: int = 1, columns: int = 1) -> str:
+    """A place in the tree's grid: columns from 0, lanes from 0 below the heads."""
+    return f'style="grid-area:{row + 2}/{column + 1}/span {rows}/span {columns}"'
+
+
+def _key(lane: Lane, cell: Cell) -> str:
+    return f"{lane.id}/{cell.column}"
+
+
+def _head(column: Column, number: int, made: Drawing) -> str:
+    rungs = sum(c.round is Round.SEARCH for c in made.columns)
+    names = {Round.SEARCH: f"Rung {column.rung + 1}" if rungs > 1 else "Search", Round.FINALS: "Finals"}
+    title = names.get(column.round, "Duel")
+    busy = sum(lane.last.column == number and lane.last.fate == "busy" for lane in made.lanes)
+    return (
+        f'<header data-key="head/{number}" {_at(number)}><b>{title}</b> <span>{_size(column)}</span>'
+        f"<i>{esc(_progress(column, busy))}</i></header>"
+    )
+
+
+def _size(column: Column) -> str:
+    """ "30 steps · 12 configs"."""
+    if column.round is Round.CONFIRMATION:
+        pairs = f"{counted(column.seeds, 'fresh pair')} · {column.steps} steps" if column.seeds else "fresh prompts"
+        return pairs
+    configs = counted(max(column.begun, column.planned) if not column.closed else column.begun, "config")
+    seeds = f" · {counted(column.seeds, 'seed')}" if column.round is Round.FINALS else ""
+    return f"{column.steps} steps · {configs}{seeds}"
+
+
+def _progress(column: Column, busy: int) -> str:
+    if column.round is Round.CONFIRMATION:
+        return "winner against baseline" if not column.begun else ""
+    if column.closed:
+        return "done" if column.begun else ""
+    if not column.begun:
+        return "to come"
+    return f"{column.ended} of {max(column.begun, column.planned)} done" + (f", {busy} now" if busy else "")
+
+
+def _gate(lanes: tuple[Lane, ...], column: int) -> list[str]:
+    """The bracket that closes a column: all who stood in it, of whom some go on."""
+    rows = [row for row, lane in enumerate(lanes) if any(c.column == column for c in lane.cells)]
+    if len(rows) < 2:
+        return []
+    span = rows[-1] - rows[0] + 1
+    return [f'<span class="gate" data-key="gate/{column}" {_at(column, rows[0], rows=span)}></span>']
+
+
+def _slots(lanes: tuple[Lane, ...], column: Column, number: int, rows: int) -> list[str]:
+    """Places that nobody has yet."""
+    if column.closed:
+        return []
+    taken = {row for row, lane in enumerate(lanes) if any(c.column == number for c in lane.cells)}
+    taken |= {row for row, lane in enumerate(lanes) if lane.last.fate == "through" and lane.reach == number}
+    free = [row for row in range(min(column.planned, rows)) if row not in taken]
+    return [f'<span class="slot" data-key="slot/{number}/{row}" {_at(number, row)}></span>' for row in free]
+
+
+def _line(lane: Lane, row: int, *, won: bool) -> str:
+    """The line behind a lane's cards, from its first to where it has come."""
+    first = lane.cells[0].column
+    wide = lane.reach - first + 1
+    hidden = " hidden" if wide < 2 else ""
+    return (
+        f'<span class="way{" won" if won else ""}" data-key="way/{lane.id}" {_at(first, row, columns=wide)}'
+        f"{hidden}></span>"
+    )
+
+
+def _next(lane: Lane, row: int) -> str:
+    return f'<span class="slot next" data-key="next/{lane.id}" {_at(lane.reach, row)}>next</span>'
+
+
+def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, sparks: bool) -> str:
+    trial, column = cell.newest, made.columns[cell.column]
+    opens = trial.id if trial else lane.last.trials[-1].id if lane.last.trials else lane.cells[-2].trials[-1].id
+    tone = _tone(cell, won=lane.id == made.winner)
+    name = f"baseline: {lane.label}" if lane.origin == "baseline" else lane.label
+    words = _words(cell, column)
+    score = f'<span class="score">{fixed(mean(cell.scores))}</span>' if cell.scores and cell.place else ""
+    spoken = f"{name}, {opens}: {words or 'training'}. Opens its pictures and curves."
+    return (
+        f'<button type="button" class="card {tone} {cell.fate}" data-key="{_key(lane, cell)}" '
+        f'data-trial="{esc(opens)}" aria-label="{esc(spoken)}" title="{esc(_title(cell, name))}" '
+        f"{_at(cell.column, row)}>{_face(cell)}"
+        f'<span class="name">{esc(name)}</span>'
+        f'<span class="words"><span class="tone">{esc(words)}</span>{score}</span>'
+        f'{_foot(cell, column, made, sparks=sparks)}<span class="progress"><i></i></span></button>'
+    )
+
+
+def _tone(cell: Cell, *, won: bool) -> str:
+    return "good" if won and cell.fate == "ended" else _TONES.get(cell.fate, "quiet")
+
+
+def _title(cell: Cell, name: str) -> str:
+    """What a card tells on hover: its trials, and what became of them in full."""
+    lines = [f"{t.id}, seed {t.seed}, {t.origin}: {trial_state(t) if t.outcome else 'open'}" for t in cell.trials]
+    causes = [t.cause for t in cell.trials if t.cause]
+    return "\n".join([name, *lines, *causes])
+
+
+def _words(cell: Cell, column: Column) -> str:
+    """How it stands, in two or three words; "" while it trains, which `now` tells."""
+    if cell.open:
+        return ""
+    if column.round is Round.CONFIRMATION:
+        return f"won {cell.won} of {cell.pairs}" if cell.pairs else "fresh prompts"
+    if not cell.place:
+        bad = next((t for t in cell.trials if t.score is None), None)
+        return trial_state(bad) if bad else ""
+    place = ordinal(cell.place)
+    return {"ended": f"{place} so far", "out": f"{place}, out", "through": f"{place}, goes on"}.get(cell.fate, place)
+
+
+def ordinal(n: int) -> str:
+    """1st, 2nd, 3rd, 11th."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def _foot(cell: Cell, column: Column, made: Drawing, *, sparks: bool) -> str:
+    """The card's last line: why it failed, how sure its score is, or its loss."""
+    failed = next((t for t in cell.trials if t.score is None and t.cause), None)
+    if failed is not None:
+        return f'<span class="foot why">{esc(reason(failed.cause))}</span>'
+    if column.round is Round.FINALS and cell.scores:
+        return _interval(cell, made)
+    if column.round is Round.CONFIRMATION:
+        return (
+            f'<span class="foot">{cell.pairs} of {counted(column.seeds, "fresh pair")}</span>' if column.seeds else ""
+        )
+    if sparks and cell.newest is not None:
+        return f'<canvas class="foot" data-spark="{esc(cell.newest.id)}" width="240" height="32"></canvas>'
+    return ""
+
+
+def _interval(cell: Cell, made: Drawing) -> str:
+    """Scores of all seeds on the finals' common scale: a bar from the lowest to the highest, a mark at their mean."""
+    every = [s for lane in made.lanes for c in lane.cells if c.column == cell.column for s in c.scores]
+    low, wide = min(every), (max(every) - min(every)) or 1.0
+    left, right, middle = (
+        (value - low) / wide * 100 for value in (min(cell.scores), max(cell.scores), mean(cell.scores))
+    )
+    seeds = counted(len(cell.scores), "seed")
+    words = f"mean {fixed(mean(cell.scores))}, from {fixed(min(cell.scores))} to {fixed(max(cell.scores))} over {seeds}"
+    return (
+        f'<span class="foot range" title="{words}; further left is better"><i style="left:{left:.1f}%;'
+        f'width:{right - left:.1f}%"></i><b style="left:{middle:.1f}%"></b></span>'
+    )
+
+
+def _face(cell: Cell) -> str:
+    """The newest picture of the first prompt; the same prompt for everybody."""
+    samples = cell.newest.samples if cell.newest and cell.newest.samples else cell.samples
+    return _picture(_newest(samples))
+
+
+def _newest(samples: tuple[Sample, ...]) -> Sample | None:
+    step = max((s.step for s in samples), default=0)
+    return next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
+
+
+def _picture(sample: Sample | None) -> str:
+    if sample is None:
+        return '<span class="frame"></span>'
+    return f'<img class="frame" loading="lazy" src="{esc(file_url(sample.path))}" alt="">'
+
+
+def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
+    """The last column: who won, in the verdict's words, or the place that is kept for it."""
+    number, tall = len(made.columns), min(4, max(rows, 2))
+    head = f'<header data-key="head/{number}" {_at(number)}><b>Winner</b> <i>{_crown(made, view)}</i></header>'
+    lane = next((x for x in made.lanes if x.id == made.winner), None)
+    place = _at(number, 0, rows=tall)
+    if lane is None or not view.verdict:
+        return [head, f'<span class="slot champion" data-key="champion" {_at(number, 0, rows=2)}></span>']
+    finals = next((c for c in reversed(lane.cells) if c.newest is not None and c.newest.samples), lane.cells[-1])
+    opens = finals.newest.id if finals.newest else lane.id
+    verdict = view.verdict.replace("**", "")
+    card = (
+        f'<button type="button" class="card champion" data-key="champion" data-trial="{esc(opens)}" {place} '
+        f'title="{esc(verdict)}">{_face(finals)}<span class="name">{esc(lane.label)}</span>'
+        f'<span class="verdict">{esc(verdict)}</span></button>'
+    )
+    return [head, card]
+
+
+def _crown(made: Drawing, view: SessionView) -> str:
+    if view.verdict:
+        return ""
+    return "the finals' first, to be confirmed" if made.winner else "once the duel is over"
+
+
+def _groups(groups: list[tuple[int, tuple[Lane, ...]]], made: Drawing) -> str:
+    """The small faces, by where they came to, and how many more there are."""
+    left, parts = MOST_FACES, []
+    for column, lanes in groups:
+        shown, left = lanes[:left], max(0, left - len(lanes))
+        tiles = "".join(_tile(lane) for lane in shown)
+        hidden = len(lanes) - len(shown)
+        more = f" {hidden} of them are not drawn: the table in Results lists every trial." if hidden else ""
+        parts.append(
+            f'<section class="group" data-key="group/{column}" data-parts>'
+            f'<header data-key="head"><b>{esc(_group_words(column, lanes, made))}</b><span>{esc(more)}</span>'
+            f'<button type="button" class="unfold" aria-expanded="false">Show all</button></header>'
+            f'<div class="tiles" data-key="tiles" data-parts>{tiles}</div></section>'
+        )
+    return "".join(parts)
+
+
+def _group_words(column: int, lanes: tuple[Lane, ...], made: Drawing) -> str:
+    c, n = made.columns[column], len(lanes)
+    length = f"{c.steps} steps"
+    if not c.closed:
+        return f"{n} more train {length}" if c.round is Round.SEARCH else f"{n} more in this round"
+    melted = sum(lane.last.fate == "failed" for lane in lanes)
+    failed = f", {melted} of them without a score" if melted else ""
+    return f"{n} more went out after {length}{failed}"
+
+
+def _tile(lane: Lane) -> str:
+    cell, trial = lane.last, lane.last.trials[-1]
+    state = trial_state(trial) if trial.outcome else "open"
+    place = f", {ordinal(cell.place)}" if cell.place else ""
+    words = f"{lane.label}: {state}{place}"
+    return (
+        f'<button type="button" class="tile {_tone(cell, won=False)} {cell.fate}" data-key="{_key(lane, cell)}" '
+        f'data-trial="{esc(trial.id)}" title="{esc(words)}" aria-label="{esc(words)}">{_face(cell)}'
+        f'<span class="progress"><i></i></span></button>'
+    )
