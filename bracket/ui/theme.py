@@ -94,4 +94,8 @@ def script(name: str) -> str:
 
 def look() -> dict[str, Any]:
     """What `launch` wants to know about the look."""
-    return {"theme": theme(), "css": script("style.css") + script("bracket_view.css"), "head": f"<script>{script('page.js')}</script>"}
+    return {
+        "theme": theme(),
+        "css": script("style.css") + script("bracket_view.css"),
+        "head": f"<script>{script('page.js')}</script>",
+    }
