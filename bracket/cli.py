@@ -72,6 +72,9 @@ def run(
     vram: Annotated[int | None, typer.Option(help="GB of GPU memory to fit into; default: what there is.")] = None,
     extra: Annotated[str | None, typer.Option(help="Arguments added to every training command, in quotes.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda:0, cpu…; default: whatever the machine has.")] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Learn from earlier sessions of this preset.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
@@ -102,10 +105,11 @@ def run(
         vram=vram,
         extra=settings.split_words(extra) if extra else None,
         device=device,
+        memory=memory,
     )
     known = settings.load(folder) if (folder / settings.FILE).exists() else None
     if dry_run:
-        return _show_plan(_merged(known, asked, settings_file))
+        return _show_plan(_merged(known, asked, settings_file), folder)
     if settings_file or asked:
         launch.create(_merged(known, asked, settings_file), folder)
     if workers:
@@ -224,11 +228,11 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _show_plan(settings: Any) -> None:
+def _show_plan(settings: Any, folder: Path) -> None:
     from bracket.cli_text import plan_lines
     from bracket.session import plan
 
-    made = plan.make(settings)
+    made = plan.make(settings, folder=folder)
     typer.echo("\n".join(plan_lines(made)))
     if made.errors:
         raise typer.Exit(1)
@@ -270,6 +274,7 @@ def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list
         "vram": "vram",
         "extra": "extra_args",
         "device": "device",
+        "memory": "search.memory",
     }
     from bracket.errors import SettingsError
     from bracket.trainers.base import nested

@@ -65,6 +65,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.rounds:
         basis = f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess"
         lines += [f"Together {duration(plan.seconds)} ({basis}), {plan.disk_bytes / 1e9:.1f} GB of disk.", plan.claim]
+        lines += [plan.memory] if plan.memory else []
     for command in plan.commands:
         lines += ["", f"# {command.title}", command.text]
     return lines

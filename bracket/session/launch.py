@@ -13,6 +13,7 @@ from bracket.errors import SessionBusy, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session.control import ask_to_stop, running_process
 from bracket.session.job import slots_of
+from bracket.session.memory import FILE as MEMORY_FILE
 from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, refuse_changes, save
 from bracket.session.view import PROCESS_LOG
 
@@ -36,7 +37,8 @@ def create(settings: SessionSettings, folder: Path) -> Path:
     if (folder / "trials").is_dir() or running_process(folder) is not None:
         refuse_changes(load(folder), settings, folder / FILE)
         return folder
-    (folder / "dataset.json").unlink(missing_ok=True)
+    for made_for_others in ("dataset.json", MEMORY_FILE):
+        (folder / made_for_others).unlink(missing_ok=True)
     save(settings, folder)
     return folder
 

@@ -44,6 +44,7 @@ def build() -> Run:
             with gr.Row():
                 name = gr.Textbox(label="Session name", elem_id="name", max_lines=1)
                 fields["strategy"] = gr.Dropdown(_STRATEGIES, value="tpe", label="Strategy", elem_id="strategy")
+            fields["memory"] = memory_box(values["memory"])
             for names in (_LEFT_FIELDS[:3], _LEFT_FIELDS[3:]):
                 with gr.Row():
                     for n in names:
@@ -99,6 +100,15 @@ def build() -> Run:
     return Run(fields, name, same, plan, command, start, said_)
 
 
+def memory_box(ticked: bool) -> gr.Checkbox:
+    return gr.Checkbox(
+        ticked,
+        label="Learn from earlier sessions",
+        info="What ranked well in earlier sessions of this model is tried sooner. The plan says what is borrowed.",
+        elem_id="memory",
+    )
+
+
 def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
     """What few need, folded away."""
     fields: dict[str, gr.components.Component] = {}
@@ -139,9 +149,10 @@ def plan_html(plan: Plan) -> str:
         f"<div><dt>Disk</dt><dd>{size(plan.disk_bytes)}</dd></div></dl>"
     )
     drawn = '<span class="then"></span>'.join(_round(r) for r in plan.rounds)
+    lent = f'<p class="quiet">{esc(plan.memory)}</p>' if plan.memory else ""
     return (
         f'<h2>The plan</h2><div class="rounds">{drawn}</div>{totals}<p class="quiet">Time is {basis}.</p>'
-        f'<p class="claim">{esc(plan.claim)}</p>{problems_html(dict.fromkeys(plan.problems))}'
+        f'<p class="claim">{esc(plan.claim)}</p>{lent}{problems_html(dict.fromkeys(plan.problems))}'
     )
 
 
