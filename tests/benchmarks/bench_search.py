@@ -1,0 +1,127 @@
+"""How soon does each way of searching find good settings? `python -m tests.benchmarks.bench_search [--sessions 1000]`.
+
+Replays whole sessions on recorded trainings of the embedded demo (`tests/benchmarks/tabular`): bracket's strategies
+through their own code, Optuna's pruners through Optuna's. What a session names is graded by the procedural checker's
+mean over the recorded training seeds, which no strategy sees; "found" is within 2 % of the best config of the whole
+grid. Costs are training steps in full-length trainings, baseline and finals included. No curated configs: they would
+give the answer away. Strategies were tuned on the concept "star" (`--concept star`); "crescent" is for reporting.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+from bracket.runner.devices import workers
+from bracket.search.rungs import Rung
+from bracket.search.strategy import rungs_of
+from tests.benchmarks.tabular.flows import FULL, Flow, pruned, search
+from tests.benchmarks.tabular.grid import CONCEPTS
+from tests.benchmarks.tabular.play import Grade, grade
+from tests.benchmarks.tabular.table import load
+
+SHARES = (0.5, 0.75, 0.9)
+FINALISTS = 3
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of searching at one size."""
+
+    kind: str
+    size: int
+
+    def flow(self) -> Flow:
+        n = self.size
+        if self.kind == "random":
+            return search("random", [Rung(n, FULL)])
+        if self.kind == "tpe":
+            return search("tpe", [Rung(n, FULL)])
+        if self.kind == "classic":
+            return search("tpe", [Rung(n, FULL // 2)], FINALISTS, seeds=2, ramp=False)
+        if self.kind in ("tournament", "screen"):
+            rungs = rungs_of(self.kind, configs=n, steps=FULL // 4, rounds=2, reduction=4, finalists=FINALISTS)
+            return search(self.kind, rungs, FINALISTS)
+        return pruned(self.kind, n)
+
+
+METHODS = {
+    "tournament": ("bracket: tournament", (9, 13, 17, 25, 33, 41, 57)),
+    "screen": ("bracket: screen (all briefly, keep 3)", (9, 13, 17, 25, 33, 41, 57)),
+    "random": ("random search at full length", (6, 11, 21, 41, 81)),
+    "tpe": ("TPE at full length", (6, 11, 21, 41)),
+    "classic": ("baseline → TPE at half length → finals", (6, 11, 21, 41)),
+    "hyperband": ("Optuna: TPE + HyperbandPruner", (10, 20, 40, 60)),
+    "halving": ("Optuna: TPE + SuccessiveHalvingPruner", (10, 20, 40, 60)),
+}
+
+
+def play(concept: str, sessions: int, method: Method) -> Grade:
+    """All sessions of one method at one size."""
+    title = f"{METHODS[method.kind][0]}, {method.size} configs"
+    return grade(title, method.flow(), load(concept), range(sessions))
+
+
+def needed(grades: Sequence[Grade], share: float) -> float | None:
+    """The smallest cost at which so large a share of sessions has found it; None when no size has."""
+    return min((g.cost for g in grades if g.reached >= share), default=None)
+
+
+def compared(ours: Sequence[Grade], theirs: Sequence[Grade], sessions: int) -> list[str]:
+    """Where they, at some cost, found more than ours did for no more than that; beyond two standard errors."""
+    worse = []
+    for their in theirs:
+        best = max((g.reached for g in ours if g.cost <= their.cost), default=None)
+        error = 2 * (2 * their.reached * (1 - their.reached) / sessions) ** 0.5
+        if best is not None and best < their.reached - error:
+            worse.append(f"{their.cost:.1f} ({their.reached:.0%} against {best:.0%})")
+    return worse
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=1_000)
+    parser.add_argument("--concept", choices=CONCEPTS, default=CONCEPTS[-1])
+    given = parser.parse_args()
+    truth = load(given.concept).final
+    found = float((truth >= 0.98 * truth.max()).mean())
+    print(f"{given.concept}: {truth.size} configs, {found:.1%} of them within 2 % of the best")
+    print(f"{given.sessions} sessions of each method\n")
+    every = [Method(kind, size) for kind, (_, sizes) in METHODS.items() for size in sizes]
+    grades: dict[str, list[Grade]] = {kind: [] for kind in METHODS}
+    with ProcessPoolExecutor(workers()) as pool:
+        for method, graded in zip(every, pool.map(partial(play, given.concept, given.sessions), every), strict=True):
+            grades[method.kind].append(graded)
+            print(graded, flush=True)
+    _report(grades, given.sessions)
+
+
+def _report(grades: dict[str, list[Grade]], sessions: int) -> None:
+    print(
+        f"\nFull-length trainings until so many sessions have found it{'':<10}" + "".join(f"{s:>9.0%}" for s in SHARES)
+    )
+    cost = {(kind, share): needed(grades[kind], share) for kind, share in product(grades, SHARES)}
+    for kind, (title, _) in METHODS.items():
+        cells = [f"{c:9.1f}" if (c := cost[kind, s]) else f"{'never':>9}" for s in SHARES]
+        print(f"{title:<68}" + "".join(cells))
+    print()
+    for kind in ("random", "tpe", "classic"):
+        for share in SHARES:
+            ours, theirs = cost["tournament", share], cost[kind, share]
+            if ours:
+                most = max(g.cost for g in grades[kind])
+                ratio = f"{theirs / ours:.1f}" if theirs else f"more than {most / ours:.1f} (not within {most:.0f})"
+                print(f"{METHODS[kind][0]} needs for {share:.0%} of sessions, times the tournament's steps: {ratio}")
+    for kind in ("screen", "hyperband", "halving"):
+        worse = compared(grades["tournament"], grades[kind], sessions)
+        print(
+            f"Tournament against {METHODS[kind][0]}: " + (f"worse at {', '.join(worse)}" if worse else "nowhere worse")
+        )
+
+
+if __name__ == "__main__":
+    main()
