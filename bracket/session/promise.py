@@ -1,0 +1,107 @@
+"""What a budget can show, in plain words: for the session as a whole, and for each comparison it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bracket.report.words import counted, duration, fixed, number, percent
+from bracket.session.settings import SessionSettings
+from bracket.session.spread import Spread
+from bracket.stats.claims import POWER
+from bracket.stats.power import detectable_difference
+from bracket.stats.signflip import smallest_n
+
+Cost = Callable[[int], float]
+"""Seconds that so many more pairs take."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What one comparison may end in. `possible`: it can end in a claim."""
+
+    about: str
+    possible: bool
+    words: str
+
+
+def fewest_prompts(settings: SessionSettings) -> int:
+    """Verdict prompts below which no claim about the checkpoint is reached: they are tested two-sided."""
+    return smallest_n(_alpha(settings), two_sided=True)
+
+
+def fewest_pairs(settings: SessionSettings) -> int:
+    """Pairs below which no claim about the settings is reached: they are tested one-sided."""
+    return smallest_n(_alpha(settings), two_sided=False)
+
+
+def claim(settings: SessionSettings, cost: Cost | None = None) -> str:
+    """What this budget can show, in a sentence or two; with `cost`, also what the pairs that lack would take."""
+    s = settings
+    if s.search.configs < 2:
+        return "This trains one config and has nothing to compare it with. Add configs to search."
+    finds, prompts, pairs = f"This finds the best of {s.search.configs} settings", fewest_prompts(s), fewest_pairs(s)
+    if s.dataset.verdict_prompts < prompts:
+        return f"{finds}, but with fewer than {prompts} verdict prompts it can prove nothing about them."
+    file = (
+        f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
+    )
+    if s.confirmation.pairs >= pairs:
+        return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
+    missing = pairs - s.confirmation.pairs
+    time = f" (+{duration(cost(missing))})" if cost else ""
+    return f"{file} To prove it of the settings, add {counted(missing, 'paired run')}{time}."
+
+
+def promises(settings: SessionSettings, spread: Spread, cost: Cost) -> tuple[Promise, ...]:
+    """What each comparison of the session may end in; none where there is nothing to compare."""
+    if settings.search.configs < 2:
+        return ()
+    return (_search(settings), _checkpoint(settings, spread), _config(settings, spread, cost))
+
+
+def _search(s: SessionSettings) -> Promise:
+    seeds = counted(s.finals.seeds, "training seed")
+    words = f"ranked by the search and by finals with {seeds}. A ranking is no proof: the first may be there by luck."
+    return Promise(f"Which of {s.search.configs} settings is best", False, words)
+
+
+def _checkpoint(s: SessionSettings, spread: Spread) -> Promise:
+    about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), s.dataset.verdict_prompts
+    if n < least:
+        return Promise(about, False, f"not with {counted(n, 'verdict prompt')}; it takes {least}.")
+    found = detectable_difference(1.0, n, alpha=_alpha(s), power=POWER, two_sided=True)
+    lead = _lead(found, spread.prompts, "between prompts")
+    return Promise(about, True, f"can be proved on {n} fresh prompts; it takes a lead of {lead}.")
+
+
+def _config(s: SessionSettings, spread: Spread, cost: Cost) -> Promise:
+    about, least, n = "The winner's settings against the baseline's", fewest_pairs(s), s.confirmation.pairs
+    if n < least:
+        seeds, missing = counted(s.finals.seeds, "seed"), least - n
+        have = f"with {seeds} and {counted(n, 'pair')}" if n else f"with {seeds}"
+        more = f"{missing} more pair{'s' if missing > 1 else ''}" if n else counted(missing, "paired run")
+        time = duration(cost(missing))
+        words = f"{have} this is about the checkpoint, not about the settings; {more} would do (+{time})."
+        return Promise(about, False, words)
+    lead = _lead(detectable_difference(1.0, n, alpha=_alpha(s), power=POWER), spread.pairs, "between trainings")
+    further = _lead(detectable_difference(1.0, 2 * n, alpha=_alpha(s), power=POWER), spread.pairs, "")
+    better = f" {2 * n} pairs (+{duration(cost(n))}) would find one of {further}."
+    return Promise(about, True, f"can be proved over {n} paired trainings; it takes a lead of {lead}.{better}")
+
+
+def _lead(factor: float | None, spread: float | None, over: str) -> str:
+    """The lead that is found in most cases: in score where an earlier session measured the spread."""
+    if factor is None:
+        return "any size"
+    how = f", which {percent(POWER)} of such duels find" if over else ""
+    if spread is not None:
+        measured = " if they differ as in earlier sessions" if over else ""
+        return f"about {fixed(factor * spread)} in score{measured}{how}"
+    return f"about {number(factor, 2)} standard deviations {over}".rstrip() + how
+
+
+def _alpha(s: SessionSettings) -> float:
+    """What the exact test at a duel's planned end has: alpha without the share for watching, split over the named
+    comparisons (Holm's first step)."""
+    return s.confirmation.alpha * (1 - s.confirmation.live_share) / (2 if s.confirmation.runner_up else 1)
