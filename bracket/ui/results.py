@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import bracket_view, gallery, vote, xyz
+from bracket.ui import bracket_view, gallery, mattered, vote, xyz
 from bracket.ui.chart import chart
 from bracket.ui.context import Context, warned
 from bracket.ui.format import empty_html, esc, file_url, progress_words, sentence, trial_state
@@ -44,11 +44,12 @@ class Results:
     table: gr.Dataframe
     grid: gr.State
     tournament: gr.HTML
+    mattered: mattered.Mattered
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         shown = [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
-        return [*shown, self.grid, self.tournament]
+        return [*shown, self.grid, self.tournament, self.mattered.html, self.mattered.use]
 
 
 def build(context: Context, session: gr.Dropdown) -> Results:
@@ -87,6 +88,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
         wrap=False,
         show_label=False,
     )
+    what = mattered.build()
     gr.HTML("<h2>Side by side</h2>", apply_default_css=False)
     with gr.Row():
         pick = gr.Dropdown(
@@ -130,7 +132,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament, what)
 
 
 def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
@@ -142,7 +144,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
     if view is None:
         none = gr.update(choices=[], value=[])
         nothing = [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, [], ""]
-        return [*nothing, bracket_view.value_of(None)]
+        return [*nothing, bracket_view.value_of(None), *mattered.updates(None)]
     duel = duel_of(view)
     command = command_text(view.folder, duel)
     return [
@@ -156,6 +158,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         table_rows(view),
         xyz.stamp_of(view),
         bracket_view.value_of(view),
+        *mattered.updates(view),
     ]
 
 
