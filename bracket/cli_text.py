@@ -9,6 +9,7 @@ from pathlib import Path
 from bracket.presets import Preset
 from bracket.report.summary import Summary
 from bracket.report.words import counted, duration, fixed
+from bracket.session import duel_view
 from bracket.session.plan import Plan
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
@@ -27,6 +28,8 @@ def status_lines(session: SessionView) -> list[str]:
     counts = f"{session.phase or 'not begun'}, {session.done}/{session.planned} trials"
     head = f"{session.name}: {session.state}, {counts}{left}"
     lines = [head, session.message] if session.message else [head]
+    fought = duel_view.read(session)
+    lines += [f"The duel: {duel_view.line(fought)}"] if fought else []
     lines += [_trial_line(t) for t in session.trials]
     if session.verdict:
         lines += ["", session.verdict.replace("**", "")]

@@ -45,6 +45,7 @@ class Monitor:
     """The tab's parts."""
 
     message: gr.HTML
+    duel: gr.HTML
     cards: gr.HTML
     chart: gr.HTML
     trial: gr.Dropdown
@@ -81,6 +82,7 @@ def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
     """The tab. Its HTML is filled by the page's timer; the log streams by itself."""
     watches = Watches()
     message = gr.HTML(apply_default_css=False, elem_id="message")
+    duel = gr.HTML(apply_default_css=False, elem_id="duel")
     cards = bracket_view.build(context, "cards", sparks=True)
     curves = chart(context.read, "loss", "No loss yet. Curves appear with the first trial's first steps.", sparks=True)
     with gr.Row(equal_height=False):
@@ -131,7 +133,7 @@ def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
                 autoscroll=False,
             )
             log_path = gr.HTML(apply_default_css=False, elem_id="log-path")
-    made = Monitor(message, cards, curves, trial, samples, log, log_path)
+    made = Monitor(message, duel, cards, curves, trial, samples, log, log_path)
     _wire(made, watches, session, source, find, follow)
     return made, watches
 

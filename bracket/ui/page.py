@@ -16,6 +16,7 @@ from bracket.session.settings import SessionSettings, load
 from bracket.session.view import SessionView
 from bracket.ui import (
     bracket_view,
+    duel,
     form,
     header,
     judge,
@@ -192,6 +193,8 @@ class Page:
             h.go_on,
             self.setup.welcome,
             m.message,
+            m.duel,
+            self.results.duel,
             m.cards,
             m.chart,
             m.trial,
@@ -232,6 +235,8 @@ class Page:
             "go_on": gr.update(visible=state in ("idle", "stopped", "failed")),
             "welcome": setup.welcome_html(len(lines)),
             "message": failed if trouble else monitor.message_html(view),
+            "duel": duel.panel_html(view, sealed=view is not None and not vote.voted(view)),
+            "duel_result": duel.panel_html(view, pictures=False),
             "cards": bracket_view.value_of(view),
             "chart": {"session": view.name if view else "", "only": None, "live": live},
             "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),

@@ -45,6 +45,8 @@ class Results:
     grid: gr.State
     tournament: gr.HTML
     mattered: mattered.Mattered
+    duel: gr.HTML
+    """Kept up to date by the page, like Monitor's."""
 
     @property
     def outputs(self) -> list[gr.components.Component]:
@@ -57,6 +59,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     with gr.Row(elem_id="verdict-row"):
         verdict = gr.Markdown(elem_id="verdict")
         report = gr.HTML(apply_default_css=False, elem_id="report")
+    duel = gr.HTML(apply_default_css=False, elem_id="duel-result")
     eyes = vote.build(context)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=480):
@@ -132,7 +135,7 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament, what)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament, what, duel)
 
 
 def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:

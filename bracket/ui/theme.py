@@ -96,6 +96,6 @@ def look() -> dict[str, Any]:
     """What `launch` wants to know about the look."""
     return {
         "theme": theme(),
-        "css": script("style.css") + script("bracket_view.css"),
+        "css": script("style.css") + script("bracket_view.css") + script("duel.css"),
         "head": f"<script>{script('page.js')}</script>",
     }

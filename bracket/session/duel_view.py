@@ -1,0 +1,271 @@
+"""A duel as anybody may watch it: how each comparison stands, in numbers and in words. Reading never changes a session.
+
+Everything comes from the plan, the ledger and the judgements in the session's folder, and is read again only where one
+of them changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult, mean
+from bracket.report.words import counted, p_value, percent, signed
+from bracket.session.duel import (
+    Course,
+    arm_judgements,
+    course_of_pairs,
+    course_of_prompts,
+    duel_of,
+    read_arms,
+    score_matrix,
+    scores_by_seed,
+)
+from bracket.session.duel_plan import BASELINE, FOLDER, PLAN, RUNNER_UP, WINNER, DuelPlan, read_plan
+from bracket.session.evaluate import JUDGEMENTS
+from bracket.session.view import SessionView, TrialView
+from bracket.stats.claims import win_rate_interval
+from bracket.stats.sequential import Watched
+from bracket.stats.signflip import sign_flip
+
+Kind = Literal["prompt", "pair"]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One unit that counts: what it is, and the winner's lead in it."""
+
+    label: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The winner against one other.
+
+    Attributes:
+        other: "baseline" or "runner_up"; dots: its units in the plan's order; watched: how it stands.
+        win_rate: of prompts, the share of picture pairs the winner takes and its interval for who looks once.
+    """
+
+    other: str
+    dots: tuple[Dot, ...]
+    watched: Watched
+    win_rate: tuple[float, float, float] | None = None
+
+    @property
+    def ahead(self) -> int:
+        """Units in which the winner leads."""
+        return sum(dot.difference > 0 for dot in self.dots)
+
+    @property
+    def mean(self) -> float:
+        """The winner's mean lead; 0 without a unit."""
+        return mean([dot.difference for dot in self.dots]) if self.dots else 0.0
+
+
+@dataclass(frozen=True)
+class Fight:
+    """One kind of duel: of the checkpoints over prompts, or of the settings over pairs of trainings.
+
+    Attributes:
+        planned, counted, left_out: units; over, early: whether it ended, and before its planned end.
+        newest: the last judged picture of winner and baseline, of one prompt and seed.
+    """
+
+    kind: Kind
+    planned: int
+    counted: int
+    left_out: int
+    over: bool
+    early: bool
+    comparisons: tuple[Comparison, ...]
+    newest: tuple[Sample, Sample] | None = None
+
+    @property
+    def saved(self) -> int:
+        """Planned units it did without."""
+        return self.planned - self.counted - self.left_out if self.over else 0
+
+
+@dataclass(frozen=True)
+class DuelView:
+    """A session's confirmation: the duel of the checkpoints, then that of the settings where pairs are planned."""
+
+    plan: DuelPlan
+    fights: tuple[Fight, ...]
+
+    @property
+    def current(self) -> Fight:
+        """The one that goes on, or the last that began."""
+        begun = [f for f in self.fights if f.counted or f.left_out]
+        return next((f for f in self.fights if not f.over), None) or (begun or list(self.fights))[-1]
+
+
+_views: dict[Path, tuple[object, DuelView | None]] = {}
+_lock = threading.Lock()
+
+
+def read(view: SessionView) -> DuelView | None:
+    """The session's duel; None before its plan was fixed.
+
+    Raises:
+        StorageError, JudgeError: the plan or a file of judgements is damaged.
+    """
+    told = [t for t in view.trials if t.round is Round.CONFIRMATION and t.outcome is not None]
+    files = [view.folder / PLAN, *(view.folder / FOLDER / arm / JUDGEMENTS for arm in (WINNER, BASELINE, RUNNER_UP))]
+    stamp = (tuple(map(_stamp, files)), tuple((t.id, t.outcome, _stamp(t.folder / JUDGEMENTS)) for t in told))
+    with _lock:
+        if view.folder not in _views or _views[view.folder][0] != stamp:
+            _views[view.folder] = (stamp, _read(view.folder, told))
+        return _views[view.folder][1]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+def _read(folder: Path, told: Sequence[TrialView]) -> DuelView | None:
+    plan = read_plan(folder)
+    if plan is None:
+        return None
+    fights = [_of_prompts(plan, read_arms(folder, plan))]
+    if plan.training_seeds:
+        fights.append(_of_pairs(plan, [_result(t) for t in told]))
+    return DuelView(plan, tuple(fights))
+
+
+def _result(trial: TrialView) -> TrialResult:
+    plain = Trial(trial.id, trial.round, trial.origin, trial.config, trial.seed, trial.steps, trial.folder)
+    return TrialResult(plain, trial.outcome or Outcome.STOPPED, trial.cause, score=trial.score)
+
+
+def _of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Fight:
+    course = course_of_prompts(plan, arms)
+    duel = duel_of(plan, arms)
+    rates: dict[str, tuple[float, float, float]] = {}
+    newest = None
+    if duel:
+        newest = _same_picture(duel.winner, duel.baseline, last=True)
+        sides = {BASELINE: duel.baseline, **({RUNNER_UP: duel.runner_up} if duel.runner_up else {})}
+        prompts = [p for p in plan.drawn() if p.text in {j.sample.prompt for j in duel.winner}]
+        ours = score_matrix(duel.winner, prompts)
+        for name, side in sides.items():
+            won = (np.sign(ours - score_matrix(side, prompts)) + 1) / 2
+            low, high, _ = win_rate_interval(won, alpha=plan.alpha)
+            rates[name] = (float(won.mean()), low, high)
+    return _fight("prompt", course, [plan.prompts[i] for i in course.counted], newest, rates)
+
+
+def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:
+    course = course_of_pairs(plan, scores_by_seed(plan, results))
+    seeds = [plan.training_seeds[place] for place in course.counted]
+    newest = None
+    for seed in reversed(seeds):
+        arms = {r.trial.origin: arm_judgements(r.trial.folder) for r in results if r.trial.seed == seed}
+        newest = _same_picture(arms.get(WINNER, ()), arms.get(BASELINE, ()))
+        if newest:
+            break
+    return _fight("pair", course, [f"training seed {seed}" for seed in seeds], newest)
+
+
+def _fight(
+    kind: Kind,
+    course: Course,
+    labels: Sequence[str],
+    newest: tuple[Sample, Sample] | None,
+    rates: Mapping[str, tuple[float, float, float]] | None = None,
+) -> Fight:
+    comparisons = [
+        Comparison(
+            name,
+            tuple(Dot(label, d) for label, d in zip(labels, course.differences[name], strict=False)),
+            watched,
+            (rates or {}).get(name),
+        )
+        for name, watched in course.watched.items()
+    ]
+    counted_units, left_out = len(course.counted), len(course.left_out)
+    over, early = course.over, course.early
+    return Fight(kind, course.planned, counted_units, left_out, over, early, tuple(comparisons), newest)
+
+
+def _same_picture(
+    ours: Sequence[Judgement], theirs: Sequence[Judgement], *, last: bool = False
+) -> tuple[Sample, Sample] | None:
+    known = {(j.sample.prompt, j.sample.seed): j.sample for j in theirs}
+    found = [(j.sample, known[key]) for j in ours if (key := (j.sample.prompt, j.sample.seed)) in known]
+    return (found[-1] if last else found[0]) if found else None
+
+
+# In words
+
+
+def line(duel: DuelView) -> str:
+    """The current duel on one line."""
+    fight = duel.current
+    return " ".join(part for c in fight.comparisons[:1] for part in (lead(fight, c), evidence(fight, c)) if part)
+
+
+def lead(fight: Fight, c: Comparison) -> str:
+    """How far it is and who leads: "Pair 3 of 5: winner ahead in 3 of 3, mean +0.210." """
+    head = f"{fight.kind.capitalize()} {len(c.dots)} of {fight.planned}"
+    if not c.dots:
+        return f"{fight.planned} {fight.kind}s to come."
+    against = "" if c.other == BASELINE else " of the runner-up"
+    lost = f", {counted(fight.left_out, fight.kind)} left out" if fight.left_out else ""
+    return f"{head}: winner ahead{against} in {c.ahead} of {len(c.dots)}, mean {signed(c.mean)}{lost}."
+
+
+def evidence(fight: Fight, c: Comparison) -> str:
+    """What the watching found, or what the exact test did at the planned end."""
+    w, units = c.watched, f"{fight.kind}s"
+    if w.decided:
+        return (
+            f"Decided for the {w.decided if c.other == BASELINE or w.decided == WINNER else 'runner-up'} after "
+            f"{w.decided_at} of {fight.planned} {units}; watching cost nothing: the threshold counts the looks."
+        )
+    if fight.over and not fight.early:
+        return _final(fight, c)
+    if w.hopeless and len(c.dots) + fight.left_out:
+        saved = f" Ended there: {counted(fight.saved, fight.kind)} saved." if fight.saved else ""
+        return f"With {c.ahead} of {len(c.dots)} won, no claim can be reached any more.{saved}"
+    if w.hopeless:
+        return f"{fight.planned} {units} are too few for a claim, however they turn out."
+    return f"e-value {evalue(w.e_winner)}; {evalue(w.e_needed)} decides."
+
+
+def _final(fight: Fight, c: Comparison) -> str:
+    """The exact test of all that was planned, by itself; the verdict weighs it with what else was named."""
+    every = f"All {fight.planned} {fight.kind}s are there." if not fight.left_out else "No more are planned."
+    if not c.dots:
+        return every
+    test = sign_flip([dot.difference for dot in c.dots])
+    p = test.p_two_sided if c.watched.two_sided else test.p_greater
+    needed = f"{c.watched.final_alpha:.2g}"
+    found = f"{p_value(p)}, where {needed} or less is a finding"
+    return f"{every} Exact test: {found}."
+
+
+def evalue(value: float) -> str:
+    """An e-value in few digits: 0.31, 8.1, 140."""
+    if not np.isfinite(value):
+        return "no e-value"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def won(c: Comparison) -> str:
+    """The win rate with its interval: "86 % of picture pairs (60 to 96 %)"; "" where there is none."""
+    if c.win_rate is None:
+        return ""
+    rate, low, high = c.win_rate
+    return f"{percent(rate)} of picture pairs ({percent(low)} to {percent(high)})"
