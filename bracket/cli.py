@@ -49,11 +49,19 @@ def run(
     data: Annotated[str, typer.Option(help="Folder of pictures with .txt captions.")] = "",
     trigger: Annotated[str, typer.Option(help="The new concept's word in the captions.")] = "",
     class_word: Annotated[str, typer.Option(help="What the judge is told instead of the trigger word.")] = "",
+    hours: Annotated[
+        float | None, typer.Option(min=0.0, help="Wall time to fill: chooses configs, finalists, seeds and pairs.")
+    ] = None,
     configs: Annotated[int | None, typer.Option(help="Configs to compare.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of a search trial.")] = None,
     finals_steps: Annotated[int | None, typer.Option(help="Optimiser steps of a finals trial.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Fresh paired trainings for the claim about the settings.")] = None,
-    strategy: Annotated[str | None, typer.Option(help="tpe or random.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="tournament, screen, tpe, random, hyperband, asha or nsga2.")
+    ] = None,
+    stop_below: Annotated[
+        float | None, typer.Option(help="End the search once the rest would likely gain less, in score; 0: never.")
+    ] = None,
     sample_weight: Annotated[
         float | None, typer.Option(help="Share of the judged pictures in the score, 0..1.")
     ] = None,
@@ -93,6 +101,7 @@ def run(
         finals_steps=finals_steps,
         pairs=pairs,
         strategy=strategy,
+        stop_below=stop_below,
         sample_weight=sample_weight,
         judge=judge,
         judge_model=judge_model,
@@ -109,9 +118,9 @@ def run(
     )
     known = settings.load(folder) if (folder / settings.FILE).exists() else None
     if dry_run:
-        return _show_plan(_merged(known, asked, settings_file), folder)
-    if settings_file or asked:
-        launch.create(_merged(known, asked, settings_file), folder)
+        return _show_plan(_merged(known, asked, settings_file, hours), folder)
+    if settings_file or asked or hours is not None:
+        launch.create(_merged(known, asked, settings_file, hours), folder)
     if workers:
         _keep_workers(folder, workers)
     _run(folder, quiet=quiet)
@@ -264,6 +273,7 @@ def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list
         "finals_steps": "finals.steps",
         "pairs": "confirmation.pairs",
         "strategy": "search.strategy",
+        "stop_below": "search.stop_below",
         "sample_weight": "score.sample_weight",
         "judge": "judge.kind",
         "judge_model": "judge.model",
@@ -294,8 +304,9 @@ def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list
     return tree
 
 
-def _merged(known: Any, asked: dict[str, Any], settings_file: Path | None) -> Any:
-    """Settings from what is known (an existing session or a preset's suggestions), the file, and the options."""
+def _merged(known: Any, asked: dict[str, Any], settings_file: Path | None, hours: float | None = None) -> Any:
+    """Settings from what is known (an existing session or a preset's suggestions), the file, and the options; with
+    hours, the counts that nobody named are those that so many hours pay for."""
     import yaml
 
     from bracket.errors import SettingsError
@@ -316,7 +327,18 @@ def _merged(known: Any, asked: dict[str, Any], settings_file: Path | None) -> An
             raise SettingsError("a new session needs --preset and --data", remedy="See `presets` and the README.")
         dataset = asked["dataset"]
         known = from_preset(find_preset(asked["preset"]), DatasetSettings(folder=str(dataset.get("folder", ""))))
-    return validated(_over(known.model_dump(mode="json"), asked))
+    made = validated(_over(known.model_dump(mode="json"), asked))
+    return made if hours is None else _filled(made, hours, asked)
+
+
+def _filled(settings: Any, hours: float, asked: dict[str, Any]) -> Any:
+    """The settings with what so many hours pay for; says what that is."""
+    from bracket.session.budget import fit_here
+
+    places = {"configs": "search", "finalists": "finals", "seeds": "finals", "pairs": "confirmation"}
+    fitted = fit_here(settings, hours, [name for name, group in places.items() if name in asked.get(group, {})])
+    typer.echo(fitted.words)
+    return fitted.settings
 
 
 def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bracket.presets import Preset
 from bracket.report.summary import Summary
 from bracket.report.words import counted, duration, fixed
 from bracket.session import duel_view
-from bracket.session.plan import Plan
+from bracket.session.plan import Plan, PlannedRound
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
 
@@ -64,14 +64,28 @@ def preset_details(preset: Preset) -> list[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """What a session would do: its problems, rounds, time and disk, and every command as it would run."""
     lines = [f"{p.level}: {p}" for p in plan.problems]
-    lines += [f"{r.name}: {counted(r.trials, 'trial')} of {r.steps} steps, {duration(r.seconds)}" for r in plan.rounds]
+    lines += [
+        f"{_round_name(r)}: {counted(r.trials, 'trial')} of {counted(r.steps, 'step')}, {duration(r.seconds)}"
+        for r in plan.rounds
+    ]
     if plan.rounds:
         basis = f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess"
-        lines += [f"Together {duration(plan.seconds)} ({basis}), {plan.disk_bytes / 1e9:.1f} GB of disk.", plan.claim]
+        unit = "GPU" if plan.device == "cuda" else plan.device.upper()
+        lines += [
+            f"Together {duration(plan.seconds)} ({basis}), {duration(plan.device_seconds)} of {unit} time, "
+            f"{counted(plan.trials, 'trial')}, {counted(plan.steps, 'step')}, {counted(plan.pictures, 'picture')}, "
+            f"{plan.disk_bytes / 1e9:.1f} GB of disk.",
+            plan.claim,
+        ]
+        lines += [f"{'+' if p.possible else '-'} {p.about}: {p.words}" for p in plan.promises]
         lines += [plan.memory] if plan.memory else []
     for command in plan.commands:
         lines += ["", f"# {command.title}", command.text]
     return lines
+
+
+def _round_name(r: PlannedRound) -> str:
+    return f"{r.name}, rung {r.rung + 1}" if r.rung else r.name
 
 
 def ending_lines(folder: Path, summary: Summary | None) -> list[str]:

@@ -20,10 +20,11 @@ from bracket.judges.clip import NAME as CLIP
 from bracket.judges.clip import WEIGHTS, ClipJudge
 from bracket.judges.model import check_model
 from bracket.judges.reference import NAME as REFERENCE
+from bracket.judges.reference import WEIGHTS as REFERENCE_WEIGHTS
 from bracket.judges.reference import ReferenceJudge, check_reference
 from bracket.judges.rubric import load_rubric
 
-__all__ = ["KINDS", "Judge", "check_judge", "judgement_from_json", "judgement_to_json", "make_judge"]
+__all__ = ["KINDS", "Judge", "axes_of", "check_judge", "judgement_from_json", "judgement_to_json", "make_judge"]
 
 QWEN_VL, OPENAI_API = "qwen_vl", "openai_api"
 KINDS = (CLIP, REFERENCE, QWEN_VL, OPENAI_API)
@@ -63,6 +64,25 @@ def make_asker(settings: JudgeSettings) -> Asker:
     from bracket.judges.openai_api import Client
 
     return Client(settings)
+
+
+def axes_of(asked: Sequence[JudgeSettings]) -> set[str]:
+    """The axes that these judges together look at, as their judgements call them: those of several are called
+    `member.axis` (see `Panel`). Loads no model; a rubric that can't be read has none."""
+    if len(asked) == 1:
+        return _axes(asked[0])
+    kinds = [one.kind for one in asked]
+    labels = [k if kinds.count(k) == 1 else f"{k}-{n}" for n, k in enumerate(kinds, 1)]
+    return {f"{label}.{axis}" for label, one in zip(labels, asked, strict=True) for axis in _axes(one)}
+
+
+def _axes(settings: JudgeSettings) -> set[str]:
+    if settings.kind in (CLIP, REFERENCE):
+        return set(WEIGHTS if settings.kind == CLIP else REFERENCE_WEIGHTS)
+    try:
+        return set(load_rubric(settings.rubric).weights)
+    except PresetError:  # said by `check_judge`
+        return set()
 
 
 def check_judge(settings: JudgeSettings) -> list[Problem]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bracket.domain import Config, Outcome, Trial, TrialResult, Wanted
 from bracket.search.rungs import Rung, in_order, key
 from bracket.search.sampling import Proposer
-from bracket.search.tournament import Tournament
+from bracket.search.tournament import Enough, Tournament
 
 if TYPE_CHECKING:
     import optuna
@@ -42,8 +42,11 @@ class Halving(Tournament):
         training_seed: int,
         reduction: int,
         seed: int,
+        enough: Enough | None = None,
     ) -> None:
-        super().__init__(name, rungs, proposer=proposer, openings=openings, training_seed=training_seed)
+        super().__init__(
+            name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough
+        )
         self._competition = Competition(name, rungs=len(rungs), reduction=reduction, seed=seed)
 
     def propose(self, told: Sequence[TrialResult], open_: Sequence[Trial], room: int) -> list[Wanted]:

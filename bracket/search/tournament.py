@@ -7,11 +7,14 @@ beat); `tpe`, `random` and `nsga2` train all configs to one length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bracket.domain import Config, Round, Trial, TrialResult, Wanted
 from bracket.search.rungs import Rung, key, ranked
 from bracket.search.sampling import Proposer
+
+Enough = Callable[[Sequence[TrialResult], int], bool]
+"""Says of the ended trials of the first rung, and of how many of it began, whether the rung may end as it is."""
 
 
 class Tournament:
@@ -22,6 +25,7 @@ class Tournament:
         proposer: where the first rung's configs come from, after the openings.
         openings: (origin, config) tried first, in this order; the baseline comes first.
         training_seed: of every trial, so that all see the same random numbers.
+        enough: asked before every config after the openings; None for never.
     """
 
     def __init__(
@@ -32,9 +36,10 @@ class Tournament:
         proposer: Proposer,
         openings: Sequence[tuple[str, Config]],
         training_seed: int,
+        enough: Enough | None = None,
     ) -> None:
         self.name, self.rungs, self._training_seed = name, tuple(rungs), training_seed
-        self._openings, self._proposer = tuple(openings), proposer
+        self._openings, self._proposer, self._enough = tuple(openings), proposer, enough
 
     def propose(self, told: Sequence[TrialResult], open_: Sequence[Trial], room: int) -> list[Wanted]:
         """See `Strategy.propose`."""
@@ -50,6 +55,9 @@ class Tournament:
         """Openings, then what the sampler proposes, until the first rung is full or the space used up."""
         begun = len(told) + len(open_)
         found: list[Wanted] = []
+        may_end = len(self._openings) <= begun < self.rungs[0].configs
+        if may_end and self._enough is not None and self._enough(told, begun):
+            return found
         for number in range(begun, min(self.rungs[0].configs, begun + room)):
             if number < len(self._openings):
                 origin, config = self._openings[number]

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bracket.report.words import counted, duration
-from bracket.session.plan import rounds_of, trains_on
+from bracket.session.job import slots_of
+from bracket.session.plan import rounds_of, speed_of, trains_on
 from bracket.session.promise import fewest_pairs
 from bracket.session.settings import SessionSettings
 from bracket.session.timing import Speed
@@ -68,6 +69,25 @@ def fit(settings: SessionSettings, hours: float, speed: Speed, workers: int, hel
     chosen = paid[-1] if paid else 0
     words = _words(sized, seconds, chosen if paid else None, hours * 3600, least)
     return Fitted(sized[chosen], seconds[chosen], words)
+
+
+def fit_here(settings: SessionSettings, hours: float, held: Collection[str] = ()) -> Fitted:
+    """As `fit`, on this machine and at the speed that is known of it.
+
+    Raises:
+        PresetError, SettingsError: there is no such preset or device.
+    """
+    return fit(settings, hours, *_here(settings), held)
+
+
+def seconds_here(settings: SessionSettings) -> float:
+    """What these settings take on this machine."""
+    return sum(r.seconds for r in rounds_of(settings, trains_on(settings), *_here(settings)))
+
+
+def _here(settings: SessionSettings) -> tuple[Speed, int]:
+    slots = slots_of(settings)
+    return speed_of(settings.load_preset(), slots[0].kind), len(slots)
 
 
 def with_size(settings: SessionSettings, size: Size) -> SessionSettings:

@@ -11,15 +11,17 @@ from bracket.domain import DatasetSplit, Problem
 from bracket.errors import BracketError, DatasetError
 from bracket.presets import Preset
 from bracket.runner.devices import Device
+from bracket.session import memory
 from bracket.session.job import context_of, goes_on, memory_of, preview_split, slots_of
-from bracket.session.judges import judge_problems
+from bracket.session.judges import judge_problems, judges_of
 from bracket.session.preview import Command, commands
-from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.promise import Promise, claim, fewest_prompts, promises
+from bracket.session.search_checks import search_problems
+from bracket.session.settings import SessionSettings
+from bracket.session.spread import Spread, key
+from bracket.session.spread import remembered as remembered_spread
 from bracket.session.timing import Speed, estimate, remembered
 from bracket.trainers import make_trainer
-
-FEWEST_PROMPTS, FEWEST_PAIRS = 6, 5
-"""Units below which nothing reaches p = 0.05: prompts are tested two-sided (2/2^n), paired runs one-sided (1/2^n)."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,24 @@ class PlannedRound:
     seconds: float
     rung: int = 0
     all_steps: int = 0
+    device_seconds: float = 0.0
+    """Seconds of all workers together: what the round costs, however many share it."""
 
-    def seconds_with(self, speed: Speed, workers: int) -> float:
-        """Seconds at this speed: trials are shared out whole, so the last turn may leave workers idle."""
+    def timed(self, speed: Speed, workers: int) -> PlannedRound:
+        """The round at this speed. Trials are shared out whole, so the last turn may leave workers idle."""
         if not self.trials:
-            return 0.0
-        return -(-self.trials // workers) * (speed.overhead + self.all_steps / self.trials * speed.step)
+            return self
+        together = self.trials * speed.overhead + self.all_steps * speed.step
+        turns = -(-self.trials // workers)
+        return replace(self, seconds=turns * together / self.trials, device_seconds=together)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a session will do. `seconds` is an estimate; `measured` says how many trials it rests on (0: a guess).
 
-    `claim` is the sentence what this budget can show; `commands` are those of every phase, as they will run.
+    `claim` is the sentence what this budget can show, `promises` the same for each comparison; `commands` are those of
+    every phase, as they will run. `device` is the kind of device, of which `workers` train at a time.
     """
 
     rounds: tuple[PlannedRound, ...]
@@ -57,58 +64,117 @@ class Plan:
     claim: str
     problems: tuple[Problem, ...]
     commands: tuple[Command, ...] = ()
+    memory: str = ""
+    """What it borrows from earlier sessions, in words; "" where it asks for nothing."""
+    promises: tuple[Promise, ...] = ()
+    device: str = ""
+    workers: int = 1
 
     @property
     def errors(self) -> list[Problem]:
         return [p for p in self.problems if p.level == "error"]
 
+    @property
+    def trials(self) -> int:
+        return sum(r.trials for r in self.rounds)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all trials together."""
+        return sum(r.all_steps for r in self.rounds)
+
+    @property
+    def device_seconds(self) -> float:
+        """Seconds of all workers together."""
+        return sum(r.device_seconds for r in self.rounds)
+
 
 def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
     """The rounds with their trials: the rungs of the search, the finals of the finalists and the baseline, the duel's
-    pairs of the two."""
-    s, on = settings, goes_on(settings, make_trainer(settings.load_preset().trainer))
-    rungs, compares = s.search_rungs(), s.search.configs > 1
+    fresh trainings."""
+    return rounds_of(settings, trains_on(settings), speed, workers)
+
+
+def trains_on(settings: SessionSettings) -> bool:
+    """Whether a longer trial of these settings goes on from the shorter one."""
+    return goes_on(settings, make_trainer(settings.load_preset().trainer))
+
+
+def rounds_of(settings: SessionSettings, on: bool, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
+    """As `planned_rounds`, for settings of which it is known whether their trials train on."""
+    s, rungs, compares = settings, settings.search_rungs(), settings.search.configs > 1
     lengths = [0, *(r.steps for r in rungs)]
     found = [
         _round("search", r.configs, r.steps, k, r.configs * (r.steps - (lengths[k] if on else 0)))
         for k, r in enumerate(rungs)
     ]
     finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
-    finals, pairs = finalists * s.finals.seeds if compares else 0, 2 * s.confirmation.pairs if compares else 0
+    finals, duel = (finalists * s.finals.seeds, arms(s) * s.confirmation.pairs) if compares else (0, 0)
     saved = finalists * lengths[-1] if on and finals and lengths[-1] < s.finals.steps else 0
     found.append(_round("finals", finals, s.finals.steps, 0, finals * s.finals.steps - saved))
-    found.append(_round("confirmation", pairs, s.finals.steps, 0, pairs * s.finals.steps))
-    return tuple(replace(r, seconds=r.seconds_with(speed, workers)) for r in found)
+    found.append(_round("confirmation", duel, s.finals.steps, 0, duel * s.finals.steps))
+    return tuple(r.timed(speed, workers) for r in found)
+
+
+def arms(settings: SessionSettings) -> int:
+    """Configs that the duel trains with every fresh seed: winner and baseline, and the runner-up where asked."""
+    return (
+        3 if settings.confirmation.runner_up and min(settings.finals.finalists, settings.search.configs - 1) > 1 else 2
+    )
 
 
 def _round(name: str, trials: int, steps: int, rung: int, all_steps: int) -> PlannedRound:
     return PlannedRound(name, trials, steps, 0.0, rung, all_steps)
 
 
-def make(settings: SessionSettings, *, deep: bool = False) -> Plan:
-    """The plan of these settings. Never raises for bad settings: `problems` says what is wrong."""
+def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None = None) -> Plan:
+    """The plan of these settings. Never raises for bad settings: `problems` says what is wrong.
+
+    Args:
+        folder: the session's, that is or will be; a new one under the runs folder when not given.
+    """
     problems = problems_of(settings, deep=deep)
     try:
         preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
-    device = slots[0].kind
-    speed = estimate(remembered(preset.name, device), guess_of(preset))
-    rounds = planned_rounds(settings, speed, len(slots))
+    device, workers = slots[0].kind, len(slots)
+    speed = speed_of(preset, device)
+    rounds = planned_rounds(settings, speed, workers)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
-    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (2 + duel)
+    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (arms(settings) + duel)
+
+    def cost(pairs: int) -> float:
+        more = settings.confirmation.model_copy(update={"pairs": settings.confirmation.pairs + pairs})
+        grown = planned_rounds(settings.model_copy(update={"confirmation": more}), speed, workers)
+        return grown[-1].seconds - rounds[-1].seconds
+
     return Plan(
         rounds=rounds,
         seconds=sum(r.seconds for r in rounds),
         measured=speed.measured,
         disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
         pictures=pictures,
-        claim=claim(settings),
+        claim=claim(settings, cost),
         commands=_commands(settings, slots[0], problems),
+        memory=_memory(settings, slots[0], folder, problems),
         problems=tuple(problems),
+        promises=promises(settings, spread_of(settings), cost),
+        device=device,
+        workers=workers,
     )
+
+
+def spread_of(settings: SessionSettings) -> Spread:
+    """What earlier sessions of this preset and judge measured of how much scores differ."""
+    return remembered_spread(spread_key(settings))
+
+
+def spread_key(settings: SessionSettings) -> str:
+    """Under which sessions share what they measured of the scores' spread: their scores are of one scale."""
+    return key(settings.preset, [f"{j.kind} {j.model}".strip() for j in judges_of(settings)])
 
 
 def _commands(settings: SessionSettings, device: Device, problems: list[Problem]) -> tuple[Command, ...]:
@@ -117,9 +183,23 @@ def _commands(settings: SessionSettings, device: Device, problems: list[Problem]
     try:
         return commands(settings, device)
     except BracketError as error:
-        if all(p.level != "error" for p in problems):
-            problems.append(_problem_of(error))
+        _join(problems, error)
         return ()
+
+
+def _memory(settings: SessionSettings, device: Device, folder: Path | None, problems: list[Problem]) -> str:
+    """What the session borrows from earlier ones, in words; problems as for the commands."""
+    try:
+        return memory.planned(settings, device, folder)
+    except BracketError as error:
+        _join(problems, error)
+        return ""
+
+
+def _join(problems: list[Problem], error: BracketError) -> None:
+    """An error joins the problems, unless those say enough."""
+    if all(p.level != "error" for p in problems):
+        problems.append(_problem_of(error))
 
 
 def guess_of(preset: Preset) -> Speed:
@@ -127,21 +207,9 @@ def guess_of(preset: Preset) -> Speed:
     return Speed(preset.guess.step_seconds, preset.guess.overhead_seconds)
 
 
-def claim(settings: SessionSettings) -> str:
-    """What this budget can show, in plain words."""
-    s = settings
-    finds = f"This finds the best of {s.search.configs} settings"
-    if s.search.configs < 2:
-        return "This trains one config and has nothing to compare it with. Add configs to search."
-    if s.dataset.verdict_prompts < FEWEST_PROMPTS:
-        return f"{finds}, but with fewer than {FEWEST_PROMPTS} verdict prompts it can prove nothing about them."
-    file = (
-        f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
-    )
-    if s.confirmation.pairs >= FEWEST_PAIRS:
-        return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
-    missing = FEWEST_PAIRS - s.confirmation.pairs
-    return f"{file} To prove it of the settings, add {missing} paired run{'s' if missing > 1 else ''}."
+def speed_of(preset: Preset, device: str) -> Speed:
+    """What earlier sessions measured on this kind of device, else the preset's guess."""
+    return estimate(remembered(preset.name, device), guess_of(preset))
 
 
 def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Problem]:
@@ -153,7 +221,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
     s = settings.dataset
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
-    found += _checked(lambda: _bound_problems(settings))
+    found += _checked(lambda: search_problems(settings))
     found += _checked(lambda: _device_problems(settings))
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
@@ -165,11 +233,6 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
 
 def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
     return check_disk(folder, plan.disk_bytes)
-
-
-def _bound_problems(settings: SessionSettings) -> list[Problem]:
-    bounded_knobs(settings.load_preset(), settings)
-    return []
 
 
 def _device_problems(settings: SessionSettings) -> list[Problem]:
@@ -202,9 +265,9 @@ def _trainer_problems(settings: SessionSettings) -> list[Problem]:
 def _split_problems(settings: SessionSettings) -> list[Problem]:
     made = preview_split(settings)
     found = split_problems(scan(Path(settings.dataset.folder).expanduser()), made)
-    if settings.confirmation.pairs and len(made.verdict_prompts) < FEWEST_PROMPTS:
+    if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
         remedy = "Add a verdict_prompts.txt with one prompt a line."
-        message = f"with fewer than {FEWEST_PROMPTS} verdict prompts nothing can be proved"
+        message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"
         found.append(Problem("warning", message, remedy))
     return found
 

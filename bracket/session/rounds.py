@@ -70,6 +70,8 @@ class RoundRunner:
     running: list[Running] = field(default_factory=list)
     note: str = ""
     """Why the round stands still, if it does."""
+    outlook: str = ""
+    """What the rest of the search promises, or why it ended early."""
     spared: int = 0
     """Planned trials that a round ended without."""
     _adopted: list[Ended] = field(default_factory=list)

@@ -22,6 +22,7 @@ from bracket.session import confirm, drawing, pairwise, plan, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
+from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import Store
@@ -62,7 +63,7 @@ class Reporter:
         self.message = message or self.message
         self.last = time.monotonic()
         done, planned, eta = self._counts()
-        note = self.runner.note if self.runner and state == "running" else ""
+        note = (self.runner.note or self.runner.outlook) if self.runner and state == "running" else ""
         said = f"{self.message}. {note}" if note else self.message
         running = self.runner.running if self.runner and state == "running" else []
         doing = {r.trial.id: r.handle.progress().phase for r in running}
@@ -78,6 +79,8 @@ class Reporter:
         spared = self.runner.spared if self.runner else 0
         if spared:
             planned = [replace(p, trials=p.trials - spared) if p.name == Round.CONFIRMATION else p for p in planned]
+        if self.phase not in ("checks", "prepare", "search"):  # it may have ended before all were tried
+            planned = [replace(p, trials=done[p.name, p.rung]) if p.name == Round.SEARCH else p for p in planned]
         left = sum(p.seconds * max(0, p.trials - done[p.name, p.rung]) / p.trials for p in planned if p.trials)
         running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
         eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
@@ -160,7 +163,8 @@ def write_session_report(folder: Path) -> Path:
 
 
 def _report(context: Context, store: Store, judge: str, seconds: dict[str, float]) -> tuple[Summary, Path]:
-    summary = summarise(context, store, judge=judge, seconds=seconds)
+    early = ended_early(context.settings, context.knobs, store.results(Round.SEARCH))
+    summary = summarise(context, store, judge=judge, seconds=seconds, warnings=[f"{early}."] if early else [])
     path = write_report(summary, context.folder / "report")
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
@@ -214,7 +218,7 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
 
 
 def _preflight(folder: Path, settings: SessionSettings) -> None:
-    made = plan.make(settings, deep=True)
+    made = plan.make(settings, deep=True, folder=folder)
     _heed([*made.problems, *plan.disk_problems(folder, made)])
 
 

@@ -7,7 +7,6 @@ from itertools import product
 
 from bracket.domain import Knob, Problem, Value
 from bracket.judges import axes_of
-from bracket.report.words import counted
 from bracket.search.pareto import objective_problems
 from bracket.search.rungs import key
 from bracket.search.space import effective
@@ -68,17 +67,8 @@ def _space_problems(settings: SessionSettings, knobs: Sequence[Knob]) -> list[Pr
 
 def _rung_problems(settings: SessionSettings) -> list[Problem]:
     s, rungs = settings.search, settings.search_rungs()
-    if s.strategy == "screen":
-        exact = s.steps / s.reduction ** (s.rungs - 1) if s.configs > 1 else s.steps
-        short = exact < 1 and rungs[0].steps <= 1
-    else:
-        exact = s.steps / s.reduction ** (len(rungs) - 1)
-        short = exact < 1
-    if short:
-        what = (
-            f"the first of {counted(len(rungs), 'rung')} has less than one step: {s.steps} steps divided by "
-            f"{s.reduction:g} for every rung before the last"
-        )
+    if rungs[0].steps <= 1 < s.steps:
+        what = f"the first rung would train a single step: {s.steps} divided by {s.reduction:g} for every later rung"
         return [Problem("error", what, "Take fewer rungs, a smaller reduction, or more steps.")]
     lengths = [r.steps for r in rungs]
     if len(set(lengths)) < len(lengths):

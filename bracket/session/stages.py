@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted, mean
 from bracket.report.summary import Ranked
 from bracket.report.words import config_label
+from bracket.search.enough import Enough
 from bracket.search.pareto import finalists
 from bracket.search.rungs import key
 from bracket.search.space import varying
@@ -15,27 +17,36 @@ from bracket.search.strategy import Strategy, make_strategy
 from bracket.session.duel import OVER, course_of_pairs, scores_by_seed
 from bracket.session.duel_plan import DuelPlan
 from bracket.session.job import Context
+from bracket.session.memory import session_memory
+from bracket.session.outlook import ahead, ended_early, enough_of
 from bracket.session.rounds import NextTrial, RoundRunner
 from bracket.session.seeds import training_seeds
 
+log = logging.getLogger(__name__)
+
 
 def search(runner: RoundRunner) -> None:
-    """Train what the strategy proposes until it has nothing left to ask.
+    """Train what the strategy proposes until it has nothing left to ask, or the rest can hardly change the answer.
 
     Where finalists will train on, schedules are laid out for the finals' length from the start: a search trial is then
     the beginning of the very run that the finals finish.
     """
     context, store = runner.context, runner.store
-    strategy = session_strategy(context)
+    enough = enough_of(context.settings, context.knobs)
+    strategy = session_strategy(context, enough)
     again = runner.adopt(Round.SEARCH)
 
     def next_trial() -> Trial | None:
         if again:
             return again.pop(0)
-        proposed = strategy.propose(store.results(Round.SEARCH), store.open_trials(Round.SEARCH), 1)
+        told, open_ = store.results(Round.SEARCH), store.open_trials(Round.SEARCH)
+        runner.outlook = ahead(enough, told, open_)
+        proposed = strategy.propose(told, open_, 1)
         return store.begin(_as_trained(context, proposed[0]), context.knobs) if proposed else None
 
-    runner.run(Round.SEARCH, next_trial)
+    runner.outlook = ended_early(context.settings, context.knobs, runner.run(Round.SEARCH, next_trial))
+    if runner.outlook:
+        log.info("%s", runner.outlook)
 
 
 def _as_trained(context: Context, wanted: Wanted) -> Wanted:
@@ -45,11 +56,12 @@ def _as_trained(context: Context, wanted: Wanted) -> Wanted:
     return replace(wanted, continues="")
 
 
-def session_strategy(context: Context) -> Strategy:
-    """The session's strategy, with the bounds applied to all it proposes."""
+def session_strategy(context: Context, enough: Enough | None = None) -> Strategy:
+    """The session's strategy, with the bounds applied to all it proposes; `enough` may end it early."""
     settings, s = context.settings, context.settings.search
     curated = context.preset.curated_configs()
     (training_seed,) = training_seeds(settings.seed, Round.SEARCH, 1)
+    memory = session_memory(context)
     return make_strategy(
         s.strategy,
         rungs=settings.search_rungs(),
@@ -60,6 +72,8 @@ def session_strategy(context: Context) -> Strategy:
         training_seed=training_seed,
         reduction=s.reduction,
         objectives=s.objectives,
+        borrowed=memory.borrowed if memory else (),
+        enough=enough,
     )
 
 

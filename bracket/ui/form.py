@@ -18,6 +18,7 @@ from bracket.ui import judge_form
 NUMBERS = {
     "configs": ("search", "configs", "Configs to compare"),
     "steps": ("search", "steps", "Steps in the search"),
+    "rungs": ("search", "rungs", "Rungs"),
     "finalists": ("finals", "finalists", "Finalists"),
     "finals_steps": ("finals", "steps", "Steps in the finals"),
     "finals_seeds": ("finals", "seeds", "Seeds in the finals"),
@@ -59,6 +60,9 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         **judge_form.judge_values(settings),
         "weights": preset.resolve_weights(settings.weights),
         "strategy": settings.search.strategy,
+        "reduction": settings.search.reduction,
+        "objectives": ", ".join(settings.search.objectives),
+        "stop_below": settings.search.stop_below,
         "memory": settings.search.memory,
         "sample_weight": settings.score.sample_weight,
         "extra_args": shlex.join(settings.extra_args),
@@ -86,12 +90,20 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         "class_word": text(values["class_word"]),
     }
     bounds, baseline = read_knobs(preset, values["knobs"])
+    search = {
+        **nested["search"],
+        "strategy": values["strategy"],
+        "reduction": _number(values["reduction"], "Longer and fewer by a factor of"),
+        "objectives": tuple(w.strip() for w in text(values["objectives"]).split(",") if w.strip()),
+        "stop_below": _number(values["stop_below"], "Stop early"),
+        "memory": bool(values["memory"]),
+    }
     made = validated(
         {
             "preset": preset.name,
             "dataset": dataset,
             "weights": {key: text(path) for key, path in values["weights"].items()},
-            "search": {**nested["search"], "strategy": values["strategy"], "memory": bool(values["memory"])},
+            "search": search,
             "finals": nested["finals"],
             "confirmation": nested["confirmation"],
             "score": {"sample_weight": values["sample_weight"]},

@@ -25,6 +25,7 @@ from bracket.ui import (
     monitor,
     results,
     run,
+    search_form,
     setup,
     trial_view,
     vote,
@@ -84,6 +85,12 @@ class Page:
         planned = [self.run.plan, self.run.command, self.run.start]
         live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
         gr.on(None, self._plan, inputs, planned, **live)
+        hours, pays = self.run.hours, self.run.pays
+        counts = [self.fields[name] for name in search_form.COUNTS]
+        hours.input(self._buy, [hours, *inputs], [*counts, pays], **live)
+        # Not when the slider itself moves: the form has not followed it yet then.
+        changed = [self.blocks.load, *(field.change for field in inputs)]  # type: ignore[attr-defined]
+        gr.on(changed, self._follow, [hours, *inputs], [hours, pays], **live)
         preset = self.setup.fields["preset"]
         preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
         self.setup.fields["folder"].input(
@@ -105,6 +112,20 @@ class Page:
         except BracketError as error:
             return run.error_html(error), run.command_text(None), gr.update(interactive=False)
         return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
+
+    def _buy(self, hours: float, *given: Any) -> list[Any]:
+        """The numbers that so many hours pay for; nothing while the form can't be read, which the plan says."""
+        try:
+            values, words = search_form.bought(form.to_settings(self._values(given)), hours)
+        except BracketError:
+            return [gr.skip()] * (len(search_form.COUNTS) + 1)
+        return [*values, words]
+
+    def _follow(self, hours: float, *given: Any) -> tuple[Any, Any]:
+        try:
+            return search_form.followed(form.to_settings(self._values(given)), hours)
+        except BracketError:
+            return gr.skip(), ""
 
     def _preset_chosen(self, *given: Any) -> list[Any]:
         """The new preset's own suggestions; the folder and its words stay."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +12,24 @@ from bracket.errors import BracketError
 from bracket.presets import list_presets
 from bracket.report.words import counted, duration
 from bracket.session.plan import Plan, PlannedRound
-from bracket.ui import form
+from bracket.session.promise import Promise
+from bracket.ui import form, search_form
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html, size
 
-_STRATEGIES = [("TPE: learns as it goes", "tpe"), ("Random settings", "random")]
 NO_FOLDER = '<h2>The plan</h2><p class="empty">Choose a folder of pictures in Setup, or start the demo there.</p>'
-_ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Confirmation"}
+_ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Duel"}
 _LEFT_FIELDS = ("configs", "steps", "finalists", "finals_steps", "finals_seeds", "pairs")
 
 
 @dataclass(frozen=True)
 class Run:
-    """The tab's parts. `fields` are those the form reads."""
+    """The tab's parts. `fields` are those the form reads; `pays` says what the `hours` pay for."""
 
     fields: dict[str, gr.components.Component]
     name: gr.Textbox
+    hours: gr.Slider
+    pays: gr.HTML
     same: gr.Button
     plan: gr.HTML
     command: gr.Textbox
@@ -43,20 +45,10 @@ def build() -> Run:
         with gr.Column(scale=3, min_width=420):
             with gr.Row():
                 name = gr.Textbox(label="Session name", elem_id="name", max_lines=1)
-                fields["strategy"] = gr.Dropdown(_STRATEGIES, value="tpe", label="Strategy", elem_id="strategy")
-            fields["memory"] = memory_box(values["memory"])
-            for names in (_LEFT_FIELDS[:3], _LEFT_FIELDS[3:]):
-                with gr.Row():
-                    for n in names:
-                        low = 0 if n == "pairs" else 1
-                        fields[n] = gr.Number(
-                            values[n],
-                            label=form.NUMBERS[n][2],
-                            precision=0,
-                            minimum=low,
-                            elem_id=n.replace("_", "-"),
-                            min_width=120,
-                        )
+                fields["memory"] = memory_box(values["memory"])
+            hours, pays = search_form.build_budget()
+            fields |= search_form.build_strategy(values)
+            fields |= _numbers(values)
             fields["sample_weight"] = gr.Slider(
                 0,
                 1,
@@ -97,7 +89,24 @@ def build() -> Run:
                     elem_id="command",
                     elem_classes="mono",
                 )
-    return Run(fields, name, same, plan, command, start, said_)
+    return Run(fields, name, hours, pays, same, plan, command, start, said_)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
+    """How many and how long, in two rows."""
+    fields: dict[str, gr.components.Component] = {}
+    for names in (_LEFT_FIELDS[:3], _LEFT_FIELDS[3:]):
+        with gr.Row():
+            for n in names:
+                fields[n] = gr.Number(
+                    values[n],
+                    label=form.NUMBERS[n][2],
+                    precision=0,
+                    minimum=0 if n == "pairs" else 1,
+                    elem_id=n.replace("_", "-"),
+                    min_width=120,
+                )
+    return fields
 
 
 def memory_box(ticked: bool) -> gr.Checkbox:
@@ -124,6 +133,14 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
                 min_width=120,
                 elem_id="device",
             )
+        fields["stop_below"] = gr.Number(
+            values["stop_below"],
+            label="Stop the search early when the rest would likely gain less than",
+            info="In score, 0 to 1: 0.01 is a hundredth of the scale. 0 never stops early.",
+            minimum=0,
+            step=0.005,
+            elem_id="stop-below",
+        )
         fields["extra_args"] = gr.Textbox(
             values["extra_args"],
             label="Extra arguments for the trainer",
@@ -136,34 +153,62 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
 
 
 def plan_html(plan: Plan) -> str:
-    """The plan beside the form: problems, the bracket of rounds, the totals, and what they can show."""
+    """The plan beside the form: the bracket of rounds, the totals, what they can show, and the problems."""
     if not plan.rounds:
         return problems_html(plan.problems)
     basis = (
         f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess until trials were measured"
     )
-    totals = (
-        f'<dl class="totals"><div><dt>Trials</dt><dd>{sum(r.trials for r in plan.rounds)}</dd></div>'
-        f"<div><dt>Pictures</dt><dd>{plan.pictures}</dd></div>"
-        f'<div><dt>Time</dt><dd title="{basis}">{duration(plan.seconds)}</dd></div>'
-        f"<div><dt>Disk</dt><dd>{size(plan.disk_bytes)}</dd></div></dl>"
-    )
-    drawn = '<span class="then"></span>'.join(_round(r) for r in plan.rounds)
+    unit = "GPU" if plan.device == "cuda" else plan.device.upper()
+    totals = [
+        ("Time", duration(plan.seconds)),
+        (f"{unit} time", duration(plan.device_seconds)),
+        ("Trials", _thousands(plan.trials)),
+        ("Steps", _thousands(plan.steps)),
+        ("Pictures", _thousands(plan.pictures)),
+        ("Disk", size(plan.disk_bytes)),
+    ]
+    shown = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in totals)
+    with_workers = f" {counted(plan.workers, 'trial')} at a time." if plan.workers > 1 else ""
     lent = f'<p class="quiet">{esc(plan.memory)}</p>' if plan.memory else ""
     return (
-        f'<h2>The plan</h2><div class="rounds">{drawn}</div>{totals}<p class="quiet">Time is {basis}.</p>'
-        f'<p class="claim">{esc(plan.claim)}</p>{lent}{problems_html(dict.fromkeys(plan.problems))}'
+        f'<h2>The plan</h2>{_bracket(plan.rounds)}<dl class="totals">{shown}</dl>'
+        f'<p class="quiet">Time is {basis}.{with_workers}</p>'
+        f'<p class="claim">{esc(plan.claim)}</p>{_promises(plan.promises)}{lent}'
+        f"{problems_html(dict.fromkeys(plan.problems))}"
     )
 
 
-def _round(r: PlannedRound) -> str:
-    name = _ROUNDS.get(r.name, r.name)
-    if not r.trials:
-        return f'<div class="round-plan out"><b>{esc(name)}</b><span>none</span></div>'
-    return (
-        f'<div class="round-plan"><b>{esc(name)}</b><span>{counted(r.trials, "trial")}</span>'
-        f"<span>{r.steps} steps</span><span>{duration(r.seconds)}</span></div>"
+def _bracket(rounds: Sequence[PlannedRound]) -> str:
+    """The rounds from left to right, each a box as high as it has trials."""
+    most = max((r.trials for r in rounds), default=0) or 1
+    rungs = sum(r.name == "search" for r in rounds)
+    columns = []
+    for r in rounds:
+        name = f"Rung {r.rung + 1}" if r.name == "search" and rungs > 1 else _ROUNDS.get(r.name, r.name)
+        if not r.trials:
+            columns.append(f'<div class="stage out"><b>{esc(name)}</b><span class="box">none</span></div>')
+            continue
+        # By the root, so that a few trials beside many still have a box.
+        share = (r.trials / most) ** 0.5
+        columns.append(
+            f'<div class="stage {esc(r.name)}"><b>{esc(name)}</b>'
+            f'<span class="box" style="--share:{share:.2f}">{counted(r.trials, "trial")}</span>'
+            f"<span>{counted(r.steps, 'step')}</span><span>{duration(r.seconds)}</span></div>"
+        )
+    return f'<div class="stages">{"".join(columns)}</div>'
+
+
+def _promises(promises: Sequence[Promise]) -> str:
+    """What each comparison may end in."""
+    lines = "".join(
+        f'<li class="{"yes" if p.possible else "no"}"><b>{esc(p.about)}</b> {esc(p.words)}</li>' for p in promises
     )
+    return f'<ul class="promises">{lines}</ul>' if lines else ""
+
+
+def _thousands(n: int) -> str:
+    return f"{n:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def command_text(plan: Plan | None) -> str:

@@ -71,9 +71,9 @@ def test_a_space_used_up_has_nothing_left() -> None:
 
 
 def test_melted_settings_count_as_bad_and_crashes_as_nothing() -> None:
-    told = spread_out(bowl, 9, high=-3)
+    told = spread_out(bowl, 9, high=-3.5)
     melted = [
-        result(20 + i, {"learning_rate": 10.0**e}, None, Outcome.DIVERGED) for i, e in enumerate((-2.5, -2, -1.5))
+        result(20 + i, {"learning_rate": 10.0**e}, None, Outcome.DIVERGED) for i, e in enumerate((-3.2, -2.5, -2))
     ]
     crashed = [result(30, {"learning_rate": 0.05}, None, Outcome.CRASHED)]
     open_end, knee = expected_gain([LR], told, 10), expected_gain([LR], [*told, *melted], 10)
