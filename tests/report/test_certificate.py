@@ -13,7 +13,9 @@ import pytest
 from bracket.domain import Judgement, Sample
 from bracket.errors import CertificateError
 from bracket.report import certificate
+from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Duel, Summary
+from bracket.stats.verdict import decide
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -156,6 +158,140 @@ def test_a_session_without_a_confirmation_has_a_certificate_too(
 ) -> None:
     summary = replace(finished, duel=None, pairs=(), verdict=verdict_for(None, ()))
     assert certificate.verify(certificate.write(summary, tmp_path)) == []
+
+
+def planned(finished: Summary, pairs: int, comparisons: list[str], runner_up: bool = False, **more: Any) -> Summary:
+    """The finished session as one that planned more than its pairs, its verdict made under that plan."""
+    seeds = [pair.seed for pair in finished.pairs]
+    plan = {
+        **certificate.build(finished)["plan"],
+        "training_seeds": seeds + [2000 + i for i in range(pairs - len(seeds))],
+        "comparisons": comparisons, "runner_up": None, "pairs": pairs, "live_share": 0.2, "rule": "one sentence",
+    }  # fmt: skip
+    assert finished.duel is not None
+    duel, found = finished.duel, finished.pairs
+    if runner_up:
+        other = tuple(replace(j, score=j.score / 2) for j in finished.duel.baseline)
+        duel, found = replace(duel, runner_up=other), tuple(replace(p, runner_up=p.winner - 0.1) for p in found)
+    summary = replace(finished, plan=plan, duel=duel, pairs=found, **more)
+    claims = claims_of(duel, summary.pairs, Rules.of(plan, summary.left_out))
+    return replace(summary, verdict=decide("winner", "baseline", training_seeds=2, **claims.arguments))
+
+
+def test_a_duel_stopped_by_hand_holds_without_a_claim(finished: Summary) -> None:
+    summary = planned(finished, 6, ["baseline"])
+    assert summary.verdict.about == "checkpoint"
+    assert any("Stopped by hand after 5 of 6 paired training seeds" in note for note in summary.verdict.notes)
+    content = certificate.build(summary)
+    assert verify(content, finished) == []
+    # The same five would have been enough had five been planned; the plan's hash is in the certificate.
+    content["verdict"] = finished.verdict.as_dict()
+    assert any("verdict.kind as config, its judgements give checkpoint" in line for line in verify(content, finished))
+
+
+def test_a_seed_that_crashed_no_longer_counts_as_planned(finished: Summary) -> None:
+    summary = planned(finished, 6, ["baseline"], left_out=(2000,))
+    assert summary.verdict.kind == "config"
+    content = certificate.build(summary)
+    assert verify(content, finished) == []
+    content["left_out"] = [1000]
+    assert "The paired runs' seeds are not those of the plan, in its order." in verify(content, finished)
+
+
+def test_the_runner_up_is_computed_again_too(finished: Summary) -> None:
+    summary = planned(finished, 5, ["baseline", "runner_up"], runner_up=True)
+    content = certificate.build(summary)
+    assert [(other["name"], other["about"]) for other in content["verdict"]["others"]] == [
+        ("runner_up", "checkpoint"), ("runner_up", "config"),
+    ]  # fmt: skip
+    assert verify(content, finished) == []
+    content["duel"]["runner_up"][0]["score"] += 0.2
+    content["pairs"][4]["runner_up"] -= 0.2
+    found = verify(content, finished)
+    for about in ("0.claim.mean_difference", "1.claim.mean_difference"):
+        assert any(f"verdict.others.{about}" in line for line in found)
+
+
+def _path(content: dict[str, Any]) -> None:
+    content["verdict"]["config"]["watched"]["path"][2] += 1
+
+
+def _hopeless(content: dict[str, Any]) -> None:
+    content["verdict"]["config"]["watched"]["hopeless"] = True
+
+
+def _carried(content: dict[str, Any]) -> None:
+    content["flips"]["prompts"]["flips"] = ["some prompt"]
+
+
+def _shuffled(content: dict[str, Any]) -> None:
+    content["pairs"].reverse()
+
+
+def _kinder_split(content: dict[str, Any]) -> None:
+    content["plan"]["live_share"] = 0.0
+
+
+def _hidden(content: dict[str, Any]) -> None:
+    content["verdict"]["checkpoint"] = None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_path, "verdict.config.watched.path.2"),
+        (_hopeless, "verdict.config.watched.hopeless as True"),
+        (_carried, "flips.prompts.flips"),
+        (_shuffled, "not those of the plan, in its order"),
+        (_kinder_split, "verdict.config.watched.final_alpha"),
+        (_hidden, "verdict.checkpoint as nothing, its judgements give one"),
+    ],
+)
+def test_what_was_watched_is_computed_again(
+    finished: Summary, content: dict[str, Any], change: Change, said: str
+) -> None:
+    change(content)
+    assert any(said in line for line in verify(content, finished))
+
+
+def test_a_panel_must_add_up_and_its_judges_are_left_out_in_turn(finished: Summary) -> None:
+    def panel(side: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+        return tuple(replace(j, judge="panel", axes={"clip": j.score, "vlm": j.score}) for j in side)
+
+    assert finished.duel is not None
+    settings = {"judge": {"share": 2.0}, "other_judges": [{"share": 1.0}]}
+    summary = replace(
+        finished, duel=Duel(panel(finished.duel.winner), panel(finished.duel.baseline)), settings=settings
+    )
+    content = certificate.build(summary)
+    assert content["shares"] == {"clip": 2.0, "vlm": 1.0}
+    assert content["flips"]["judges"]["names"] == ["clip", "vlm"]
+    assert verify(content, finished) == []
+    content["duel"]["winner"][0]["axes"]["vlm"] = 0.0
+    assert "A panel's score in the duel is not its judges' mean by their shares." in verify(content, finished)
+
+
+def test_a_certificate_from_before_duels_were_watched_is_read(finished: Summary) -> None:
+    assert finished.duel is not None
+    rules = Rules(prompts=8, pairs=5, live_share=0.0)
+    verdict = decide(
+        "winner", "baseline", training_seeds=2, **claims_of(finished.duel, finished.pairs, rules).arguments
+    )
+    content = certificate.build(replace(finished, verdict=verdict))
+    for name in ("left_out", "shares", "flips"):
+        del content[name]
+    for name in ("comparisons", "live_share"):
+        del content["plan"][name]
+    content["plan_sha256"] = hashlib.sha256(
+        json.dumps(content["plan"], sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
+    del content["verdict"]["others"]
+    for name in ("checkpoint", "config"):
+        del content["verdict"][name]["watched"]
+    content["version"] = 2
+    assert verify(content, finished) == []
+    content["pairs"][0]["winner"] -= 0.3
+    assert verify(content, finished)
 
 
 @pytest.mark.parametrize(

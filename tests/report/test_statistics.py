@@ -9,8 +9,9 @@ import pytest
 
 from bracket.domain import Judgement, Round, Sample
 from bracket.report import statistics
-from bracket.report.document import Bullets, Subheading, Table
+from bracket.report.document import Bullets, Paragraph, Subheading, Table, Terms
 from bracket.report.summary import Duel, Pair, Summary
+from bracket.stats import config_claim, decide
 
 Decide = Callable[..., Any]
 
@@ -113,3 +114,49 @@ def test_welch_is_of_the_finals_alone(finished: Summary) -> None:
     assert [row.cells[0] for row in table.rows] == ["baseline (lr 1e-4, rank 8)", "runner-up (lr 2e-3, rank 2)"]
     assert all(row.cells[1] == "2 and 2" for row in table.rows)
     assert statistics.descriptive(replace(finished, rounds={Round.SEARCH: finished.rounds[Round.SEARCH]})) == []
+
+
+def words(summary: Summary) -> str:
+    found = []
+    for block in statistics.claims(summary):
+        if isinstance(block, Terms):
+            found += [f"{term}: {text}" for term, text in block.items]
+        elif isinstance(block, Paragraph):
+            found.append(block.text)
+    return "\n".join(found)
+
+
+def test_the_effect_comes_before_how_sure_it_is(finished: Summary, verdict_for: Decide) -> None:
+    text = words(with_evidence(finished, verdict_for, CLEAR, [0.1, 0.12, 0.08, 0.11, 0.09]))
+    places = [text.index(term) for term in ("Won:", "Mean difference:", "Chance that", "How sure:")]
+    assert places == sorted(places)
+    assert "p = 0.008, two-sided sign-flip over prompts (exact); needs p ≤ 0.04, because 0.01 was spent" in text
+
+
+def test_who_carries_the_conclusion_is_said(finished: Summary, verdict_for: Decide) -> None:
+    assert "in 0 of 8: no single prompt carries it" in words(with_evidence(finished, verdict_for, CLEAR, []))
+    six = words(with_evidence(finished, verdict_for, CLEAR[:6], []))
+    assert "(that the winner's file is better) in 6 of 6: 'p0', 'p1', 'p2', …" in six
+
+
+def test_how_a_duel_ended_is_said(finished: Summary) -> None:
+    def told(differences: list[float], planned: int) -> str:
+        claim = config_claim(differences, planned=planned)
+        summary = replace(finished, duel=None, pairs=(), verdict=decide("w", "b", config=claim))
+        return words(summary) + said(summary)
+
+    won = told([0.03] * 8, 12)
+    assert "Compared: 8 of 12 pairs of fresh trainings" in won
+    assert "the e-value reached 100 at pair 8 of 12; it is 136 now" in won
+    assert "by chance in at most 1.0 % of such tests" in won
+    assert "95 % interval, valid whenever it ended, +0.030 to +0.030" in won
+    assert "it ended after 1 of 5 pairs: whatever the rest had shown" in told([-0.03], 5)
+    assert "stopped by hand after 3 of 6 pairs; e-value 6.0 of 100 needed" in told([0.03] * 3, 6)
+
+
+def test_further_comparisons_have_a_table(finished: Summary) -> None:
+    claims = [config_claim([lead] * 6, comparisons=2) for lead in (0.03, -0.01)]
+    summary = replace(finished, verdict=decide("w", "b", config=claims[0], other_configs={"runner_up": claims[1]}))
+    table = [block for block in statistics.claims(summary) if isinstance(block, Table)][-1]
+    assert table.rows[0].cells[:3] == ("runner-up", "the settings", "\N{MINUS SIGN}0.010")
+    assert table.rows[0].cells[-1] == "not shown"
