@@ -36,7 +36,7 @@ from bracket.session.store import Store
 PRESET = find_preset("embedded-demo")
 CPU = Device("cpu", "cpu", "cpu", 0)
 STEPS = 25
-"""Of the first rung of `asked`."""
+"""Of the only rung of `asked`."""
 SCORES = (0.3, 0.25, 0.2, 0.35, 0.4, 0.5)
 
 
@@ -44,7 +44,7 @@ SCORES = (0.3, 0.25, 0.2, 0.35, 0.4, 0.5)
 def asked(tmp_path_factory: pytest.TempPathFactory) -> SessionSettings:
     folder = write_demo_dataset(tmp_path_factory.mktemp("data") / "zorp")
     data = DatasetSettings(folder=str(folder), trigger_word="zorp", class_word="star")
-    search = SearchSettings(configs=10, steps=100, memory=True)
+    search = SearchSettings(strategy="tpe", configs=10, steps=STEPS, memory=True)
     return from_preset(PRESET, data, search=search)
 
 
@@ -179,9 +179,7 @@ def test_what_lies_outside_the_bounds_is_not_borrowed(runs: Path, asked: Session
     assert memory.planned(nothing, CPU) == said
 
 
-def test_what_was_borrowed_stays_whatever_becomes_of_the_lenders(
-    runs: Path, asked: SessionSettings, wolf: Path
-) -> None:
+def test_what_was_borrowed_stays_without_the_lenders(runs: Path, asked: SessionSettings, wolf: Path) -> None:
     context = _context(runs / "new", asked)
     assert memory.told(context.folder) == ""
     first = memory.session_memory(context)
