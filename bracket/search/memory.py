@@ -137,7 +137,12 @@ def borrow(
 
 
 def lent(borrowed: Sequence[Borrowed], own: int, configs: int) -> Sequence[Borrowed]:
-    """What still counts after `own` results of the session's own, of the `configs` it tries."""
+    """What still counts after `own` results of the session's own, of the `configs` it tries.
+
+    Every own result takes the place of one that is borrowed, and both together are never more than `configs`. So no
+    earlier session can outvote this one: own results are the majority from the middle of the search on at the latest,
+    and at its end nothing is left of the memory.
+    """
     return borrowed[: max(0, min(len(borrowed), configs) - own)]
 
 

@@ -20,7 +20,7 @@ from bracket.errors import BracketError, StorageError
 from bracket.files import read_json, write_json
 from bracket.report.words import counted, number
 from bracket.runner.devices import Device
-from bracket.search.memory import Borrowed, Data, Earlier, borrow
+from bracket.search.memory import LIMIT, Borrowed, Data, Earlier, borrow
 from bracket.session.job import Context, context_of, memory_of, preview_split
 from bracket.session.judges import judges_of
 from bracket.session.settings import FILE as SETTINGS_FILE
@@ -162,13 +162,15 @@ def _found(
     runs: Path, itself: Path | None, settings: SessionSettings, knobs: Sequence[Knob], split: DatasetSplit
 ) -> Memory:
     found, unread = earlier_sessions(runs, settings.preset, itself)
+    first, *_ = settings.search_rungs()
     borrowed = borrow(
         [rung for rungs in found.values() for rung in rungs],
         knobs,
-        steps=settings.search_rungs()[0].steps,
+        steps=first.steps,
         data=data_of(split),
         judge=judge_of(settings),
         seed=settings.seed,
+        limit=min(LIMIT, first.configs),  # more would never be in the sampler's study at once
     )
     return Memory(borrowed, len(found), unread)
 

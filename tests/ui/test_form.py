@@ -44,6 +44,12 @@ def test_knobs_left_alone_make_no_bounds(values: dict[str, Any]) -> None:
     assert settings.baseline == {}
 
 
+def test_learning_from_earlier_sessions_is_asked_for_only_where_it_is_ticked(values: dict[str, Any]) -> None:
+    assert form.to_settings(values).search.memory is False
+    ticked = form.to_settings({**values, "memory": True})
+    assert ticked.search.memory is True and form.to_values(ticked)["memory"] is True
+
+
 def row(values: dict[str, Any], knob: str) -> list[str]:
     return next(r for r in values["knobs"] if r[0] == knob)
 
