@@ -189,7 +189,10 @@ def scores_by_seed(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[int, 
         if result.outcome is Outcome.DIVERGED:
             score = 0.0
         elif result.score is not None:
-            score = mean([j.score for j in trial_judgements(result)])
+            judged = trial_judgements(result)
+            if not judged:  # somebody deleted them: untold, for to leave the seed out might be a choice
+                continue
+            score = mean([j.score for j in judged])
         found.setdefault(t.seed, {})[t.origin] = score
     return found
 
