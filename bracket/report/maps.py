@@ -201,23 +201,19 @@ def _concordance_plot(summary: Summary, searched: Searched) -> Plot | None:
     def draw(axes: Axes, theme: Theme) -> None:
         for i, one in enumerate(rows):
             _mark(axes, theme, order_of(summary, one.config), losses[i], judged[i])
-        told = {found.by_judge: "best by the judge", found.by_loss: "best by loss"}
-        if found.by_loss == found.by_judge:
-            told = {found.by_loss: "best by both"}
-        for i, words in told.items():
-            right = losses[i] > losses.min() + 0.6 * float(np.ptp(losses))
-            low = judged[i] > judged.min() + 0.5 * float(np.ptp(judged))
-            label = searched.labels[searched.judged[i]]
-            axes.annotate(
-                f"{words}\n{label if len(label) <= _LABEL else ''}".strip(), (losses[i], judged[i]),
-                xytext=(-9 if right else 9, -4 if low else 4), textcoords="offset points",
-                ha="right" if right else "left", va="top" if low else "bottom", color=theme.ink, fontsize=8.5,
-                linespacing=1.25,
-            )  # fmt: skip
-        axes.margins(x=0.06, y=0.1)
+        # Nothing has a lower loss or a higher score than these two: there is room beside the one and above the other.
+        width, height = float(np.ptp(losses)), float(np.ptp(judged))
+        axes.set_xlim(losses.min() - 0.34 * width, losses.max() + 0.06 * width)
+        axes.set_ylim(judged.min() - 0.1 * height, judged.max() + 0.26 * height)
+        both = found.by_loss == found.by_judge
+        _call(axes, theme, (losses[found.by_loss], judged[found.by_loss]), "left",
+              "best by both" if both else "best by loss", searched.labels[searched.judged[found.by_loss]])  # fmt: skip
+        if not both:
+            _call(axes, theme, (losses[found.by_judge], judged[found.by_judge]), "above", "best by the judge",
+                  searched.labels[searched.judged[found.by_judge]])  # fmt: skip
         axes.set_xlabel("loss on held-out pictures (lower is better)")
         axes.set_ylabel("judged score (higher is better)")
-        legend(axes)
+        legend(axes, loc="upper right")
 
     caption = (
         f"{_of_length(searched)}. Where loss and judge agree, points fall from the upper left to the lower right. "
@@ -227,5 +223,15 @@ def _concordance_plot(summary: Summary, searched: Searched) -> Plot | None:
     return Plot("concordance", figure, (7.4, 3.3), draw)
 
 
-_LABEL = 48
+def _call(axes: Axes, theme: Theme, point: tuple[float, float], side: str, name: str, label: str) -> None:
+    """A point's name beside it or above it, with its settings where they are short."""
+    left = side == "left"
+    text = f"{name}\n{label}" if len(label) <= _LABEL else name
+    axes.annotate(
+        text, point, xytext=(-9, 0) if left else (0, 8), textcoords="offset points", ha="right" if left else "center",
+        va="center" if left else "bottom", color=theme.ink, fontsize=8.5, linespacing=1.25,
+    )  # fmt: skip
+
+
+_LABEL = 28
 """Characters of a config that fit beside its point."""

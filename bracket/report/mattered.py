@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bracket.domain import Knob
 from bracket.report.document import Block, Bullets, Paragraph, Row, Section, Subheading, Table
 from bracket.report.drawing import DARK, LIGHT, Kind, Plot
 from bracket.report.searched import Searched, trials_of
@@ -13,6 +15,7 @@ from bracket.report.words import counted, fixed, knob_title, knob_value, p_value
 from bracket.stats.concordance import NEEDED as NEEDED_FOR_TAU
 from bracket.stats.landscape import NEEDED as NEEDED_FOR_MAP
 from bracket.stats.landscape import NEEDED_VALUES
+from bracket.stats.scale import is_log
 
 FILE = "mattered.json"
 VERSION = 1
@@ -115,15 +118,17 @@ def _knee(searched: Searched) -> str:
     else:
         text = f"Above a {title} of about {knob_value(knob, knee.value)} half of the trials melt"
     # Between neighbours that all held and all melted there is nothing to add but how far chance may move them.
-    text += f" ({_interval(knob, knee.low, knee.high)})" if knee.low is not None or knee.high is not None else ""
+    text += (
+        f" (95 % interval of where half melt: {_interval(knob, knee.low, knee.high)})" if knee.low or knee.high else ""
+    )
     return text + ("." if knee.clear else f". With so few that melted this may be chance ({p_value(knee.p)}).")
 
 
 def _interval(knob: str, low: float | None, high: float | None) -> str:
     ends = [None if end is None else knob_value(knob, end) for end in (low, high)]
     if ends[1] is None:
-        return f"with 95 % confidence above {ends[0]}"
-    return f"with 95 % confidence below {ends[1]}" if ends[0] is None else f"95 % interval {ends[0]} to {ends[1]}"
+        return f"from {ends[0]} up"
+    return f"up to {ends[1]}" if ends[0] is None else f"{ends[0]} to {ends[1]}"
 
 
 def _map(searched: Searched) -> str:
@@ -134,11 +139,24 @@ def _map(searched: Searched) -> str:
             f"each of two numeric knobs; this search has {counted(len(searched.tried), 'config')}."
         )
     land = found.landscape
-    best = [f"{knob_title(k.name)} {knob_value(k.name, v)}" for k, v in zip((found.x, found.y), land.best, strict=True)]
+    best = [_best_place(knob, value) for knob, value in zip((found.x, found.y), land.best, strict=True)]
+    faint = [knob_title(one.knob) for one in searched.importance if not one.clear]
+    faint = [name for name in faint if name in (knob_title(found.x.name), knob_title(found.y.name))]
+    but = f", but these trials can't tell the {_listed(faint)} from noise" if faint else ""
     if float(land.unsure.mean()) > 0.5:
         pair = f"{knob_title(found.x.name)} and {knob_title(found.y.name)}"
         return f"Over {pair} together the map is mostly a guess: it takes more trials to say where the best lies."
-    return f"Over two knobs together the score is expected to be best near {best[0]} and {best[1]}."
+    return f"Over two knobs together the score is expected to be best near {best[0]} and {best[1]}{but}."
+
+
+def _best_place(knob: Knob, value: float) -> str:
+    """A value of the map as a config can have it: the nearest choice, a whole number."""
+    if knob.kind == "choice":
+        numbers = [c for c in knob.choices if isinstance(c, int | float)]
+        value = min(numbers, key=lambda c: abs(math.log(c / value)) if is_log(knob) else abs(c - value))
+    elif knob.kind == "int":
+        value = round(value)
+    return f"{knob_title(knob.name)} {knob_value(knob.name, value)}"
 
 
 def _concordance(searched: Searched) -> str:

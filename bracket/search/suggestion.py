@@ -7,7 +7,7 @@ nothing is looked for; configs that melted elsewhere count like the worst score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -103,8 +103,8 @@ def suggest(
     ended = melted(results)
     knees = {knob.name: knee for knob in knobs if (knee := _knee(knob, ended))}
     failed = [config for config, bad in ended if bad and not _beyond(config, knees)]
-    answers = _answers(knobs, rung, failed, knees, seed)
     importance = {one.knob: one for one in _importance(knobs, rung)}
+    answers = _answers(knobs, set(importance), rung, failed, knees, seed) if importance else []
     view = _View(rung, knees, importance, answers, {knob.name: knob for knob in whole})
     return Suggestion(tuple(_advice(knob, view) for knob in knobs), len(rung.tried), rung.steps)
 
@@ -235,17 +235,23 @@ def _importance(knobs: Sequence[Knob], rung: Compared) -> list[KnobImportance]:
 
 
 def _answers(
-    knobs: Sequence[Knob], rung: Compared, failed: Sequence[Config], knees: Mapping[str, Knee], seed: int
+    knobs: Sequence[Knob],
+    varied: Set[str],
+    rung: Compared,
+    failed: Sequence[Config],
+    knees: Mapping[str, Knee],
+    seed: int,
 ) -> list[Config]:
-    """Where the best config lies, once for every surface drawn."""
+    """Where the best config lies, once for every surface drawn. Of knobs that did not vary nothing is asked."""
     rng = np.random.default_rng(seed)
     tried = [one.config for one in rung.tried]
     totals = [one.total for one in rung.tried]
     drawn: list[Config] = [random_config(knobs, rng) for _ in range(_CANDIDATES)]
     candidates = [config for config in drawn if not _beyond(config, knees)] or drawn
-    x = _columns(knobs, [*tried, *failed])
+    seen = [knob for knob in knobs if knob.name in varied]
+    x = _columns(seen, [*tried, *failed])
     process = fit(x, np.array([*totals, *[max(totals)] * len(failed)]), seed=seed)
-    surfaces = process.draws(_columns(knobs, candidates), _ANSWERS, seed)
+    surfaces = process.draws(_columns(seen, candidates), _ANSWERS, seed)
     return [candidates[int(i)] for i in surfaces.argmin(axis=1)]
 
 

@@ -31,20 +31,20 @@ def test_a_search_that_melts_at_the_top_says_where_and_how_sure() -> None:
     # 1e-2 and below hold, three of thirteen melt: the nearest below and above are 1e-2 and 2.2e-2.
     said = _said(results_of(CONFIGS, lambda rate, rank: None if rate > 1.1e-2 else _bowl(rate, rank)))
     assert "Melting begins between a learning rate of 1e-2, up to which 10 of 10 held, and 2.2e-2, " in said
-    assert "from which on 3 of 3 melted (95 % interval 2.2e-3 to 1e-1)." in said
+    assert "from which on 3 of 3 melted (95 % interval of where half melt: 2.2e-3 to 1e-1)." in said
     assert "chance" not in said
 
 
 def test_one_melted_trial_may_be_chance() -> None:
     said = _said(results_of(CONFIGS[:8], lambda rate, rank: None if rate > 2e-3 else _bowl(rate, rank)))
-    assert "from which on 1 of 1 melted (with 95 % confidence above " in said
+    assert "from which on 1 of 1 melted (95 % interval of where half melt: from " in said
     assert "With so few that melted this may be chance (p = 0.1" in said
 
 
 def test_trials_that_overlap_have_a_knee_without_a_gap() -> None:
     burnt = {RATES[8], *RATES[10:]}
     said = _said(results_of(CONFIGS, lambda rate, rank: None if rate in burnt else _bowl(rate, rank)))
-    assert "Above a learning rate of about 3.2e-3 half of the trials melt (95 % interval " in said
+    assert "Above a learning rate of about 3.2e-3 half of the trials melt (95 % interval of where half melt: " in said
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from bracket.report.summary import Summary
 
 def test_writes_the_whole_report(finished: Summary) -> None:
     report = finished.folder / "report"
-    assert {path.name for path in report.iterdir()} == {"report.md", "report.html", "certificate.json", "figures"}
+    files = {"report.md", "report.html", "mattered.json", "certificate.json", "figures"}
+    assert {path.name for path in report.iterdir()} == files
     drawn = {f"{plot.figure.name}{suffix}.png" for plot in figures.plots(finished) for suffix in ("", "-dark")}
     assert {path.name for path in (report / "figures").iterdir()} == drawn | {"before-and-after.png", "duel.png"}
 
