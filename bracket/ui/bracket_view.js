@@ -90,7 +90,7 @@ function clear() {
 async function ask() {
   if (asking || !session || element.offsetParent === null || performance.now() < due) return;
   asking = true;
-  const mine = generation;
+  const mine = generation, began = performance.now();
   try {
     const answer = await server.tournament({ session, stamp });
     if (mine !== generation) return;
@@ -101,7 +101,9 @@ async function ask() {
   } catch (error) {
     note.textContent = "bracket does not answer; trying again.";
   } finally {
-    if (mine === generation) due = performance.now() + (wanted().live ? 900 : 10000);
+    // A server that takes long over a huge session, or is busy training, is asked less often.
+    const took = performance.now() - began;
+    if (mine === generation) due = began + took + Math.max(wanted().live ? 900 : 10000, 4 * took);
     asking = false;
   }
 }

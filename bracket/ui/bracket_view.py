@@ -120,12 +120,14 @@ def html(made: Drawing, view: SessionView, *, sparks: bool = False) -> tuple[str
     lanes, groups = fold(made, MOST)
     rows = max(len(lanes), 1 if groups else min(made.columns[0].planned, MOST), 1)
     parts = [_head(c, n, made) for n, c in enumerate(made.columns)]
+    edges = set()
     for n, column in enumerate(made.columns):
-        parts += _gate(lanes, n)
-        parts += _slots(lanes, column, n, rows)
+        stood = _competitors(lanes, n)
+        edges |= {(n, row) for row in stood[:1] + stood[-1:] if len(stood) > 1}
+        parts += _gate(stood, n) + _slots(lanes, column, n, rows)
     for row, lane in enumerate(lanes):
         parts.append(_line(lane, row, won=lane.id == made.winner))
-        parts += [_card(lane, cell, made, row, sparks=sparks) for cell in lane.cells]
+        parts += [_card(lane, cell, made, row, edge=(cell.column, row) in edges, sparks=sparks) for cell in lane.cells]
         parts += [_next(lane, row)] if lane.last.fate == "through" else []
     if len(made.columns) > 1:
         parts += _champion(made, view, rows)
@@ -148,33 +150,42 @@ def _head(column: Column, number: int, made: Drawing) -> str:
     busy = sum(lane.last.column == number and lane.last.fate == "busy" for lane in made.lanes)
     return (
         f'<header data-key="head/{number}" {_at(number)}><b>{title}</b> <span>{_size(column)}</span>'
-        f"<i>{esc(_progress(column, busy))}</i></header>"
+        f"<i>{esc(_progress(column, number, made, busy))}</i></header>"
     )
 
 
 def _size(column: Column) -> str:
     """ "30 steps · 12 configs"."""
+    if column.round is Round.FINALS:
+        return f"{column.steps} steps · {counted(column.seeds, 'seed')}"
     if column.round is Round.CONFIRMATION:
-        pairs = f"{counted(column.seeds, 'fresh pair')} · {column.steps} steps" if column.seeds else "fresh prompts"
-        return pairs
-    configs = counted(max(column.begun, column.planned) if not column.closed else column.begun, "config")
-    seeds = f" · {counted(column.seeds, 'seed')}" if column.round is Round.FINALS else ""
-    return f"{column.steps} steps · {configs}{seeds}"
+        return f"{counted(column.seeds, 'fresh pair')} · {column.steps} steps" if column.seeds else "fresh prompts"
+    return f"{column.steps} steps · {counted(_configs(column), 'config')}"
 
 
-def _progress(column: Column, busy: int) -> str:
+def _configs(column: Column) -> int:
+    """How many it has, or will have."""
+    return column.begun if column.closed else max(column.begun, column.planned)
+
+
+def _progress(column: Column, number: int, made: Drawing, busy: int) -> str:
     if column.round is Round.CONFIRMATION:
-        return "winner against baseline" if not column.begun else ""
-    if column.closed:
-        return "done" if column.begun else ""
+        return "winner against baseline"
     if not column.begun:
-        return "to come"
-    return f"{column.ended} of {max(column.begun, column.planned)} done" + (f", {busy} now" if busy else "")
+        return f"{counted(_configs(column), 'config')} to come" if not column.closed else ""
+    if not column.closed:
+        return f"{column.ended} of {_configs(column)} done" + (f", {busy} now" if busy else "")
+    on = sum(lane.reach > number for lane in made.lanes if any(c.column == number for c in lane.cells))
+    return f"{on} went on, {column.begun - on} out" if on else counted(column.begun, "config")
 
 
-def _gate(lanes: tuple[Lane, ...], column: int) -> list[str]:
+def _competitors(lanes: tuple[Lane, ...], column: int) -> list[int]:
+    """The rows of those that stood in a column and did not fail there."""
+    return [r for r, lane in enumerate(lanes) if any(c.column == column and c.fate != "failed" for c in lane.cells)]
+
+
+def _gate(rows: list[int], column: int) -> list[str]:
     """The bracket that closes a column: all who stood in it, of whom some go on."""
-    rows = [row for row, lane in enumerate(lanes) if any(c.column == column for c in lane.cells)]
     if len(rows) < 2:
         return []
     span = rows[-1] - rows[0] + 1
@@ -206,7 +217,7 @@ def _next(lane: Lane, row: int) -> str:
     return f'<span class="slot next" data-key="next/{lane.id}" {_at(lane.reach, row)}>next</span>'
 
 
-def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, sparks: bool) -> str:
+def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, edge: bool, sparks: bool) -> str:
     trial, column = cell.newest, made.columns[cell.column]
     opens = trial.id if trial else lane.last.trials[-1].id if lane.last.trials else lane.cells[-2].trials[-1].id
     tone = _tone(cell, won=lane.id == made.winner)
@@ -215,9 +226,9 @@ def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, sparks: bool) -> s
     score = f'<span class="score">{fixed(mean(cell.scores))}</span>' if cell.scores and cell.place else ""
     spoken = f"{name}, {opens}: {words or 'training'}. Opens its pictures and curves."
     return (
-        f'<button type="button" class="card {tone} {cell.fate}" data-key="{_key(lane, cell)}" '
+        f'<button type="button" class="card {tone} {cell.fate}{" edge" if edge else ""}" data-key="{_key(lane, cell)}" '
         f'data-trial="{esc(opens)}" aria-label="{esc(spoken)}" title="{esc(_title(cell, name))}" '
-        f"{_at(cell.column, row)}>{_face(cell)}"
+        f"{_at(cell.column, row)}>{_face(lane, cell)}"
         f'<span class="name">{esc(name)}</span>'
         f'<span class="words"><span class="tone">{esc(words)}</span>{score}</span>'
         f'{_foot(cell, column, made, sparks=sparks)}<span class="progress"><i></i></span></button>'
@@ -245,7 +256,7 @@ def _words(cell: Cell, column: Column) -> str:
         bad = next((t for t in cell.trials if t.score is None), None)
         return trial_state(bad) if bad else ""
     place = ordinal(cell.place)
-    return {"ended": f"{place} so far", "out": f"{place}, out", "through": f"{place}, goes on"}.get(cell.fate, place)
+    return {"ended": f"{place} so far", "out": f"{place}, out"}.get(cell.fate, place)
 
 
 def ordinal(n: int) -> str:
@@ -285,21 +296,17 @@ def _interval(cell: Cell, made: Drawing) -> str:
     )
 
 
-def _face(cell: Cell) -> str:
-    """The newest picture of the first prompt; the same prompt for everybody."""
-    samples = cell.newest.samples if cell.newest and cell.newest.samples else cell.samples
-    return _picture(_newest(samples))
-
-
-def _newest(samples: tuple[Sample, ...]) -> Sample | None:
+def _face(lane: Lane, cell: Cell) -> str:
+    """The newest picture of the first prompt, the same one for everybody; until there is one, that of the round before,
+    unless it failed."""
+    before = [c for c in lane.cells if c.column <= cell.column] if cell.open else [cell]
+    every = [c.newest.samples if c.newest and c.newest.samples else c.samples for c in before]
+    samples = next((s for s in reversed(every) if s), ())
     step = max((s.step for s in samples), default=0)
-    return next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
-
-
-def _picture(sample: Sample | None) -> str:
-    if sample is None:
+    newest = next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
+    if newest is None:
         return '<span class="frame"></span>'
-    return f'<img class="frame" loading="lazy" src="{esc(file_url(sample.path))}" alt="">'
+    return f'<img class="frame" loading="lazy" src="{esc(file_url(newest.path))}" alt="">'
 
 
 def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
@@ -315,7 +322,7 @@ def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
     verdict = view.verdict.replace("**", "")
     card = (
         f'<button type="button" class="card champion" data-key="champion" data-trial="{esc(opens)}" {place} '
-        f'title="{esc(verdict)}">{_face(finals)}<span class="name">{esc(lane.label)}</span>'
+        f'title="{esc(verdict)}">{_face(lane, finals)}<span class="name">{esc(lane.label)}</span>'
         f'<span class="verdict">{esc(verdict)}</span></button>'
     )
     return [head, card]
@@ -348,7 +355,7 @@ def _group_words(column: int, lanes: tuple[Lane, ...], made: Drawing) -> str:
     c, n = made.columns[column], len(lanes)
     length = f"{c.steps} steps"
     if not c.closed:
-        return f"{n} more train {length}" if c.round is Round.SEARCH else f"{n} more in this round"
+        return f"{n} more in the rung of {length}" if c.round is Round.SEARCH else f"{n} more in this round"
     melted = sum(lane.last.fate == "failed" for lane in lanes)
     failed = f", {melted} of them without a score" if melted else ""
     return f"{n} more went out after {length}{failed}"
@@ -361,6 +368,6 @@ def _tile(lane: Lane) -> str:
     words = f"{lane.label}: {state}{place}"
     return (
         f'<button type="button" class="tile {_tone(cell, won=False)} {cell.fate}" data-key="{_key(lane, cell)}" '
-        f'data-trial="{esc(trial.id)}" title="{esc(words)}" aria-label="{esc(words)}">{_face(cell)}'
+        f'data-trial="{esc(trial.id)}" title="{esc(words)}" aria-label="{esc(words)}">{_face(lane, cell)}'
         f'<span class="progress"><i></i></span></button>'
     )
