@@ -80,9 +80,7 @@ def run(
     vram: Annotated[int | None, typer.Option(help="GB of GPU memory to fit into; default: what there is.")] = None,
     extra: Annotated[str | None, typer.Option(help="Arguments added to every training command, in quotes.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda:0, cpu…; default: whatever the machine has.")] = None,
-    memory: Annotated[
-        bool | None, typer.Option("--memory/--no-memory", help="Learn from earlier sessions of this preset.")
-    ] = None,
+    memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Learn from earlier sessions.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
@@ -249,6 +247,7 @@ def _show_plan(settings: Any, folder: Path) -> None:
 
 def _run(folder: Path, quiet: bool = False) -> None:
     from bracket.cli_text import ending_lines
+    from bracket.report.undecided import nothing_judged
     from bracket.session.run import run as run_session
 
     if quiet:
@@ -259,6 +258,8 @@ def _run(folder: Path, quiet: bool = False) -> None:
         with Bar(folder.name) as bar:
             summary = run_session(folder, bar)
     typer.echo("\n".join(ending_lines(folder, summary)))
+    if summary is not None and nothing_judged(summary):
+        raise typer.Exit(1)
 
 
 def _asked(*, bounds: dict[str, tuple[float | None, float | None]], weight: list[str], **given: Any) -> dict[str, Any]:
