@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bracket.presets import Preset
 from bracket.report.summary import Summary
+from bracket.report.undecided import why_undecided
 from bracket.report.words import counted, duration, fixed
 from bracket.session import duel_view
 from bracket.session.plan import Plan, PlannedRound
@@ -96,7 +97,7 @@ def ending_lines(folder: Path, summary: Summary | None) -> list[str]:
     label = summary.winner.label if summary.winner else ""
     return [
         "",
-        short_sentence(summary.verdict, label),
+        why_undecided(summary) or short_sentence(summary.verdict, label),
         "",
         f"{counted(trials, 'trial')} in {duration(sum(summary.seconds.values()))}.",
         f"Report: {folder / 'report' / 'report.html'}",

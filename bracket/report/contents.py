@@ -13,6 +13,7 @@ from bracket.report.drawing import Kind, Plot
 from bracket.report.judging import judging
 from bracket.report.searched import Searched, look
 from bracket.report.summary import Summary
+from bracket.report.undecided import why_undecided
 from bracket.report.words import counted, duration, fixed, percent
 from bracket.stats.wording import sentence, short_sentence
 
@@ -59,7 +60,7 @@ def compose(summary: Summary, plots: Sequence[Plot], searched: Searched | None =
 
 def _headline(summary: Summary) -> str:
     if summary.winner is None:
-        return "No winner yet."
+        return "No winner." if why_undecided(summary) else "No winner yet."
     verdict, label = summary.verdict, summary.winner.label
     if len(label) > _LONG_LABEL:
         label = "the baseline" if verdict.kind == "baseline_leads" else "the search's best config"

@@ -9,6 +9,7 @@ from bracket.report.claimed import claims, mean_interval, rate_interval, unit_co
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import judged, same, totals
+from bracket.report.undecided import why_undecided
 from bracket.report.words import NOTHING, counted, duration, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
@@ -41,7 +42,8 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
 def meaning(summary: Summary) -> tuple[Paragraph, ...]:
     """What the verdict means, for somebody who has never seen bracket."""
     if summary.winner is None:
-        return (Paragraph("The finals have not ended, so there is no winner to compare with the baseline yet."),)
+        waits = "The finals have not ended, so there is no winner to compare with the baseline yet."
+        return (Paragraph(why_undecided(summary) or waits),)
     verdict = summary.verdict
     text = {
         "config": _means_config,

@@ -7,12 +7,12 @@ takes so many pairs and no fewer, while a config less to search only makes the f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bracket.report.words import counted, duration
+from bracket.search.rungs import GROWTH
 from bracket.session.job import slots_of
 from bracket.session.plan import rounds_of, speed_of, trains_on
 from bracket.session.promise import fewest_pairs
@@ -22,6 +22,8 @@ from bracket.session.timing import Speed
 MOST_CONFIGS, MOST_PAIRS = 240, 20
 _SMALL, _COMMON = 4, 24
 """Configs of a search that is only there to have a winner, and of a good one; beyond it everything grows."""
+_LARGE = 64
+"""Configs beyond which a tournament has a rung more."""
 _LEAST_STEPS = 10
 """A rung so short tells nothing."""
 _SCALE = (0.5, 1, 2, 4, 8, 12, 24, 48, 96, 168, 336, 720)
@@ -91,7 +93,7 @@ def _here(settings: SessionSettings) -> tuple[Speed, int]:
 
 
 def with_size(settings: SessionSettings, size: Size) -> SessionSettings:
-    """The settings with these counts. A tournament gets a rung more for every fourfold of its configs."""
+    """The settings with these counts, and as many rungs as suit them."""
     search = settings.search.model_copy(update={"configs": size.configs, "rungs": _rungs(settings, size.configs)})
     finals = settings.finals.model_copy(update={"finalists": size.finalists, "seeds": size.seeds})
     confirmation = settings.confirmation.model_copy(update={"pairs": size.pairs})
@@ -129,12 +131,12 @@ def _large(configs: int, least: int) -> Size:
 
 
 def _rungs(settings: SessionSettings, configs: int) -> int:
-    """Rungs of a tournament: three, one more for every fourfold of the configs beyond 32, none too short."""
+    """Rungs of a tournament: three, for a large search four, and fewer where the first would be too short."""
     s = settings.search
     if s.strategy != "tournament":
         return s.rungs
-    wanted = 3 + max(0, math.ceil(math.log(max(1, configs) / 32, 4)))
-    while wanted > 1 and s.steps / s.reduction ** (wanted - 1) < _LEAST_STEPS:
+    wanted = 3 if configs <= _LARGE else 4
+    while wanted > 1 and s.steps / GROWTH ** (wanted - 1) < _LEAST_STEPS:
         wanted -= 1
     return wanted
 

@@ -38,6 +38,8 @@ class PlannedRound:
     all_steps: int = 0
     device_seconds: float = 0.0
     """Seconds of all workers together: what the round costs, however many share it."""
+    about: bool = False
+    """How many trials it gets is decided as results come in."""
 
     def timed(self, speed: Speed, workers: int) -> PlannedRound:
         """The round at this speed. Trials are shared out whole, so the last turn may leave workers idle."""
@@ -104,10 +106,8 @@ def rounds_of(settings: SessionSettings, on: bool, speed: Speed, workers: int) -
     """As `planned_rounds`, for settings of which it is known whether their trials train on."""
     s, rungs, compares = settings, settings.search_rungs(), settings.search.configs > 1
     lengths = [0, *(r.steps for r in rungs)]
-    found = [
-        _round("search", r.configs, r.steps, k, r.configs * (r.steps - (lengths[k] if on else 0)))
-        for k, r in enumerate(rungs)
-    ]
+    trained = [r.configs * (r.steps - (before if on else 0)) for r, before in zip(rungs, lengths, strict=False)]
+    found = [_round("search", r.configs, r.steps, k, trained[k], r.about) for k, r in enumerate(rungs)]
     finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
     finals, duel = (finalists * s.finals.seeds, arms(s) * s.confirmation.pairs) if compares else (0, 0)
     saved = finalists * lengths[-1] if on and finals and lengths[-1] < s.finals.steps else 0
@@ -123,8 +123,8 @@ def arms(settings: SessionSettings) -> int:
     )
 
 
-def _round(name: str, trials: int, steps: int, rung: int, all_steps: int) -> PlannedRound:
-    return PlannedRound(name, trials, steps, 0.0, rung, all_steps)
+def _round(name: str, trials: int, steps: int, rung: int, all_steps: int, about: bool = False) -> PlannedRound:
+    return PlannedRound(name, trials, steps, 0.0, rung, all_steps, about=about)
 
 
 def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None = None) -> Plan:

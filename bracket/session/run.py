@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bracket.domain import Problem, Round, Sample
+from bracket.domain import Problem, Round, Sample, mean
 from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
+from bracket.report.undecided import nothing_judged, why_undecided
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import write_command_sh
-from bracket.session import confirm, drawing, pairwise, plan, stages
+from bracket.session import confirm, drawing, pairwise, plan, spread, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
@@ -136,7 +137,8 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
         _keep_remarks(folder, judge)
         reporter.say(phase="report", message="Writing the report")
         summary, _ = _report(context, store, f"{judge.name} {fingerprint}", clock.read())
-        reporter.say("done", "done", "Done")
+        _remember_spread(settings, summary)
+        reporter.say("done", "done", "Done, but nothing could be judged" if nothing_judged(summary) else "Done")
         return summary
     finally:
         remember(context.preset.name, device, runner.measures)
@@ -168,8 +170,19 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     path = write_report(summary, context.folder / "report")
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
-    write_text(context.folder / "report" / VERDICT_FILE, sentence(summary.verdict, label))
+    said = why_undecided(summary) or sentence(summary.verdict, label)
+    write_text(context.folder / "report" / VERDICT_FILE, said)
     return summary, path
+
+
+def _remember_spread(settings: SessionSettings, summary: Summary) -> None:
+    """Keep how much the duel's scores differed, for the next plan."""
+    prompts: dict[str, list[float]] = {}
+    if summary.duel:
+        for ours, theirs in zip(summary.duel.winner, summary.duel.baseline, strict=False):
+            prompts.setdefault(ours.sample.prompt, []).append(ours.score - theirs.score)
+    differences = [p.difference for p in summary.pairs]
+    spread.remember(plan.spread_key(settings), settings.fingerprint, differences, [mean(d) for d in prompts.values()])
 
 
 def _keep_remarks(folder: Path, judge: Judge) -> None:

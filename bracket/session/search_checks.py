@@ -68,7 +68,7 @@ def _space_problems(settings: SessionSettings, knobs: Sequence[Knob]) -> list[Pr
 def _rung_problems(settings: SessionSettings) -> list[Problem]:
     s, rungs = settings.search, settings.search_rungs()
     if rungs[0].steps <= 1 < s.steps:
-        what = f"the first rung would train a single step: {s.steps} divided by {s.reduction:g} for every later rung"
+        what = f"the first rung of the search would train a single step of the last one's {s.steps}"
         return [Problem("error", what, "Take fewer rungs, a smaller reduction, or more steps.")]
     lengths = [r.steps for r in rungs]
     if len(set(lengths)) < len(lengths):

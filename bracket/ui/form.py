@@ -34,6 +34,7 @@ NUMBERS = {
     "seed": ("", "seed", "Seed"),
 }
 """Whole numbers of the form: their place in the settings and their label."""
+REDUCTION = "Of each rung, one goes on in"
 KNOB_COLUMNS = ("Knob", "Low", "High", "Baseline", "Scale or choices", "Why")
 _NONE = "–"
 
@@ -93,7 +94,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
     search = {
         **nested["search"],
         "strategy": values["strategy"],
-        "reduction": _number(values["reduction"], "Longer and fewer by a factor of"),
+        "reduction": _number(values["reduction"], REDUCTION),
         "objectives": tuple(w.strip() for w in text(values["objectives"]).split(",") if w.strip()),
         "stop_below": _number(values["stop_below"], "Stop early"),
         "memory": bool(values["memory"]),

@@ -89,7 +89,7 @@ class Page:
         counts = [self.fields[name] for name in search_form.COUNTS]
         hours.input(self._buy, [hours, *inputs], [*counts, pays], **live)
         # Not when the slider itself moves: the form has not followed it yet then.
-        changed = [self.blocks.load, *(field.change for field in inputs)]  # type: ignore[attr-defined]
+        changed = [self.blocks.load, *(field.change for field in inputs)]
         gr.on(changed, self._follow, [hours, *inputs], [hours, pays], **live)
         preset = self.setup.fields["preset"]
         preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)

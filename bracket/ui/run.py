@@ -190,10 +190,10 @@ def _bracket(rounds: Sequence[PlannedRound]) -> str:
             columns.append(f'<div class="stage out"><b>{esc(name)}</b><span class="box">none</span></div>')
             continue
         # By the root, so that a few trials beside many still have a box.
-        share = (r.trials / most) ** 0.5
+        share, about = (r.trials / most) ** 0.5, "≈ " if r.about else ""
         columns.append(
             f'<div class="stage {esc(r.name)}"><b>{esc(name)}</b>'
-            f'<span class="box" style="--share:{share:.2f}">{counted(r.trials, "trial")}</span>'
+            f'<span class="box" style="--share:{share:.2f}">{about}{counted(r.trials, "trial")}</span>'
             f"<span>{counted(r.steps, 'step')}</span><span>{duration(r.seconds)}</span></div>"
         )
     return f'<div class="stages">{"".join(columns)}</div>'

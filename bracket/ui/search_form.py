@@ -33,7 +33,7 @@ class Way:
 
 WAYS = {
     "tournament": Way(
-        "Tournament: the better half trains on",
+        "Tournament: the better ones train on",
         "Everybody trains briefly, the better ones go on to longer rounds. The right one unless there is a reason.",
         rungs=True,
     ),
@@ -101,7 +101,7 @@ def build_strategy(values: Mapping[str, Any]) -> dict[str, gr.components.Compone
         )
         reduction = gr.Number(
             values["reduction"],
-            label="Longer and fewer by a factor of",
+            label=form.REDUCTION,
             minimum=1,
             visible=way.rungs,
             elem_id="reduction",

@@ -229,9 +229,9 @@ def test_a_space_too_small_is_said(asked: SessionSettings) -> None:
             {"strategy": "tournament", "reduction": 50, "steps": 120},
             "error: the first of 3 rungs has less than one step",
         ),
-        ({"strategy": "screen", "reduction": 50, "steps": 30}, "error: the first rung would train a single"),
+        ({"strategy": "screen", "steps": 3}, "error: the first rung of the search would train a single step"),
         (
-            {"strategy": "tournament", "steps": 2, "rungs": 2, "reduction": 1.1},
+            {"strategy": "asha", "steps": 4, "rungs": 9, "reduction": 50},
             "error: rungs of the search have the same",
         ),
         ({"strategy": "hyperband", "rungs": 1}, "warning: with one rung hyperband drops nobody"),
