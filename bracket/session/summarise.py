@@ -15,6 +15,8 @@ from bracket.report.certificate import training_seeds
 from bracket.report.scores import Claims, Rules, claims_of
 from bracket.report.summary import Calibration, Duel, Pair, Ranked, Summary
 from bracket.runner.processes import write_command_sh
+from bracket.search.suggestion import suggest
+from bracket.session import memory
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
 from bracket.session.drawing import drawn_in
@@ -59,6 +61,7 @@ def summarise(
         baseline_config=context.baseline,
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
         searched=tuple(results[Round.SEARCH]),
+        suggestion=_next_space(context, results[Round.SEARCH]),
         verdict=_verdict(context, winner, baseline, fight, calibration),
         plan=fight.plan,
         calibration=calibration,
@@ -81,8 +84,15 @@ def summarise(
         warnings=tuple(warnings),
         versions=_versions(context),
         promotion=promotion(context),
+        memory=memory.told(context.folder),
         loss_counts=any(r.validation_loss is not None for r in told),
     )
+
+
+def _next_space(context: Context, searched: Sequence[TrialResult]) -> dict[str, object] | None:
+    """The next session's space, as plain data; None before the search."""
+    whole = context.preset.knob_list()
+    return suggest(context.knobs, searched, whole=whole, seed=context.settings.seed).as_dict() if searched else None
 
 
 def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
