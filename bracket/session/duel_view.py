@@ -241,7 +241,7 @@ def evidence(fight: Fight, c: Comparison) -> str:
         return f"With {c.ahead} of {len(c.dots)} won, no claim can be reached any more.{saved}"
     if w.hopeless:
         return f"{fight.planned} {units} are too few for a claim, however they turn out."
-    return f"e-value {evalue(w.e_winner)}; {evalue(w.e_needed)} decides."
+    return f"e-value {evalue(w.e_winner)}; {evalue(w.e_needed)} decides." if c.dots else ""
 
 
 def _final(fight: Fight, c: Comparison) -> str:
@@ -264,8 +264,8 @@ def evalue(value: float) -> str:
 
 
 def won(c: Comparison) -> str:
-    """The win rate with its interval: "86 % of picture pairs (60 to 96 %)"; "" where there is none."""
+    """The win rate with its interval: "86 % of picture pairs won (60 % to 96 %)"; "" where there is none."""
     if c.win_rate is None:
         return ""
     rate, low, high = c.win_rate
-    return f"{percent(rate)} of picture pairs ({percent(low)} to {percent(high)})"
+    return f"{percent(rate)} of picture pairs won ({percent(low)} to {percent(high)})"
