@@ -4,7 +4,14 @@ const root = () => document.getElementById("look"), find = (selector) => root().
 const PARTS = { title: "#look-title", facts: ".facts", siblings: "nav", pictures: ".pictures" };
 let asked = null, back = null, again = 0, shown = {}, live = false;
 
-const isOpen = () => document.body.classList.contains("looking");
+const isOpen = () => Boolean(root()?.classList.contains("open"));
+
+// The page below neither scrolls nor grows by the width of its scroll bar.
+function still(on) {
+  const bar = window.innerWidth - document.documentElement.clientWidth;
+  document.body.style.paddingRight = on && bar ? `${bar}px` : "";
+  document.body.style.overflow = on ? "hidden" : "";
+}
 
 function put(node, html) {
   if (!node || node.told === html) return;
@@ -38,9 +45,8 @@ function open(detail) {
   asked = detail;
   if (!isOpen()) {
     back = detail.back || (() => null);
-    const scroll = window.innerWidth - document.documentElement.clientWidth;
-    document.body.style.paddingRight = scroll ? `${scroll}px` : "";
-    document.body.classList.add("looking");
+    still(true);
+    root().classList.add("open");
     root().setAttribute("role", "dialog");
     root().setAttribute("aria-modal", "true");
     root().setAttribute("aria-labelledby", "look-title");
@@ -53,8 +59,8 @@ function open(detail) {
 function close() {
   if (!isOpen()) return;
   clearTimeout(again);
-  document.body.classList.remove("looking");
-  document.body.style.paddingRight = "";
+  still(false);
+  root().classList.remove("open");
   curves([]);
   for (const selector of [...Object.values(PARTS), "#look-facts .html-container, #look-facts"]) put(find(selector), "");
   asked = null;
