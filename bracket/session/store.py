@@ -1,13 +1,16 @@
 """The ledger: an Optuna study per round and rung in the session's `study.db`. What is not in it did not happen.
 
 A trial is begun in one transaction, with all that it is to be. One that was begun and not told is open, and is finished
-on resume. Results don't change once they are told, so each is read from the database once.
+on resume. Results don't change once they are told, so each is read from the database once: asking again costs what is
+new and what is open.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +20,36 @@ from bracket.search.space import active, distributions
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.trial import FrozenTrial
 
 FILE = "study.db"
 _TRIAL, _RESULT = "trial", "result"
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
+_NEW = """
+    SELECT trials.trial_id, trials.number, trials.state, notes.key, notes.value_json
+    FROM trials JOIN studies ON studies.study_id = trials.study_id
+    LEFT JOIN trial_user_attributes AS notes ON notes.trial_id = trials.trial_id
+    WHERE studies.study_name = :study AND (trials.trial_id > :last OR trials.trial_id IN :open)
+    ORDER BY trials.number
+"""
+"""Optuna's own reading builds every trial with its parameters and distributions, ten times the work; what bracket wrote
+is in the notes."""
+
+
+@dataclass
+class _Read:
+    """What was read of a study so far.
+
+    Attributes:
+        trials: the begun ones by number. results: those told. half: told, but killed before the state said so.
+        open: numbers of those to look at again, by Optuna's id. last: the newest such id. count: trials there are.
+    """
+
+    trials: dict[int, Trial] = field(default_factory=dict)
+    results: dict[int, TrialResult] = field(default_factory=dict)
+    half: dict[int, TrialResult] = field(default_factory=dict)
+    open: dict[int, int] = field(default_factory=dict)
+    last: int = 0
+    count: int = 0
 
 
 class Store:
@@ -39,8 +68,7 @@ class Store:
         self._path = None if url else folder / FILE
         self._storage = _open(url or f"sqlite:///{folder / FILE}", self._path or folder)
         self._studies: dict[str, optuna.Study] = {}
-        self._results: dict[str, dict[int, TrialResult]] = {}
-        """Told results by study and number."""
+        self._read: dict[str, _Read] = {}
         self._all: set[str] | None = None
         """Names of the studies there are; another process makes none while this one has the session."""
 
@@ -49,8 +77,7 @@ class Store:
         from optuna.trial import TrialState, create_trial
 
         study = self._study(name_of(wanted.round, wanted.rung))
-        number = len(study.get_trials(deepcopy=False))
-        trial = self._trial(wanted, number)
+        trial = self._trial(wanted, self._look(study.study_name).count)
         counting = active(knobs, wanted.config)
         study.add_trial(
             create_trial(
@@ -67,7 +94,7 @@ class Store:
         from optuna.trial import TrialState, create_trial
 
         study = self._study(name_of(trial.round, trial.rung))
-        for _ in range(len(study.get_trials(deepcopy=False)), _number_of(trial)):
+        for _ in range(self._look(study.study_name).count, _number_of(trial)):
             study.add_trial(create_trial(state=TrialState.FAIL))
 
     def finish(self, result: TrialResult) -> None:
@@ -76,10 +103,10 @@ class Store:
 
         study = self._study(name_of(result.trial.round, result.trial.rung))
         number = _number_of(result.trial)
-        frozen = study.get_trials(deepcopy=False)[number]
-        if frozen.state.is_finished():
+        id_ = self._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+        if self._storage.get_trial(id_).state.is_finished():
             return
-        self._storage.set_trial_user_attr(frozen._trial_id, _RESULT, _told(result))
+        self._storage.set_trial_user_attr(id_, _RESULT, _told(result))
         if result.score is not None:
             study.tell(number, result.score.total)
         elif result.outcome is Outcome.DIVERGED:
@@ -91,37 +118,53 @@ class Store:
     def results(self, round_: Round) -> list[TrialResult]:
         """Every ended trial of a round, rung after rung, in the order they began. Samples and judgements are left on
         disk."""
-        return [result for name in self._names(round_) for result in self._told_of(name)]
+        looked = [self._look(name) for name in self._names(round_)]
+        return [read.results[number] for read in looked for number in sorted(read.results)]
 
     def open_trials(self, round_: Round) -> list[Trial]:
         """Trials that began and have no result, in the order they began: they run, or the process was killed."""
         found = []
         for name in self._names(round_):
-            for frozen in self._study(name).get_trials(deepcopy=False):
-                if frozen.state.is_finished() or _TRIAL not in frozen.user_attrs:
-                    continue
-                if _RESULT in frozen.user_attrs:  # killed between the two words that tell it
-                    self.finish(self._result(frozen))
+            read = self._look(name)
+            for number in sorted(read.open.values()):
+                if number in read.half:
+                    self.finish(read.half[number])
                 else:
-                    found.append(self._trial_of(frozen))
+                    found.append(read.trials[number])
         return found
 
     def begun(self, round_: Round) -> list[Trial]:
         """Every trial of a round, ended or not, rung after rung, in the order they began."""
-        found = []
-        for name in self._names(round_):
-            told = {_number_of(r.trial): r.trial for r in self._told_of(name)}
-            for frozen in self._study(name).get_trials(deepcopy=False):
-                if _TRIAL in frozen.user_attrs:
-                    found.append(told.get(frozen.number) or self._trial_of(frozen))
-        return found
+        return [trial for name in self._names(round_) for trial in self._look(name).trials.values()]
 
-    def _told_of(self, name: str) -> list[TrialResult]:
-        known = self._results.setdefault(name, {})
-        for frozen in self._study(name).get_trials(deepcopy=False):
-            if frozen.number not in known and frozen.state.is_finished() and _RESULT in frozen.user_attrs:
-                known[frozen.number] = self._result(frozen)
-        return [known[number] for number in sorted(known)]
+    def _look(self, name: str) -> _Read:
+        """What there is of a study, after a look at what is new."""
+        import sqlalchemy
+
+        read = self._read.setdefault(name, _Read())
+        query = sqlalchemy.text(_NEW).bindparams(sqlalchemy.bindparam("open", expanding=True))
+        found: dict[tuple[int, int, str], dict[str, Any]] = {}
+        with self._storage.engine.connect() as connection:
+            asked = {"study": name, "last": read.last, "open": list(read.open)}
+            for id_, number, state, note, value in connection.execute(query, asked):
+                found.setdefault((id_, number, state), {})[note] = value
+        for (id_, number, state), notes in found.items():
+            read.last, read.count = max(read.last, id_), max(read.count, number + 1)
+            if _TRIAL in notes:
+                self._keep(read, id_, number, state in _ENDED, notes)
+        return read
+
+    def _keep(self, read: _Read, id_: int, number: int, ended: bool, notes: dict[str, str]) -> None:
+        if number not in read.trials:
+            read.trials[number] = self._trial_of(json.loads(notes[_TRIAL]), number)
+        told = _result(read.trials[number], json.loads(notes[_RESULT])) if _RESULT in notes else None
+        if ended:
+            read.open.pop(id_, None)
+            read.half.pop(number, None)
+        else:
+            read.open[id_] = number
+        if told:
+            (read.results if ended else read.half)[number] = told
 
     def _names(self, round_: Round) -> list[str]:
         """The studies of a round that there are, rung after rung."""
@@ -138,9 +181,10 @@ class Store:
         return self._all
 
     def close(self) -> None:
-        """Let go of the database file."""
+        """Let go of the database file. Asked again, it is opened again, and what was read is remembered."""
         self._storage.remove_session()
         self._storage.engine.dispose()
+        self._all = None
 
     def _study(self, name: str) -> optuna.Study:
         import optuna
@@ -169,24 +213,22 @@ class Store:
             rung=w.rung,
         )
 
-    def _trial_of(self, frozen: FrozenTrial) -> Trial:
-        d = frozen.user_attrs[_TRIAL]
-        return self._trial(Wanted(**{**d, "round": Round(d["round"])}), frozen.number)
+    def _trial_of(self, told: dict[str, Any], number: int) -> Trial:
+        return self._trial(Wanted(**{**told, "round": Round(told["round"])}), number)
 
-    def _result(self, frozen: FrozenTrial) -> TrialResult:
-        d = frozen.user_attrs[_RESULT]
-        trial = self._trial_of(frozen)
-        return TrialResult(
-            trial=trial,
-            outcome=Outcome(d["outcome"]),
-            cause=d["cause"],
-            score=Score(**d["score"]) if d["score"] else None,
-            validation_loss=d["validation_loss"],
-            train_seconds=d["train_seconds"],
-            axes=d["axes"],
-            notes=tuple(d.get("notes", ())),
-            checkpoint=trial.folder / d["checkpoint"] if d["checkpoint"] else None,
-        )
+
+def _result(trial: Trial, told: dict[str, Any]) -> TrialResult:
+    return TrialResult(
+        trial=trial,
+        outcome=Outcome(told["outcome"]),
+        cause=told["cause"],
+        score=Score(**told["score"]) if told["score"] else None,
+        validation_loss=told["validation_loss"],
+        train_seconds=told["train_seconds"],
+        axes=told["axes"],
+        notes=tuple(told.get("notes", ())),
+        checkpoint=trial.folder / told["checkpoint"] if told["checkpoint"] else None,
+    )
 
 
 def _open(url: str, path: Path) -> Any:
