@@ -42,7 +42,9 @@ class Proposer:
         self._study: optuna.Study | None = None
         self._numbers: dict[str, int] = {}
         """Number in the study by config."""
+        self._begun: set[str] = set()
         self._told: set[str] = set()
+        """Ids of the trials that are in the study, and of those with their result."""
 
     def next(
         self, number: int, told: Sequence[TrialResult], open_: Sequence[Trial], chosen: Sequence[Config] = ()
@@ -84,10 +86,12 @@ class Proposer:
             values = {r.trial.id: place for r, place in zip(counting, places, strict=True)}
         if self._study is None or (self._lent and any(r.trial.id not in self._told for r in told)):
             self._study, self._lent = self._new_study(), len(left)
-            self._numbers, self._told = {}, set()
+            self._numbers, self._begun, self._told = {}, set(), set()
             for borrowed in left:
                 self._add(self._study, borrowed.config, borrowed.quantile)
-        for trial in in_order(told, open_):
+        new = [r for r in told if r.trial.id not in self._begun]
+        for trial in in_order(new, [t for t in open_ if t.id not in self._begun]):
+            self._begun.add(trial.id)
             if key(trial.config) not in self._numbers:
                 self._numbers[key(trial.config)] = self._add(self._study, trial.config)
         for result in told:
