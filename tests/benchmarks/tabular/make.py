@@ -2,7 +2,8 @@
 
 Every point of the grid is really trained, by the built-in trainer's own loop, and looked at on every rung of the
 ladder: the judge's score of each picture, the procedural checker's, and the validation loss. Takes about ten seconds
-of one core a training (912 of them). It can be broken off at any time: what stands in FOLDER/rows-*.jsonl is kept.
+of one core a training (912 of them). It can be broken off at any time: what stands in FOLDER/rows-*.jsonl
+or in the data file is not made again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from bracket.session.judges import session_judge
 from bracket.session.launch import DEMO_TRIGGER
 from bracket.session.settings import DatasetSettings, from_preset
 from tests.benchmarks.tabular.grid import LADDER, SAMPLER_STEPS, SEEDS, Point, points
+from tests.benchmarks.tabular.table import made, pack
 
 
 def main() -> None:
@@ -44,8 +46,6 @@ def main() -> None:
     parser.add_argument("--pack", action="store_true", help="write the data file from what was made")
     given = parser.parse_args()
     if given.pack:
-        from tests.benchmarks.tabular.table import pack
-
         print(pack(rows(given.folder)))
     elif given.worker is not None:
         work(given.folder, given.worker, given.workers)
@@ -63,8 +63,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def work(folder: Path, worker: int, workers: int) -> None:
-    """Train this worker's share of the points that are not there yet."""
-    done = {row["name"] for row in rows(folder)}
+    """Train this worker's share of the points that are neither in the folder nor in the data file."""
+    done = {row["name"] for row in rows(folder)} | {p.name for p in points() if made(p)}
     mine = [p for i, p in enumerate(points()) if i % workers == worker and p.name not in done]
     desks: dict[str, Desk] = {}
     for number, point in enumerate(mine):

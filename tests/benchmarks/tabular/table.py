@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
 from bracket.session.score import at_length, combine_parts
 from bracket.session.settings import ScoreSettings
-from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS
+from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS, Point
 
 DATA = Path(__file__).with_name("embedded.npz")
 PROMPTS = 12
@@ -34,11 +35,13 @@ class Table:
         score, truth: of every picture, by the judge and by the checker, 0..1; (seeds, *cells, rungs, prompts). NaN from
             where a training diverged.
         loss: validation loss (seeds, *cells, rungs).
+        made: whether the training is there (seeds, *cells).
     """
 
     score: Floats
     truth: Floats
     loss: Floats
+    made: Floats
 
     @property
     def final(self) -> Floats:
@@ -60,23 +63,38 @@ def cell_of(config: Config) -> Cell:
 
 @cache
 def load(concept: str, path: Path = DATA) -> Table:
-    """The table of one concept."""
+    """The table of one concept, with the training seeds for which the whole grid is there."""
+    whole = read(concept, path)
+    kept = whole.made.reshape(len(whole.made), -1).all(axis=1)
+    return Table(*(getattr(whole, name)[kept] for name in _NAMES))
+
+
+@cache
+def read(concept: str, path: Path = DATA) -> Table:
+    """All that the data file holds of one concept; nothing where there is no file."""
+    if not path.exists():
+        return _empty()
     with np.load(path) as data:
         return Table(*(data[f"{concept}_{name}"].astype(np.float32) for name in _NAMES))
 
 
-_NAMES = ("score", "truth", "loss")
+_NAMES = ("score", "truth", "loss", "made")
+
+
+def made(point: Point, path: Path = DATA) -> bool:
+    """Whether the data file holds this training."""
+    return bool(read(point.concept, path).made[(point.seed, *cell_of(point.config))])
 
 
 def pack(rows: Sequence[Mapping[str, Any]], path: Path = DATA) -> str:
-    """Write the data file from the rows that `make` left; says how much of the grid they cover."""
-    tables = {concept: _empty() for concept in CONCEPTS}
+    """Add the rows that `make` left to the data file; says how much of the grid it covers."""
+    tables = {concept: copy.deepcopy(read(concept, path)) for concept in CONCEPTS}
     for row in rows:
         _fill(tables[row["concept"]], row)
     arrays = {f"{c}_{n}": getattr(t, n).astype(np.float16) for c, t in tables.items() for n in _NAMES}
     np.savez_compressed(path, **arrays)
-    every = len(CONCEPTS) * len(SEEDS) * int(np.prod(_CELLS))
-    return f"{len(rows)} of {every} trainings, {path.stat().st_size:,} bytes"
+    made, every = (sum(int(f(t.made)) for t in tables.values()) for f in (np.sum, np.size))
+    return f"{made} of {every} trainings, {path.stat().st_size:,} bytes"
 
 
 def _empty() -> Table:
@@ -85,11 +103,13 @@ def _empty() -> Table:
         np.full((*whole, PROMPTS), np.nan, np.float32),
         np.full((*whole, PROMPTS), np.nan, np.float32),
         np.full(whole, np.nan, np.float32),
+        np.zeros(whole[:-1], np.float32),
     )
 
 
 def _fill(table: Table, row: Mapping[str, Any]) -> None:
     place = (row["seed"], *cell_of(row))
+    table.made[place] = 1.0
     for rung in row["rungs"]:
         if rung["steps"] not in LADDER:
             continue
