@@ -31,6 +31,8 @@ _EDGE = 0.1
 """A best value this close to an end of the range, as a share of it, asks for a wider one."""
 _WORTH = 0.75
 """A range is narrowed only if less than this share of it is left."""
+_LEAST = 0.2
+"""No range becomes shorter than this share of it: these are short trials of one seed."""
 _RARE = 0.05
 """A choice is kept if it is the best in this share of the answers."""
 _CANDIDATES, _ANSWERS = 256, 200
@@ -194,17 +196,26 @@ def _range(knob: Knob, kept: Advice, values: Sequence[float], clear: bool, knee:
         if bottom < knob.low:
             top = ends.rounded(knob, ends.value(knob, high), up=True)
             return _moved(kept, knob, bottom, top, f"The best {title} lies at the lower end of its range")
-    melts = ends.place(knob, knee.failing) if knee else 2.0
-    at_knee = high >= melts - _EDGE
-    high = melts if at_knee else high
-    if high - low > _WORTH:
+    return _narrowed(knob, kept, low, high, knee)
+
+
+def _narrowed(knob: Knob, kept: Advice, low: float, high: float, knee: Knee | None) -> Advice:
+    """The range from place `low` to place `high`, ended where trials melt."""
+    title, reason = ends.title(knob.name), ""
+    if knee and high >= ends.place(knob, knee.failing) - _EDGE:
+        high = ends.place(knob, knee.failing)
+        low = max(0.0, min(low, high - _LEAST))
+        reason = f"From {ends.shown(knee.failing)} on, half of the trials or more melt: the range ends there."
+    elif high - low > _WORTH:
         return replace(kept, reason=f"The best {title} may still lie nearly anywhere in its range.")
+    else:
+        low = max(0.0, low - max(0.0, _LEAST - (high - low)) / 2)
+        high = min(1.0, max(high, low + _LEAST))
+        low = min(low, high - _LEAST)
     bottom = ends.rounded(knob, ends.value(knob, low), up=False)
     top = ends.rounded(knob, ends.value(knob, high), up=True)
     between = f"between {ends.shown(bottom)} and {ends.shown(top)}"
-    reason = f"The best {title} lies {between} in nine of ten readings of the trials."
-    if knee and at_knee:
-        reason = f"From {ends.shown(knee.failing)} on, half of the trials or more melt: the range ends there."
+    reason = reason or f"The best {title} lies {between} in nine of ten readings of the trials."
     return replace(kept, change="narrowed", low=bottom, high=top, reason=reason)
 
 

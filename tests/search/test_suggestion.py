@@ -74,6 +74,18 @@ def test_a_range_that_melts_ends_at_its_knee() -> None:
     assert "half of the trials or more melt" in lr.reason
 
 
+def test_a_knee_ends_the_range_also_of_a_knob_that_is_else_unclear() -> None:
+    lr = _of(suggest(KNOBS, _search(30, lambda lr, rank: 0.5, melts=2e-2, noise=0.1)), "learning_rate")
+    assert (lr.change, lr.low) == ("narrowed", 1e-5) and lr.high is not None and 2e-2 < lr.high < 5e-2
+
+
+def test_a_range_is_never_made_shorter_than_a_fifth() -> None:
+    lr = _of(suggest(KNOBS, _search(40, lambda lr, rank: (lr + 3) ** 2, noise=0.0)), "learning_rate")
+    assert lr.low is not None and lr.high is not None
+    # A fifth of four decades.
+    assert 10**0.79 <= lr.high / lr.low <= 10**0.9 and lr.low < 1e-3 < lr.high
+
+
 def test_a_choice_that_is_never_best_goes_and_one_at_the_end_brings_the_next() -> None:
     def score(lr: float, rank: int) -> float:
         return 0.6 - 0.1 * float(np.log2(rank))
