@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,26 +83,28 @@ def build(context: Context, session: gr.Dropdown) -> gr.State:
     prompts = gr.Dropdown([], multiselect=True, label="Prompts", elem_id="xyz-prompts")
     saved = gr.HTML(apply_default_css=False, elem_id="xyz-saved")
     table = gr.HTML(empty_html(EMPTY), apply_default_css=False, elem_id="xyz")
-    stamp, before = gr.State(""), gr.State(["", "", ""])
+    stamp = gr.State("")
     parts, grids = Parts(x, y, z, stage, prompts, side, table, saved), Grids()
 
-    def show(name: str | None, old: Sequence[str], *asked: Any) -> list[Any]:
+    def show(changed: int | None, name: str | None, *asked: Any) -> list[Any]:
         if not name:
-            return [*(gr.update(choices=[], value=None) for _ in parts.asked), old, empty_html(EMPTY), ""]
-        return shown(context.read(name), grids, list(old), *asked)
+            return [*(gr.update(choices=[], value=None) for _ in parts.asked), empty_html(EMPTY), ""]
+        return [*shown(context.read(name), grids, changed, *asked), ""]
+
+    def follow(*given: Any) -> list[Any]:
+        """What was saved stays while trials come in."""
+        return show(None, *given)[:-1]
 
     def keep(name: str | None, side: float, *asked: Any) -> str:
         return saved_html(context.read(name), grids, round(side), *asked) if name else ""
 
-    def follow(*given: Any) -> Any:
-        """What was saved stays while trials come in."""
-        return show(*given)[:-1]
-
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    inputs, filled = [session, before, *parts.asked], [*parts.asked, before, table]
-    changed = [session.change, *(p.input for p in (x, y, z, stage, prompts))]
-    gr.on(changed, warned(show), inputs, [*filled, saved], trigger_mode="always_last", **private)
-    stamp.change(warned(follow), inputs, filled, trigger_mode="always_last", **private)
+    last: dict[str, Any] = {**private, "trigger_mode": "always_last"}
+    inputs, filled = [session, *parts.asked], [*parts.asked, table]
+    for number, axis in enumerate(parts.axes):
+        axis.input(warned(partial(show, number)), inputs, [*filled, saved], **last)
+    gr.on([session.change, stage.input, prompts.input], warned(partial(show, None)), inputs, [*filled, saved], **last)
+    stamp.change(warned(follow), inputs, filled, **last)
     button.click(warned(keep), [session, side, *parts.asked], saved, **private)
     side.change(None, side, None, js=_RESIZE, **private)
     return stamp
@@ -121,23 +124,23 @@ def stamp_of(view: SessionView | None) -> str:
 def shown(
     view: SessionView,
     grids: Grids,
-    old: list[str],
+    changed: int | None,
     x: str | None,
     y: str | None,
     z: str | None,
     stage: str | None,
     prompts: list[str] | None,
 ) -> list[Any]:
-    """Updates for the fields, the axes as they now are, the grid's HTML, and nothing saved.
+    """Updates for the fields, and the grid's HTML. What a session lacks is chosen anew.
 
     Args:
-        old: the axes before; where two are now the same, the other takes what this one had.
+        changed: the axis that a person has just chosen: another that shows the same gives way to it.
     """
     choices = grids.of(view)
     if choices.longest is None:
-        return [*(gr.update(choices=[], value=None) for _ in range(5)), old, empty_html(EMPTY), ""]
+        return [*(gr.update(choices=[], value=None) for _ in range(5)), empty_html(EMPTY)]
     names = {a.name for a in choices.axes}
-    kept = [n if n in names else "" for n in swapped(old, [x or "", y or "", z or ""])]
+    kept = once([n if n in names else "" for n in (x or "", y or "", z or "")], changed)
     axes = xyz.chosen(choices.axes, *kept)
     at = _stage(choices, axes, stage)
     drawn = xyz.prompts_of(view.trials, at)
@@ -154,19 +157,17 @@ def shown(
         *(gr.update(choices=listed, value=axis.name) for axis in axes),
         gr.update(choices=rounds, value=chosen_stage, interactive=not everything),
         gr.update(choices=drawn, value=wanted),
-        [a.name for a in axes],
         html,
-        "",
     ]
 
 
-def swapped(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """The axes without one that is there twice: where it was before gets what its new place showed."""
-    made = list(new)
-    for i, name in enumerate(new):
-        for j, other in enumerate(new):
-            if i != j and name == other != xyz.NOTHING.name and name != old[i] and name:
-                made[j] = old[i]
+def once(names: Sequence[str], changed: int | None) -> list[str]:
+    """The axes, with "" for those that are on another one already: on the changed one, else on one before."""
+    order = sorted(range(len(names)), key=lambda i: i != changed)
+    made = list(names)
+    for place, i in enumerate(order):
+        if names[i] != xyz.NOTHING.name and names[i] in [names[j] for j in order[:place]]:
+            made[i] = ""
     return made
 
 
