@@ -139,11 +139,13 @@ def borrow(
 def lent(borrowed: Sequence[Borrowed], own: int, configs: int) -> Sequence[Borrowed]:
     """What still counts after `own` results of the session's own, of the `configs` it tries.
 
-    Every own result takes the place of one that is borrowed, and both together are never more than `configs`. So no
-    earlier session can outvote this one: own results are the majority from the middle of the search on at the latest,
-    and at its end nothing is left of the memory.
+    At most as many as the session has configs, and with every own result fewer, evenly down to none at its end (after
+    `LIMIT` own results in a long one). So no earlier session can outvote this one: own results are the majority from
+    the middle of the search on at the latest, and a memory that misleads is forgotten
+    (`tests/benchmarks/bench_memory.py` measures what it costs).
     """
-    return borrowed[: max(0, min(len(borrowed), configs) - own)]
+    span = min(configs, LIMIT)
+    return borrowed[: max(0, round(min(len(borrowed), span) * (1 - own / span)))]
 
 
 def fits(config: Config, knobs: Sequence[Knob]) -> bool:

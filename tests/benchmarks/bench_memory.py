@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.bench_memory [--runs 200] [--configs 12] [--earlier 1] [--seed 0]
 
-A made-up problem: a learning rate with a best place and a knee above which trainings melt, three knobs that matter less,
-and noise. The earlier sessions saw the same problem with its best place where this one has it, a bit
-beside it, or far off (`misleading`), under scores of another scale. Every line is one kind of them, `none` is no memory;
-all runs share their noise and seeds. `regret` is the true loss of the config that the search would choose, above the best
-possible; `trials` how many it took until one within 0.02 of it was tried (configs + 1 where none was).
+A made-up problem: a learning rate with a best place and a knee above which trainings melt, three knobs that matter
+less, and noise. The earlier sessions saw the same problem with its best rate where this one has it, a bit beside it, or
+far off (`misleading`), under scores of another scale; `contrary` ones took the worst for the best. Every line is one
+kind of them, `none` is no memory; all runs share their noise and seeds. `regret` is the true loss of the config that
+the search would choose, above the best possible; `trials` how many it took until one within 0.02 of it was tried
+(configs + 1 where none was).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ OPENINGS: tuple[Config, ...] = (
     {"lr": 1e-4, "rank": 16, "decay": 0.01, "shift": 3.0},
     {"lr": 1e-3, "rank": 8, "decay": 0.01, "shift": 2.0},
 )
-SHIFTS = {"same": 0.0, "near": 0.3, "misleading": 1.5}
+SHIFTS = {"same": 0.0, "near": 0.3, "misleading": 1.5, "contrary": 0.0}
 """How far an earlier session's best learning rate lies off, in decades."""
 NOISE, MELTS, CLOSE = 0.01, 0.8, 0.02
 DATA = Data(20, 1024, "a", "a", class_word="dog")
@@ -60,9 +61,9 @@ def search(best: float, configs: int, seed: int, borrowed: Sequence[Borrowed] = 
     return told
 
 
-def earlier(best: float, configs: int, seed: int, name: str) -> Earlier:
+def earlier(best: float, configs: int, seed: int, name: str, scale: float) -> Earlier:
     told = search(best, configs, seed)
-    tried = tuple((r.trial.config, 100 * r.score.total if r.score else None) for r in told)
+    tried = tuple((r.trial.config, scale * r.score.total if r.score else None) for r in told)
     return Earlier(name, 100, tried, DATA, "clip")
 
 
@@ -79,9 +80,9 @@ def one(kind: str, configs: int, sessions: int, seed: int) -> tuple[float, int]:
     if kind == "none":
         return measured(search(best, configs, seed), best)
     side = 1 if best < -3.5 else -1
-    before = [
-        earlier(best + side * SHIFTS[kind], configs, 1_000_000 + seed * 100 + k, f"earlier-{k}") for k in range(sessions)
-    ]
+    place, scale = best + side * SHIFTS[kind], -100.0 if kind == "contrary" else 100.0
+    seeds = [1_000_000 + seed * 100 + k for k in range(sessions)]
+    before = [earlier(place, configs, s, f"earlier-{k}", scale) for k, s in enumerate(seeds)]
     borrowed = borrow(before, KNOBS, steps=100, data=replace(DATA, digest="b"), judge="clip", seed=seed)
     return measured(search(best, configs, seed, borrowed), best)
 

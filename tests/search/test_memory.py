@@ -159,7 +159,9 @@ def test_what_is_lent_goes_as_own_results_come() -> None:
     borrowed = _borrow([_session(n=40)])
     assert len(borrowed) > 12
     assert [len(lent(borrowed, own, 12)) for own in (0, 1, 5, 12, 30)] == [12, 11, 7, 0, 0]
-    assert [len(lent(borrowed[:3], own, 12)) for own in (0, 2, 3)] == [3, 1, 0]
+    # 3, 3 · 8/12, 3 · 2/12 and 3 · 1/12, rounded.
+    assert [len(lent(borrowed[:3], own, 12)) for own in (0, 4, 10, 11)] == [3, 2, 0, 0]
+    assert [len(lent(borrowed * 9, own, 10_000)) for own in (0, 50, 100, 101)] == [100, 50, 0, 0]
     assert lent(borrowed, 4, 12) == borrowed[:8]
 
 
@@ -256,4 +258,4 @@ def test_a_right_memory_helps_and_a_wrong_one_costs_little() -> None:
         for kind in ("none", "same", "misleading")
     }
     assert regret["same"] < 0.9 * regret["none"]
-    assert regret["misleading"] < 1.35 * regret["none"]
+    assert regret["misleading"] < 1.2 * regret["none"]
