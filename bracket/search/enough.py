@@ -35,7 +35,7 @@ _LAST = 4
 """Of so many of the latest estimates the largest counts: whoever stops at the first low one picks one that erred."""
 _MOST = 100
 """Trials the process is fitted to: the best half of them, and the others spread over the rest."""
-_CANDIDATES, _NEAR, _DRAWN, _DRAWS = 384, 128, 64, 512
+_CANDIDATES, _NEAR, _DRAWN, _DRAWS = 192, 64, 48, 256
 _REACH = 0.1
 """Part of a knob's range, to either side, in which candidates near the best are drawn."""
 

@@ -70,9 +70,8 @@ def _checkpoint(s: SessionSettings, spread: Spread) -> Promise:
     about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), s.dataset.verdict_prompts
     if n < least:
         return Promise(about, False, f"not with {counted(n, 'verdict prompt')}; it takes {least}.")
-    found = detectable_difference(1.0, n, alpha=_alpha(s), power=POWER, two_sided=True)
-    lead = _lead(found, spread.prompts, "between prompts")
-    return Promise(about, True, f"can be proved on {n} fresh prompts; it takes a lead of {lead}.")
+    lead = _lead(detectable_difference(1.0, n, alpha=_alpha(s), power=POWER, two_sided=True), spread.prompts, "prompts")
+    return Promise(about, True, f"can be proved on {n} fresh prompts. {lead}")
 
 
 def _config(s: SessionSettings, spread: Spread, cost: Cost) -> Promise:
@@ -84,21 +83,24 @@ def _config(s: SessionSettings, spread: Spread, cost: Cost) -> Promise:
         time = duration(cost(missing))
         words = f"{have} this is about the checkpoint, not about the settings; {more} would do (+{time})."
         return Promise(about, False, words)
-    lead = _lead(detectable_difference(1.0, n, alpha=_alpha(s), power=POWER), spread.pairs, "between trainings")
-    further = _lead(detectable_difference(1.0, 2 * n, alpha=_alpha(s), power=POWER), spread.pairs, "")
-    better = f" {2 * n} pairs (+{duration(cost(n))}) would find one of {further}."
-    return Promise(about, True, f"can be proved over {n} paired trainings; it takes a lead of {lead}.{better}")
+    lead, further = (detectable_difference(1.0, k, alpha=_alpha(s), power=POWER) for k in (n, 2 * n))
+    better = f" {2 * n} pairs (+{duration(cost(n))}) would find one of {_size(further, spread.pairs)}."
+    words = f"can be proved over {n} paired trainings. {_lead(lead, spread.pairs, 'trainings')}{better}"
+    return Promise(about, True, words)
 
 
-def _lead(factor: float | None, spread: float | None, over: str) -> str:
-    """The lead that is found in most cases: in score where an earlier session measured the spread."""
-    if factor is None:
+def _lead(factor: float | None, spread: float | None, between: str) -> str:
+    """The lead that is found in most duels, as a sentence: in score where earlier sessions measured the spread."""
+    over = f" (if {between} differ as in earlier sessions)" if spread is not None else f" between {between}"
+    return f"A lead of {_size(factor, spread)}{over} is found in {percent(POWER)} of such duels."
+
+
+def _size(factor: float | None, spread: float | None) -> str:
+    if factor is None:  # held off by `fewest_pairs` and `fewest_prompts`
         return "any size"
-    how = f", which {percent(POWER)} of such duels find" if over else ""
     if spread is not None:
-        measured = " if they differ as in earlier sessions" if over else ""
-        return f"about {fixed(factor * spread)} in score{measured}{how}"
-    return f"about {number(factor, 2)} standard deviations {over}".rstrip() + how
+        return f"about {fixed(factor * spread)} in score"
+    return f"about {number(factor, 2)} standard deviations"
 
 
 def _alpha(s: SessionSettings) -> float:

@@ -34,7 +34,7 @@ NUMBERS = {
     "seed": ("", "seed", "Seed"),
 }
 """Whole numbers of the form: their place in the settings and their label."""
-REDUCTION = "Of each rung, one goes on in"
+REDUCTION = "One in so many goes on"
 KNOB_COLUMNS = ("Knob", "Low", "High", "Baseline", "Scale or choices", "Why")
 _NONE = "–"
 

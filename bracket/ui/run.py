@@ -15,7 +15,7 @@ from bracket.session.plan import Plan, PlannedRound
 from bracket.session.promise import Promise
 from bracket.ui import form, search_form
 from bracket.ui.context import said
-from bracket.ui.format import esc, problems_html, size
+from bracket.ui.format import esc, problems_html, sentence, size
 
 NO_FOLDER = '<h2>The plan</h2><p class="empty">Choose a folder of pictures in Setup, or start the demo there.</p>'
 _ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Duel"}
@@ -202,7 +202,8 @@ def _bracket(rounds: Sequence[PlannedRound]) -> str:
 def _promises(promises: Sequence[Promise]) -> str:
     """What each comparison may end in."""
     lines = "".join(
-        f'<li class="{"yes" if p.possible else "no"}"><b>{esc(p.about)}</b> {esc(p.words)}</li>' for p in promises
+        f'<li class="{"yes" if p.possible else "no"}"><b>{esc(p.about)}</b> {esc(sentence(p.words))}</li>'
+        for p in promises
     )
     return f'<ul class="promises">{lines}</ul>' if lines else ""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from bracket.report.words import duration
 from bracket.search.pareto import OBJECTIVES
 from bracket.session import budget
 from bracket.session.settings import SessionSettings
@@ -17,8 +18,8 @@ from bracket.ui.format import esc
 
 COUNTS = ("configs", "rungs", "finalists", "finals_seeds", "pairs")
 """The form's fields that the budget fills."""
-_STEPS = 120
-"""Places of the slider."""
+_STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
+"""Hours from one place of the slider to the next; of these the one that gives it about a hundred places."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def build_budget() -> tuple[gr.Slider, gr.HTML]:
             label="Budget in hours",
             info="Fills the numbers below; they move it in turn. Lengths stay as they are.",
             elem_id="hours",
+            buttons=[],
         )
         pays = gr.HTML(apply_default_css=False, elem_id="pays")
     return hours, pays
@@ -157,8 +159,9 @@ def followed(settings: SessionSettings, hours: float) -> tuple[Any, str]:
         return gr.skip(), pays_html(fitted.words)
     seconds = budget.seconds_here(settings)
     end = budget.slider_end(seconds)
-    step = end / _STEPS
-    return gr.update(value=round(round(seconds / 3600 / step) * step, 4), maximum=end, step=step), ""
+    step = max(step for step in _STEPS if step <= end / 90)
+    words = f"These numbers take about {duration(seconds)}."
+    return gr.update(value=round(round(seconds / 3600 / step) * step, 3), maximum=end, step=step), pays_html(words)
 
 
 def pays_html(words: str) -> str:

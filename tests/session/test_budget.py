@@ -153,12 +153,10 @@ def test_pairs_say_what_they_could_detect(asked: SessionSettings) -> None:
     *_, config = promise.promises(asked, Spread(), lambda n: 60.0 * n)
     sd = detectable_difference(1.0, 5, alpha=0.04)
     assert sd is not None and config.possible
-    assert (
-        f"can be proved over 5 paired trainings; it takes a lead of about {sd:.1f} standard deviations" in config.words
-    )
+    assert f"A lead of about {sd:.1f} standard deviations between trainings is found in 80 %" in config.words
     assert "10 pairs (+5 min) would find one of about" in config.words
     *_, measured = promise.promises(asked, Spread(pairs=0.01), lambda n: 60.0 * n)
-    assert f"about {sd * 0.01:.3f} in score if they differ as in earlier sessions" in measured.words
+    assert f"about {sd * 0.01:.3f} in score (if trainings differ as in earlier sessions)" in measured.words
 
 
 def test_too_few_verdict_prompts_promise_nothing(asked: SessionSettings) -> None:
