@@ -66,7 +66,7 @@ def fought(
 def _judge(folder: Path, rows: Sequence[tuple[str, int, float]], rate: float) -> None:
     judgements = []
     for i, (text, seed, score) in enumerate(rows):
-        path = folder / f"{i:03d}.png"
+        path = folder / "samples" / f"{i:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(i % len(FRESH), round(quality({"learning_rate": rate}), 2), True).save(path)
         judgements.append(Judgement(Sample(path, text, seed, 200), "clip", score, {}))
