@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +46,6 @@ class TrialView:
     steps: int
     state: str
     step: int = 0
-    loss: float | None = None
     outcome: Outcome | None = None
     cause: str = ""
     notes: tuple[str, ...] = ()
@@ -146,7 +145,25 @@ def validation_points(folder: Path, cursor: int = 0) -> tuple[int, list[int], li
 
 _curves: dict[Path, tuple[Trace, TraceReader, dict[str, Curve]]] = {}
 """Readers of trials that were looked at, so that a poll costs only what is new."""
-_ledgers: dict[Path, tuple[float, list[TrialResult | Trial]]] = {}
+_MOST = 8
+"""Ledgers that are remembered."""
+
+
+@dataclass
+class _Ledger:
+    """A session's ledger as it was last read. `views`: of its ended trials, of which nothing changes any more."""
+
+    store: Store
+    stamp: tuple[int, int, int]
+    """The file: which one, how large, and when it was written."""
+    told: list[TrialResult | Trial] = field(default_factory=list)
+    names: frozenset[str] = frozenset()
+    """Knobs that are not the same in all configs."""
+    trainer: Trainer | None = None
+    views: dict[str, TrialView] = field(default_factory=dict)
+
+
+_ledgers: dict[Path, _Ledger] = {}
 _lock = threading.Lock()
 
 
@@ -159,6 +176,12 @@ def _curve(folder: Path, tag: str) -> Curve:
         for name, new in reader.read_new().items():
             curves[name] = merge(curves[name], new) if name in curves else new
         return curves.get(tag, (np.empty(0, np.int64), np.empty(0, np.float64)))
+
+
+def _step(folder: Path) -> int:
+    """The last step of a trial that its trainer wrote down; 0 before the first."""
+    steps, _ = _curve(folder, TRAIN_TAG)
+    return int(steps[-1]) if len(steps) else 0
 
 
 def _state(folder: Path, progress: Progress | None) -> State:
@@ -186,32 +209,61 @@ def _message(folder: Path, state: State, progress: Progress | None) -> str:
 
 
 def _trials(folder: Path, state: State, doing: Mapping[str, str]) -> tuple[TrialView, ...]:
-    told = _ledger(folder)
-    if not told:
+    ledger = _ledger(folder)
+    if ledger is None or not ledger.told:
         return ()
-    names, trainer = varying([_trial_of(t).config for t in told]), _trainer(folder)
-    return tuple(_view(t, names, state, trainer, doing) for t in told)
+    ledger.trainer = ledger.trainer or _trainer(folder)
+    return tuple(_seen(t, ledger, ledger.trainer, state, doing) for t in ledger.told)
 
 
-def _ledger(folder: Path) -> list[TrialResult | Trial]:
-    """Results of ended trials and open trials, in the order of the rounds; read again only when the file changed."""
+def _seen(
+    told: TrialResult | Trial, ledger: _Ledger, trainer: Trainer, state: State, doing: Mapping[str, str]
+) -> TrialView:
+    """A trial's view, made once when it has ended."""
+    if not isinstance(told, TrialResult):
+        return _view(told, ledger.names, state, trainer, doing)
+    id_ = told.trial.id
+    if id_ not in ledger.views:
+        ledger.views[id_] = _view(told, ledger.names, state, trainer, doing)
+    return ledger.views[id_]
+
+
+def _ledger(folder: Path) -> _Ledger | None:
+    """The session's ledger, of which what is new was read if the file changed; None while there is none."""
     path = folder / LEDGER_FILE
-    if not path.exists():
-        return []
-    stamp = path.stat().st_mtime_ns + path.stat().st_size
     with _lock:
-        if folder in _ledgers and _ledgers[folder][0] == stamp:
-            return _ledgers[folder][1]
-        store = Store(folder)
+        if not path.exists():
+            _ledgers.pop(folder, None)
+            return None
+        found = path.stat()
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        known = _ledgers.get(folder)
+        if known is not None and known.stamp == stamp:
+            return known
+        if known is None or known.stamp[0] != stamp[0] or known.stamp[1] > stamp[1]:  # another file: it only grows
+            known = _Ledger(Store(folder), stamp)
         try:
-            found: list[TrialResult | Trial] = []
-            for round_ in Round:
-                results = {r.trial.id: r for r in store.results(round_)}
-                found += [results.get(t.id, t) for t in store.begun(round_)]
+            _read_on(known)
         finally:
-            store.close()
-        _ledgers[folder] = (stamp, found)
-        return found
+            known.store.close()
+        known.stamp = stamp
+        _ledgers.pop(folder, None)
+        _ledgers[folder] = known
+        for oldest in list(_ledgers)[:-_MOST]:
+            del _ledgers[oldest]
+        return known
+
+
+def _read_on(ledger: _Ledger) -> None:
+    """Results of ended trials and open trials, in the order of the rounds."""
+    found: list[TrialResult | Trial] = []
+    for round_ in Round:
+        results = {r.trial.id: r for r in ledger.store.results(round_)}
+        found += [results.get(t.id, t) for t in ledger.store.begun(round_)]
+    names = frozenset(varying([_trial_of(t).config for t in found]))
+    if names != ledger.names:
+        ledger.views = {i: replace(v, label=config_label(v.config, names)) for i, v in ledger.views.items()}
+    ledger.told, ledger.names = found, names
 
 
 def _trial_of(told: TrialResult | Trial) -> Trial:
@@ -222,8 +274,9 @@ def _view(
     told: TrialResult | Trial, names: Collection[str], state: State, trainer: Trainer, doing: Mapping[str, str]
 ) -> TrialView:
     trial = _trial_of(told)
-    steps, values = _curve(trial.folder, TRAIN_TAG)
     result = told if isinstance(told, TrialResult) else None
+    whole = result is not None and result.outcome is Outcome.OK
+    step = trial.steps if whole else _step(trial.folder)
     samples = trainer.find_samples(trial)
     return TrialView(
         id=trial.id,
@@ -233,9 +286,8 @@ def _view(
         label=config_label(trial.config, names),
         seed=trial.seed,
         steps=trial.steps,
-        state=result.outcome.value if result else _doing(trial, bool(len(steps)), state, doing.get(trial.id, "")),
-        step=int(steps[-1]) if len(steps) else 0,
-        loss=float(values[-1]) if len(values) else None,
+        state=result.outcome.value if result else _doing(trial, step > 0, state, doing.get(trial.id, "")),
+        step=step,
         outcome=result.outcome if result else None,
         cause=result.cause if result else "",
         notes=result.notes if result else (),

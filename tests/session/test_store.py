@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from bracket.domain import Outcome, Round, Score, TrialResult, Wanted
 from bracket.errors import StorageError
 from bracket.presets import find_preset
-from bracket.session.store import Store
+from bracket.session.store import Store, _told
 
 PRESET = find_preset("embedded-demo")
 KNOBS = PRESET.knob_list()
@@ -76,3 +77,40 @@ def test_a_damaged_ledger_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"not a database, by any means" * 100)
     with pytest.raises(StorageError, match="may be damaged"):
         Store(tmp_path)
+
+
+def test_a_reader_that_stays_sees_what_another_tells_in_the_order_it_began(tmp_path: Path) -> None:
+    writer, reader = Store(tmp_path), Store(tmp_path)
+    trials = [_begin(writer) for _ in range(3)]
+    assert reader.open_trials(Round.SEARCH) == trials and reader.results(Round.SEARCH) == []
+    for trial in (trials[2], trials[0]):
+        writer.finish(TrialResult(trial, Outcome.OK, score=Score(0.25, 0.5, 0.1)))
+    reader.close()  # it may let go of the file in between
+    assert [r.trial for r in reader.results(Round.SEARCH)] == [trials[0], trials[2]]
+    assert reader.open_trials(Round.SEARCH) == [trials[1]] and reader.begun(Round.SEARCH) == trials
+    finals = _begin(writer, Round.FINALS)
+    reader.close()
+    assert reader.begun(Round.FINALS) == [finals]
+
+
+def test_a_trial_killed_between_the_two_words_that_tell_it_is_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trial = _begin(store)
+    told = TrialResult(trial, Outcome.OK, score=Score(0.25, 0.5, 0.1))
+    (frozen,) = store._study("search").get_trials()
+    store._storage.set_trial_user_attr(frozen._trial_id, "result", _told(told))
+    again = Store(tmp_path)
+    assert again.results(Round.SEARCH) == []
+    assert again.open_trials(Round.SEARCH) == [] and again.results(Round.SEARCH) == [told]
+
+
+def test_what_is_read_is_what_optuna_reads(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for outcome in (Outcome.OK, Outcome.DIVERGED, Outcome.CRASHED):
+        score = Score(0.25, 0.5, 0.1) if outcome is Outcome.OK else None
+        store.finish(TrialResult(_begin(store), outcome, score=score))
+    open_ = _begin(store)
+    frozen = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path / 'study.db'}").trials
+    assert [t.state.name for t in frozen] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+    assert [r.trial.config for r in store.results(Round.SEARCH)] == [t.params for t in frozen[:3]]
+    assert store.begun(Round.SEARCH)[-1] == open_ and open_.config == frozen[3].params

@@ -9,11 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bracket.domain import Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.errors import SettingsError
 from bracket.files import write_json, write_text
 from bracket.presets import find_preset
 from bracket.session import settings, view
 from bracket.session.control import Progress, ask_to_stop, write_progress
+from bracket.session.store import Store
 from tests.ui.made import done_session, running_session
 
 
@@ -103,3 +105,43 @@ def test_a_trial_without_steps_says_what_its_trainer_does(tmp_path: Path) -> Non
     assert last.state in ("starting", "training")
     write_progress(folder, Progress("running", "search", doing={last.id: "loading the model"}))
     assert next(t.state for t in view.read(folder).trials if t.id == last.id) == "loading the model"
+
+
+def _one_more(folder: Path, rate: float = 2e-3, score: float | None = 0.4) -> Trial:
+    """Another trial of the search, told where it has a score."""
+    preset = find_preset("embedded-demo")
+    store = Store(folder)
+    config = {**preset.baseline, "learning_rate": rate}
+    trial = store.begin(Wanted(Round.SEARCH, "tpe", config, 7, 10), preset.knob_list())
+    if score is not None:
+        store.finish(TrialResult(trial, Outcome.OK, score=Score(score, score, score)))
+    store.close()
+    return trial
+
+
+def test_a_trial_that_ended_is_read_once_and_new_ones_are_added(folder: Path) -> None:
+    first = _one_more(folder)
+    (seen,) = view.read(folder).trials
+    assert (seen.id, seen.outcome, seen.step) == (first.id, Outcome.OK, 10)
+    assert view.read(folder).trials[0] is seen
+    _one_more(folder, score=None)
+    assert [t.state for t in view.read(folder).trials] == ["ok", "waiting"]
+    assert view.read(folder).trials[0] is seen
+
+
+def test_labels_name_what_varies_by_now(folder: Path) -> None:
+    _one_more(folder, rate=1e-3)
+    before = view.read(folder).trials[0].label
+    _one_more(folder, rate=2e-3)
+    first, second = view.read(folder).trials
+    assert first.label != before and first.label == "lr 1e-3" and second.label == "lr 2e-3"
+
+
+def test_a_ledger_that_was_moved_aside_is_forgotten(folder: Path) -> None:
+    for rate in (1e-3, 2e-3):
+        _one_more(folder, rate=rate)
+    assert len(view.read(folder).trials) == 2
+    (folder / "study.db").rename(folder / "old.db")
+    assert view.read(folder).trials == ()
+    _one_more(folder, rate=3e-3)
+    assert [t.config["learning_rate"] for t in view.read(folder).trials] == [3e-3]
