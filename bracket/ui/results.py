@@ -23,6 +23,7 @@ from bracket.ui.outcome import (
     duel_of,
     slider_pair,
     table_rows,
+    table_title,
     winner_html,
 )
 
@@ -42,6 +43,7 @@ class Results:
     eyes: gr.HTML
     pick: gr.Dropdown
     table: gr.Dataframe
+    title: gr.HTML
     grid: gr.State
     tournament: gr.HTML
     mattered: mattered.Mattered
@@ -51,7 +53,7 @@ class Results:
     @property
     def outputs(self) -> list[gr.components.Component]:
         shown = [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
-        return [*shown, self.grid, self.tournament, self.mattered.html, self.mattered.use]
+        return [*shown, self.title, self.grid, self.tournament, self.mattered.html, self.mattered.use]
 
 
 def build(context: Context, session: gr.Dropdown) -> Results:
@@ -79,18 +81,8 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     grid = xyz.build(context, session)
     gr.HTML("<h2>The tournament</h2>", apply_default_css=False, elem_classes="section")
     tournament = bracket_view.build(context, "tournament")
-    gr.HTML("<h2>All trials</h2>", apply_default_css=False)
-    table = gr.Dataframe(
-        headers=list(TABLE),
-        datatype=list(TABLE_TYPES),
-        interactive=False,
-        elem_id="table",
-        show_search="search",
-        buttons=["copy", "fullscreen"],
-        max_height=340,
-        wrap=False,
-        show_label=False,
-    )
+    title = gr.HTML(table_title(None), apply_default_css=False)
+    table = _table()
     what = mattered.build()
     gr.HTML("<h2>Side by side</h2>", apply_default_css=False)
     with gr.Row():
@@ -135,7 +127,21 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table, grid, tournament, what, duel)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table, title, grid, tournament, what, duel)
+
+
+def _table() -> gr.Dataframe:
+    return gr.Dataframe(
+        headers=list(TABLE),
+        datatype=list(TABLE_TYPES),
+        interactive=False,
+        elem_id="table",
+        show_search="search",
+        buttons=["copy", "fullscreen"],
+        max_height=340,
+        wrap=False,
+        show_label=False,
+    )
 
 
 def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
@@ -146,8 +152,8 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
     """
     if view is None:
         none = gr.update(choices=[], value=[])
-        nothing = [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, [], ""]
-        return [*nothing, bracket_view.value_of(None), *mattered.updates(None)]
+        nothing = [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, []]
+        return [*nothing, table_title(None), "", bracket_view.value_of(None), *mattered.updates(None)]
     duel = duel_of(view)
     command = command_text(view.folder, duel)
     return [
@@ -159,6 +165,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         vote.value_of(view),
         gr.update(choices=compare_choices(view), **({"value": suggested(duel)} if pick else {})),
         table_rows(view),
+        table_title(view),
         xyz.stamp_of(view),
         bracket_view.value_of(view),
         *mattered.updates(view),
