@@ -255,7 +255,7 @@ def test_a_right_memory_helps_and_a_wrong_one_costs_little() -> None:
     """Means over sessions that share their noise; `tests.benchmarks.bench_memory` has the figures of many more."""
     regret = {
         kind: float(np.mean([bench_memory.one(kind, 12, 1, seed)[0] for seed in range(60)]))
-        for kind in ("none", "same", "misleading")
+        for kind in ("none", "same", "contrary")
     }
     assert regret["same"] < 0.9 * regret["none"]
-    assert regret["misleading"] < 1.2 * regret["none"]
+    assert regret["contrary"] < 1.2 * regret["none"]
