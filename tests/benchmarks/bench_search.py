@@ -50,8 +50,8 @@ class Method:
 
 
 METHODS = {
-    "tournament": ("bracket: tournament", (9, 13, 17, 25, 33, 41, 57)),
-    "screen": ("bracket: screen (all briefly, keep 3)", (9, 13, 17, 25, 33, 41, 57)),
+    "tournament": ("bracket: tournament", (17, 25, 33, 41, 57, 73)),
+    "screen": ("bracket: screen (all briefly, keep 3)", (17, 25, 33, 41, 57, 73)),
     "random": ("random search at full length", (6, 11, 21, 41, 81)),
     "tpe": ("TPE at full length", (6, 11, 21, 41)),
     "classic": ("baseline → TPE at half length → finals", (6, 11, 21, 41)),
