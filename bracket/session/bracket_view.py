@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bracket.domain import Config, Outcome, Round, Sample, mean
-from bracket.search.rungs import key
+from bracket.search.rungs import Rung, key
+from bracket.search.strategy import HALVING
 from bracket.session.settings import SessionSettings
 from bracket.session.view import SessionView, TrialView
 
 Fate = Literal["waiting", "busy", "ended", "through", "advanced", "out", "failed"]
 """How a config stands in one column: it waits (the session rests), trains, has ended and may yet go on, will go on,
 went on, is out, or has no score because every trial of it failed."""
-ASYNCHRONOUS = ("asha", "hyperband")
-"""Strategies that let trials go on while others of the same rung still train."""
 _BEHIND_FINALS = ("confirmation", "report", "done")
 _BASELINE, _WINNER = "baseline", "winner"
 
@@ -29,7 +28,7 @@ class Column:
     """A rung of the search, the finals, or the duel.
 
     Attributes:
-        planned: configs it is to have; seeds: trainings of each.
+        planned: configs it is to have; about: how many is decided as results come in. seeds: trainings of each.
         begun, ended: configs that have. closed: nobody goes on from here any more.
     """
 
@@ -41,6 +40,7 @@ class Column:
     begun: int = 0
     ended: int = 0
     closed: bool = False
+    about: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,16 @@ def lay_out(
     """
     columns = _columns(view, settings)
     lanes = _lanes(view, columns)
-    columns = _counted(columns, lanes, view, settings.search.strategy in ASYNCHRONOUS)
+    halving = settings.search.strategy in HALVING
+    columns = _counted(columns, lanes, view, halving)
     over = next((c.closed for c in columns if c.round is Round.FINALS), False)
     leads = next((lane for lane in lanes if winner is not None and over and key(lane.config) == key(winner)), None)
     if leads is not None and leads.origin != _BASELINE:
         lanes = _with_duel(lanes, leads, len(columns) - 1, fresh or {}, view)
     order = {t.id: n for n, t in enumerate(view.trials)}
-    lanes = sorted(_judged(lanes, columns, leads), key=lambda lane: _rank(lane, columns, leads, order))
+    # Where finalists are taken from several rungs, or by two objectives, no place says beforehand who they are.
+    lanes = _judged(lanes, columns, leads, foreseen=not halving and not settings.search.objectives)
+    lanes = sorted(lanes, key=lambda lane: _rank(lane, columns, leads, order))
     return Drawing(columns, tuple(lanes), leads.id if leads else "")
 
 
@@ -155,8 +158,8 @@ def _columns(view: SessionView, settings: SessionSettings) -> tuple[Column, ...]
     """What is planned, with what was trained where that differs."""
     rungs, s = settings.search_rungs(), settings
     deepest = max((t.rung for t in view.trials if t.round is Round.SEARCH), default=0)
-    plans = [(r.configs, r.steps) for r in rungs] + [(0, 0)] * (deepest + 1 - len(rungs))
-    found = [Column(Round.SEARCH, n, steps, configs) for n, (configs, steps) in enumerate(plans)]
+    plans = [*rungs, *([Rung(0, 0, about=True)] * (deepest + 1 - len(rungs)))]
+    found = [Column(Round.SEARCH, n, r.steps, r.configs, about=r.about) for n, r in enumerate(plans)]
     if s.search.configs > 1:
         finalists = min(s.finals.finalists, s.search.configs - 1) + 1
         found.append(Column(Round.FINALS, 0, s.finals.steps, finalists, s.finals.seeds))
@@ -241,7 +244,7 @@ def _fresh_losses(cell: Cell) -> dict[int, float]:
     return found | {t.seed: 1.0 for t in cell.trials if t.outcome is Outcome.DIVERGED}
 
 
-def _judged(lanes: Sequence[Lane], columns: Sequence[Column], leads: Lane | None) -> list[Lane]:
+def _judged(lanes: Sequence[Lane], columns: Sequence[Column], leads: Lane | None, *, foreseen: bool) -> list[Lane]:
     """The lanes with places and fates."""
     places = [_places(lanes, n, column) for n, column in enumerate(columns)]
     baseline = next((lane.id for lane in lanes if lane.origin == _BASELINE), "")
@@ -250,9 +253,16 @@ def _judged(lanes: Sequence[Lane], columns: Sequence[Column], leads: Lane | None
         cells = [replace(c, place=places[c.column].get(lane.id, 0), fate="advanced") for c in lane.cells]
         last = replace(cells[-1], fate=lane.last.fate)
         better = last.place - 1 - (0 < places[last.column].get(baseline, 0) < last.place)
-        cells[-1] = replace(last, fate=_fate(last, lane, columns, better, leads))
+        fate = _fate(last, lane, columns, better, leads)
+        if not foreseen and columns[last.column].round is Round.SEARCH and fate in ("through", "out"):
+            fate = "ended" if any(c.round is Round.FINALS and _filling(c) for c in columns) else "out"
+        cells[-1] = replace(last, fate=fate)
         found.append(replace(lane, cells=tuple(cells)))
     return found
+
+
+def _filling(column: Column) -> bool:
+    return not column.closed and column.begun < column.planned
 
 
 def _places(lanes: Sequence[Lane], number: int, column: Column) -> dict[str, int]:

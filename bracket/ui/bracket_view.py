@@ -119,7 +119,7 @@ def html(made: Drawing, view: SessionView, *, sparks: bool = False) -> tuple[str
     """The drawing's keyed parts: of the tree, and of the groups of small faces below it. Both without `now`."""
     lanes, groups = fold(made, MOST)
     rows = max(len(lanes), 1 if groups else min(made.columns[0].planned, MOST), 1)
-    parts = [_head(c, n, made) for n, c in enumerate(made.columns)]
+    parts = [_head(c, n, made, rows) for n, c in enumerate(made.columns)]
     edges = set()
     for n, column in enumerate(made.columns):
         stood = _competitors(lanes, n)
@@ -143,13 +143,14 @@ def _key(lane: Lane, cell: Cell) -> str:
     return f"{lane.id}/{cell.column}"
 
 
-def _head(column: Column, number: int, made: Drawing) -> str:
+def _head(column: Column, number: int, made: Drawing, rows: int) -> str:
+    """It reaches over all rows, and so stays in sight while one scrolls through them."""
     rungs = sum(c.round is Round.SEARCH for c in made.columns)
     names = {Round.SEARCH: f"Rung {column.rung + 1}" if rungs > 1 else "Search", Round.FINALS: "Finals"}
     title = names.get(column.round, "Duel")
     busy = sum(lane.last.column == number and lane.last.fate == "busy" for lane in made.lanes)
     return (
-        f'<header data-key="head/{number}" {_at(number)}><b>{title}</b> <span>{_size(column)}</span>'
+        f'<header data-key="head/{number}" {_at(number, rows=rows + 1)}><b>{title}</b> <span>{_size(column)}</span>'
         f"<i>{esc(_progress(column, number, made, busy))}</i></header>"
     )
 
@@ -160,7 +161,11 @@ def _size(column: Column) -> str:
         return f"{column.steps} steps · {counted(column.seeds, 'seed')}"
     if column.round is Round.CONFIRMATION:
         return f"{counted(column.seeds, 'fresh pair')} · {column.steps} steps" if column.seeds else "fresh prompts"
-    return f"{column.steps} steps · {counted(_configs(column), 'config')}"
+    return f"{column.steps} steps · {_about(column)}{counted(_configs(column), 'config')}"
+
+
+def _about(column: Column) -> str:
+    return "about " if column.about and not column.closed and column.begun < column.planned else ""
 
 
 def _configs(column: Column) -> int:
@@ -172,7 +177,7 @@ def _progress(column: Column, number: int, made: Drawing, busy: int) -> str:
     if column.round is Round.CONFIRMATION:
         return "winner against baseline"
     if not column.begun:
-        return f"{counted(_configs(column), 'config')} to come" if not column.closed else ""
+        return f"{_about(column)}{counted(_configs(column), 'config')} to come" if not column.closed else ""
     if not column.closed:
         return f"{column.ended} of {_configs(column)} done" + (f", {busy} now" if busy else "")
     on = sum(lane.reach > number for lane in made.lanes if any(c.column == number for c in lane.cells))
@@ -311,8 +316,9 @@ def _face(lane: Lane, cell: Cell) -> str:
 
 def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
     """The last column: who won, in the verdict's words, or the place that is kept for it."""
-    number, tall = len(made.columns), min(4, max(rows, 2))
-    head = f'<header data-key="head/{number}" {_at(number)}><b>Winner</b> <i>{_crown(made, view)}</i></header>'
+    number, tall = len(made.columns), 4
+    place = _at(number, rows=max(rows, tall) + 1)
+    head = f'<header data-key="head/{number}" {place}><b>Winner</b> <i>{_crown(made, view)}</i></header>'
     lane = next((x for x in made.lanes if x.id == made.winner), None)
     place = _at(number, 0, rows=tall)
     if lane is None or not view.verdict:

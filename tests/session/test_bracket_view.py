@@ -22,7 +22,7 @@ def settings(configs: int = 12, **search: object) -> SessionSettings:
         {
             "preset": "embedded-demo",
             "dataset": {"folder": "pictures"},
-            "search": {"configs": configs, "steps": 120, "rungs": 3, **search},
+            "search": {"configs": configs, "steps": 120, "rungs": 3, "reduction": 2, **search},
             "finals": {"finalists": 3, "steps": 200, "seeds": 2},
         }
     )
@@ -230,8 +230,16 @@ def test_rungs_that_fill_at_random_close_only_with_the_search() -> None:
     assert not any(c.closed for c in drawing.columns)
     assert order(drawing)[:2] == [0, 3]
     assert fates(drawing)[5] == ["ended"]
-    over = lay_out(session([*trials, *finals()[:1]], phase="finals"), settings(strategy="asha"))
+    begun = lay_out(session([*trials, *finals()[:1]], phase="finals"), settings(strategy="asha"))
+    assert fates(begun)[5] == ["ended"], "a finalist may come from any rung"
+    over = lay_out(session([*trials, *finals()[:4]], phase="finals"), settings(strategy="asha"))
     assert fates(over)[5] == ["out"]
+
+
+def test_nobody_foresees_finalists_of_two_objectives() -> None:
+    two = settings(strategy="nsga2")
+    assert fates(lay_out(session(rung(FIRST)), two))[1] == ["ended"]
+    assert fates(lay_out(session([*rung(FIRST), *finals()[:4]], phase="finals"), two))[4] == ["out"]
 
 
 def test_one_config_has_nobody_to_meet() -> None:

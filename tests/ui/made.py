@@ -104,7 +104,7 @@ class Maker:
 
     def __init__(self, runs: Path, name: str = "zorp", **search: object) -> None:
         settings = launch.demo_settings(runs=runs)
-        asked = settings.search.model_copy(update=search)
+        asked = settings.search.model_copy(update={"rungs": 3, "reduction": 2.0, **search})
         self.settings: SessionSettings = settings.model_copy(update={"workers": 1, "search": asked})
         self.folder = launch.create(self.settings, runs / name)
         self.preset = find_preset(self.settings.preset)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bracket.domain import Outcome, Round
+from bracket.domain import Outcome, Round, Score
 from bracket.errors import BracketError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import plan, view
@@ -55,7 +55,7 @@ def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
     failed = replace(done, state="failed", message="the disk is full. Free some space.")
     assert "<b>Failed.</b> The disk is full. Free some space." in monitor.message_html(failed)
     assert "No verdict: the session failed" in results.verdict_text(replace(failed, verdict=""))
-    assert "7 of 30" in results.verdict_text(replace(done, state="running", done=7, verdict=""))
+    assert "7 of 41" in results.verdict_text(replace(done, state="running", done=7, verdict=""))
 
 
 def test_samples_are_rows_of_steps_and_columns_of_prompts(done: view.SessionView) -> None:
@@ -104,6 +104,27 @@ def test_the_table_holds_failures_too(done: view.SessionView) -> None:
     assert len(rows) == len(done.trials) == 41
     assert melted[6:9] == [None, None, None]
     assert melted[-1] == "the loss became infinite at step 21"
+
+
+def _many(done: view.SessionView, count: int) -> view.SessionView:
+    """As many trials, of which the earlier are the worse."""
+    one = next(t for t in done.trials if t.score and t.samples)
+    scores = [Score(1 - n / count, 0.0, 0.0) for n in range(count)]
+    return replace(done, trials=tuple(replace(one, id=f"search-{n:04d}", score=s) for n, s in enumerate(scores)))
+
+
+def test_of_very_many_trials_the_page_gets_the_best_or_the_newest_and_says_so(done: view.SessionView) -> None:
+    view_ = _many(done, 1_200)
+    rows = outcome.table_rows(view_)
+    assert (len(rows), rows[0][0], rows[-1][0]) == (1_000, "search-1199", "search-0200")
+    assert "best 1,000 of 1,200" in outcome.table_title(view_) and "study.db" in outcome.table_title(view_)
+    assert "of" not in outcome.table_title(done)
+    assert [i for _, i in outcome.compare_choices(view_)] == [r[0] for r in rows]
+    picks = [i for _, i in monitor.trial_choices(view_, "search-0003")]
+    assert len(picks) == 1_002 and picks[:2] == ["", "search-1199"] and picks[-1] == "search-0003"
+    curves = [one["id"] for one in points(replace(view_, trials=view_.trials[::-1]), None, {})]
+    assert {"search-1199", "search-0000"} < set(curves) and len(curves) < 210
+    assert [one["id"] for one in points(view_, ["search-0500"], {})] == ["search-0500"]
 
 
 def test_comparing_begins_with_winner_and_baseline(done: view.SessionView) -> None:
