@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from bracket.domain import Round
 from bracket.errors import BracketError
 from bracket.session import view as sessions
 from bracket.session.view import SessionView, TrialView
@@ -29,7 +30,7 @@ _FRAME = """
   <div class="legend"></div>
 </div>
 """
-_BEST = 2
+_BEST, _MOST = 2, 100
 
 
 def chart(read: Callable[[str], SessionView], elem_id: str, empty: str, *, sparks: bool = False) -> gr.HTML:
@@ -60,9 +61,10 @@ def chart(read: Callable[[str], SessionView], elem_id: str, empty: str, *, spark
 def points(view: SessionView, only: Sequence[str] | None, cursors: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
     """What each trial's curves have gained since `cursors` (trial id to [training cursor, validation cursor])."""
     shown = default_shown(view)
+    wanted = _listed(view, shown) if only is None else set(only)
     found = []
     for trial in view.trials:
-        if (only is not None and trial.id not in only) or trial.state == "waiting":
+        if trial.id not in wanted or trial.state == "waiting":
             continue
         train, marks = (*cursors.get(trial.id, ()), 0, 0)[:2]
         found.append(
@@ -86,6 +88,15 @@ def default_shown(view: SessionView) -> set[str]:
     best = sorted((t for t in newest if t.score is not None), key=_total)[:_BEST]
     baseline = next((t for t in newest if t.origin == "baseline"), newest[0])
     return {t.id for t in (baseline, *best, *(t for t in newest if t.outcome is None))}
+
+
+def _listed(view: SessionView, shown: set[str]) -> set[str]:
+    """Trials whose curves the page holds: all, or of very many the newest, the furthest and best, and `shown`."""
+    if len(view.trials) <= 2 * _MOST:
+        return {t.id for t in view.trials}
+    order = {round_: place for place, round_ in enumerate(Round)}
+    best = sorted(view.trials, key=lambda t: (-order[t.round], -t.rung, _total(t)))[:_MOST]
+    return shown | {t.id for t in (*best, *view.trials[-_MOST:])}
 
 
 def _total(trial: TrialView) -> float:

@@ -29,6 +29,8 @@ class Context:
         self.runs = runs
         self.served: list[str] = []
         """Folders whose files a browser may ask for: pictures, logs and reports of sessions that were opened."""
+        self._known: set[Path] = set()
+        """Those, and the trials' own folders."""
         self._read = functools.lru_cache(maxsize=16)(lambda folder, _moment: sessions.read(folder))
 
     def folder(self, name: str) -> Path:
@@ -58,9 +60,11 @@ class Context:
 
     def _serve(self, view: SessionView) -> None:
         folders = [view.folder / "report", view.folder / "confirm", view.folder / "before"]
-        folders += [trial.folder / part for trial in view.trials for part in ("samples", "logs")]
-        known = set(self.served)
-        self.served += [str(f) for f in folders if str(f) not in known]
+        new = [trial.folder for trial in view.trials if trial.folder not in self._known]
+        self._known.update(new)
+        folders += [folder / part for folder in new for part in ("samples", "logs")]
+        self.served += [str(f) for f in folders if f not in self._known]
+        self._known.update(folders)
 
 
 def warned(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,6 +27,7 @@ from bracket.ui.format import (
     state_words,
     trial_state,
 )
+from bracket.ui.outcome import MOST_ROWS
 
 NEWEST = ""
 """The trial picker's value for "whichever began last"."""
@@ -213,9 +214,11 @@ def chosen_trial(view: SessionView, wanted: str, *, drawn: bool = False) -> Tria
     return next(iter([*reversed(with_pictures), *reversed(begun)]), None)
 
 
-def trial_choices(view: SessionView) -> list[tuple[str, str]]:
-    """The trial picker's entries, the newest first."""
-    return [("Newest trial", NEWEST), *((f"{t.id} · {t.label}", t.id) for t in reversed(view.trials))]
+def trial_choices(view: SessionView, chosen: str = NEWEST) -> list[tuple[str, str]]:
+    """The trial picker's entries, the newest first; of very many only the newest, and the one that is chosen."""
+    older = [t for t in view.trials[:-MOST_ROWS] if t.id == chosen]
+    newest = [*reversed(view.trials[-MOST_ROWS:]), *older]
+    return [("Newest trial", NEWEST), *((f"{t.id} · {t.label}", t.id) for t in newest)]
 
 
 def message_html(view: SessionView | None) -> str:

@@ -12,6 +12,7 @@ from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
 from bracket.files import read_json
 from bracket.report.words import fixed, knob_name, knob_value
 from bracket.session.stages import duellists
+from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.summarise import ARGV
 from bracket.session.view import SessionView, TrialView, drawn
 from bracket.ui import gallery
@@ -31,6 +32,8 @@ TABLE = (
     "Reason",
 )
 TABLE_TYPES = ("str", "str", "str", "number", "number", "str", "number", "number", "number", "number", "str")
+MOST_ROWS = 1_000
+"""Trials that the table shows and that can be picked: a browser is slow with more."""
 
 _SEALED = (
     "<details><summary>On fresh prompts <span>folded until you have voted on them with your own eyes</span></summary>"
@@ -118,8 +121,25 @@ def command_text(folder: Path, duel: Duellists | None) -> str:
 
 
 def table_rows(view: SessionView) -> list[list[object]]:
-    """One row a trial, failures included; a missing number sorts last."""
-    return [_row(t) for t in view.trials]
+    """One row a trial, failures included, in the order they began; of very many only the best: the longest trials
+    first, among those of one length the better first."""
+    return [_row(t) for t in (view.trials if len(view.trials) <= MOST_ROWS else _best_first(view.trials)[:MOST_ROWS])]
+
+
+def table_title(view: SessionView | None) -> str:
+    """The table's heading, and how many trials are not in it."""
+    title, trials = "<h2>All trials</h2>", len(view.trials) if view else 0
+    if trials <= MOST_ROWS:
+        return title
+    return (
+        f'{title}<p class="quiet">The best {MOST_ROWS:,} of {trials:,}: the longest trials first, then the better. '
+        f"All of them are in the session's {LEDGER_FILE}.</p>"
+    )
+
+
+def _best_first(trials: Sequence[TrialView]) -> list[TrialView]:
+    order = {round_: place for place, round_ in enumerate(Round)}
+    return sorted(trials, key=lambda t: (-order[t.round], -t.rung, t.score.total if t.score else math.inf))
 
 
 def _row(t: TrialView) -> list[object]:
@@ -134,11 +154,12 @@ def _row(t: TrialView) -> list[object]:
 
 
 def compare_choices(view: SessionView) -> list[tuple[str, str]]:
-    """Trials with pictures, best first within their round, the latest round first."""
+    """Trials with pictures, best first within their round, the latest round first; of very many the first."""
     drawn = [t for t in view.trials if t.samples]
     order = list(Round)
     drawn.sort(key=lambda t: (-order.index(t.round), t.score.total if t.score else math.inf))
-    return [(f"{t.id} · {t.label} · {fixed(t.score.total) if t.score else trial_state(t)}", t.id) for t in drawn]
+    shown = drawn[:MOST_ROWS]
+    return [(f"{t.id} · {t.label} · {fixed(t.score.total) if t.score else trial_state(t)}", t.id) for t in shown]
 
 
 def compare_html(trials: Sequence[TrialView]) -> str:

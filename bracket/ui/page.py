@@ -260,7 +260,9 @@ class Page:
             "duel_result": duel.panel_html(view, pictures=False),
             "cards": bracket_view.value_of(view),
             "chart": {"session": view.name if view else "", "only": None, "live": live},
-            "trial": gr.update(choices=monitor.trial_choices(view) if view else [("Newest trial", monitor.NEWEST)]),
+            "trial": gr.update(
+                choices=monitor.trial_choices(view, trial) if view else [("Newest trial", monitor.NEWEST)]
+            ),
             "samples": monitor.samples_html(view, trial),
             "told": judge.told_html(view, vote.told_of(view) if view else ""),
             "pair": gr.update(choices=judge.pair_choices(vote.pairs_of(view) if view else [])),
