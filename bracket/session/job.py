@@ -14,8 +14,8 @@ from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import effective
 from bracket.session.judges import plain_prompts
-from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.score import at_length
+from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import ScoreSettings, SessionSettings, bounded_knobs
 from bracket.trainers import Job, Trainer, make_trainer
 

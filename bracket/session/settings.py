@@ -56,7 +56,7 @@ class SearchSettings(_Strict):
     """Configs compared, the baseline and the curated ones included."""
     steps: int = Field(300, ge=1)
     """Steps of a search trial; where trials get longer from rung to rung, of the longest."""
-    rungs: int = Field(3, ge=1)
+    rungs: int = Field(2, ge=1)
     """How many lengths a tournament has before the finals."""
     reduction: float = Field(4.0, gt=1)
     """From rung to rung configs get so many times fewer; a tournament's trials get twice as long, those of asha and

@@ -111,7 +111,7 @@ def settings_for(
     return from_preset(
         find_preset("embedded-demo"),
         DatasetSettings(folder=str(dataset), trigger_word="zorp", class_word="star"),
-        search=SearchSettings(configs=configs, steps=6, reduction=2),
+        search=SearchSettings(configs=configs, steps=6, rungs=3, reduction=2),
         finals=FinalsSettings(finalists=2, steps=8, seeds=seeds),
         confirmation=ConfirmationSettings(pairs=pairs, sample_seeds=1),
         workers=workers,

@@ -27,7 +27,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionSettings:
     return from_preset(
         find_preset("embedded-demo"),
         data,
-        search=SearchSettings(configs=10, steps=100, reduction=2),
+        search=SearchSettings(configs=10, steps=100, rungs=3, reduction=2),
         finals=FinalsSettings(finalists=3, steps=200, seeds=2),
         confirmation=ConfirmationSettings(pairs=5, sample_seeds=2),
         workers=2,
