@@ -57,7 +57,9 @@ def save(plots: Sequence[Plot], folder: Path) -> list[Path]:
 
     fonts = [name for name in _FONTS if _has_font(name)]
     paths = []
-    with matplotlib.rc_context({"font.family": fonts or ["sans-serif"], "font.size": 9, "axes.unicode_minus": True}):
+    with matplotlib.rc_context(
+        {"font.family": fonts or ["sans-serif"], "font.size": 9, "axes.unicode_minus": True, "hatch.linewidth": 0.6}
+    ):
         for plot in plots:
             for theme in (LIGHT, DARK):
                 path = folder / f"{plot.figure.name}{theme.suffix}.png"

@@ -102,10 +102,10 @@ def _map_plot(summary: Summary, found: TwoKnobs | None, searched: Searched) -> P
         heat = axes.pcolormesh(land.x, land.y, land.mean, cmap=f"{_COLOURS}_r", shading="gouraud", rasterized=True)
         _axis(axes, "x", x, theme)
         _axis(axes, "y", y, theme)
-        unsure = land.unsure
-        if unsure.any():
-            axes.contourf(land.x, land.y, unsure, levels=[0.5, 1.5], colors=[theme.paper], alpha=0.62)
-            hatched = axes.contourf(land.x, land.y, unsure, levels=[0.5, 1.5], colors="none", hatches=["////"])
+        if land.unsure:
+            levels = [land.limit, 2 * float(land.sd.max())]
+            axes.contourf(land.x, land.y, land.sd, levels=levels, colors=[theme.paper], alpha=0.62)
+            hatched = axes.contourf(land.x, land.y, land.sd, levels=levels, colors="none", hatches=["///"])
             hatched.set_edgecolor(theme.quiet)
             hatched.set_linewidth(0.0)
         for config in tried:
@@ -119,7 +119,7 @@ def _map_plot(summary: Summary, found: TwoKnobs | None, searched: Searched) -> P
 
     caption = (
         f"{_of_length(searched)}: the score expected from these two knobs, the others averaged over. Where the map is "
-        "hatched and faded it is a guess: its uncertainty is more than half of its whole spread."
+        "hatched and faded it is a guess: its 95 % interval there is wider than all of the map's own differences."
     )
     names = f"{knob_title(x.name)} and {knob_title(y.name)}"
     return Plot("map", Figure("two-knobs", f"Expected score over {names}", caption), (7.4, 4.2), draw)

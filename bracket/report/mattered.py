@@ -143,7 +143,7 @@ def _map(searched: Searched) -> str:
     faint = [knob_title(one.knob) for one in searched.importance if not one.clear]
     faint = [name for name in faint if name in (knob_title(found.x.name), knob_title(found.y.name))]
     but = f", but these trials can't tell the {_listed(faint)} from noise" if faint else ""
-    if float(land.unsure.mean()) > 0.5:
+    if land.unsure > 0.5:
         pair = f"{knob_title(found.x.name)} and {knob_title(found.y.name)}"
         return f"Over {pair} together the map is mostly a guess: it takes more trials to say where the best lies."
     return f"Over two knobs together the score is expected to be best near {best[0]} and {best[1]}{but}."

@@ -38,13 +38,17 @@ class Landscape:
     noise: float
 
     @property
-    def unsure(self) -> Floats:
-        """1 where the standard deviation is above half of the mean's whole spread, else 0; shape (rows, columns).
+    def limit(self) -> float:
+        """The deviation at which the 95 % interval is as wide as the whole map is high.
 
-        There the map can't tell its heights from its depths.
+        Above it the map can't tell its heights from its depths.
         """
-        mask: Floats = (self.sd > 0.5 * np.ptp(self.mean)).astype(np.float64)
-        return mask
+        return float(np.ptp(self.mean)) / (2 * 1.96)
+
+    @property
+    def unsure(self) -> float:
+        """The share of the map whose deviation is above `limit`."""
+        return float((self.sd > self.limit).mean())
 
 
 def landscape(
