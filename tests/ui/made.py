@@ -104,8 +104,16 @@ class Maker:
 
     def __init__(self, runs: Path, name: str = "zorp", **search: object) -> None:
         settings = launch.demo_settings(runs=runs)
-        asked = settings.search.model_copy(update={"rungs": 3, "reduction": 2.0, **search})
-        self.settings: SessionSettings = settings.model_copy(update={"workers": 1, "search": asked})
+        # Told here whole, so that what a preset suggests may change: 12, 7 and 4 configs of 30, 60 and 120 steps.
+        rungs = {"configs": 12, "steps": 120, "rungs": 3, "reduction": 2.0, **search}
+        finals = {"finalists": 3, "steps": 200, "seeds": 2}
+        changes = {
+            "workers": 1,
+            "search": settings.search.model_copy(update=rungs),
+            "finals": settings.finals.model_copy(update=finals),
+            "confirmation": settings.confirmation.model_copy(update={"pairs": 5}),
+        }
+        self.settings: SessionSettings = settings.model_copy(update=changes)
         self.folder = launch.create(self.settings, runs / name)
         self.preset = find_preset(self.settings.preset)
         self.knobs = bounded_knobs(self.preset, self.settings)
