@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -164,7 +165,7 @@ def test_survivors_of_a_rung_train_on_in_the_next(folder: Path) -> None:
     rungs = [[r for r in summary.searched if r.trial.rung == n] for n in range(3)]
     assert [len(rung) for rung in rungs] == [6, 4, 3] and [rung[0].trial.steps for rung in rungs] == [2, 3, 6]
     assert [r.trial.origin for rung in rungs for r in rung[:1]] == ["baseline"] * 3
-    for below, rung in zip(rungs, rungs[1:], strict=False):
+    for below, rung in pairwise(rungs):
         best = sorted((r for r in below if r.trial.origin != "baseline"), key=lambda r: r.score.total)
         assert {str(r.trial.config) for r in rung[1:]} == {str(r.trial.config) for r in best[: len(rung) - 1]}
         for result in rung:
