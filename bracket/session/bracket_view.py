@@ -6,11 +6,11 @@ in the order they began, so that nothing moves before somebody goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bracket.domain import Config, Outcome, Round, Sample, mean
+from bracket.domain import Config, Outcome, Round, mean
 from bracket.search.rungs import Rung, key
 from bracket.search.strategy import HALVING
 from bracket.session.settings import SessionSettings
@@ -50,7 +50,6 @@ class Cell:
     Attributes:
         place: 1 for the best of those with a score so far, 0 without one. In the duel nobody has a place.
         won, pairs: in the duel, the paired trainings that can be told and those this arm came out better in.
-        samples: pictures of the duel that belong to no trial.
     """
 
     column: int
@@ -59,7 +58,6 @@ class Cell:
     place: int = 0
     won: int = 0
     pairs: int = 0
-    samples: tuple[Sample, ...] = ()
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -110,13 +108,13 @@ def lay_out(
     settings: SessionSettings,
     *,
     winner: Config | None = None,
-    fresh: Mapping[str, Sequence[Sample]] | None = None,
+    fresh: Collection[str] = (),
 ) -> Drawing:
     """The drawing of a session.
 
     Args:
         winner: the config that leads the finals, which counts once they have ended.
-        fresh: the duel's own pictures by arm, "winner" and "baseline".
+        fresh: the arms, "winner" and "baseline", that drew the duel's fresh prompts.
     """
     columns = _columns(view, settings)
     lanes = _lanes(view, columns)
@@ -125,7 +123,7 @@ def lay_out(
     over = next((c.closed for c in columns if c.round is Round.FINALS), False)
     leads = next((lane for lane in lanes if winner is not None and over and key(lane.config) == key(winner)), None)
     if leads is not None and leads.origin != _BASELINE:
-        lanes = _with_duel(lanes, leads, len(columns) - 1, fresh or {}, view)
+        lanes = _with_duel(lanes, leads, len(columns) - 1, fresh, view)
     order = {t.id: n for n, t in enumerate(view.trials)}
     # Where finalists are taken from several rungs, or by two objectives, no place says beforehand who they are.
     lanes = _judged(lanes, columns, leads, foreseen=not halving and not settings.search.objectives)
@@ -212,25 +210,24 @@ def _closed(columns: Sequence[Column], number: int, view: SessionView, asynchron
 
 
 def _with_duel(
-    lanes: Sequence[Lane], leads: Lane, column: int, fresh: Mapping[str, Sequence[Sample]], view: SessionView
+    lanes: Sequence[Lane], leads: Lane, column: int, fresh: Collection[str], view: SessionView
 ) -> list[Lane]:
     """The lanes with the duel's cells: fresh pairs counted; also where only pictures are compared, once there are
-    some. The baseline stands against the winner, everybody else against the baseline."""
+    some. The winner is told by its pairs with the baseline, everybody else by those with the winner."""
     arms = {**{lane.id: _BASELINE for lane in lanes if lane.origin == _BASELINE}, leads.id: _WINNER}
     running = view.phase == "confirmation" and view.state == "running"
     duel: dict[str, Cell] = {}
     for lane in lanes:
-        samples = tuple(fresh.get(arms.get(lane.id, ""), ()))
         if lane.last.column == column:
-            duel[lane.id] = replace(lane.last, samples=samples)
-        elif samples:
-            duel[lane.id] = Cell(column, (), "busy" if running else "ended", samples=samples)
+            duel[lane.id] = lane.last
+        elif arms.get(lane.id) in fresh:
+            duel[lane.id] = Cell(column, (), "busy" if running else "ended")
     losses = {lane_id: _fresh_losses(cell) for lane_id, cell in duel.items()}
     baseline = next((i for i, arm in arms.items() if arm == _BASELINE), "")
     found = []
     for lane in lanes:
         if lane.id in duel:
-            mine, theirs = losses[lane.id], losses.get(leads.id if lane.id == baseline else baseline, {})
+            mine, theirs = losses[lane.id], losses.get(baseline if lane.id == leads.id else leads.id, {})
             both = mine.keys() & theirs.keys()
             cell = replace(duel[lane.id], pairs=len(both), won=sum(mine[s] < theirs[s] for s in both))
             lane = replace(lane, cells=(*(c for c in lane.cells if c.column != column), cell))

@@ -14,9 +14,10 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.domain import Config, Round, Sample, mean
+from bracket.domain import Config, Round, mean
 from bracket.errors import BracketError
 from bracket.report.words import counted, fixed
+from bracket.session import duel_view
 from bracket.session.bracket_view import Cell, Column, Drawing, Lane, fold, lay_out
 from bracket.session.settings import FILE, SessionSettings, load
 from bracket.session.view import SessionView, drawn
@@ -84,9 +85,8 @@ def drawing(view: SessionView) -> Drawing:
         SettingsError: its settings can't be read.
     """
     duel = duel_of(view)
-    fresh: dict[str, list[Sample]] = {}
-    if duel is not None and not duel.same:
-        fresh = {arm: drawn(view.folder, f"confirm/{arm}") for arm in ("winner", "baseline")}
+    arms = ("winner", "baseline") if duel is not None and not duel.same else ()
+    fresh = {arm for arm in arms if drawn(view.folder, f"confirm/{arm}")}
     winner: Config | None = duel.winner.config if duel else None
     return lay_out(view, _settings(view.folder, (view.folder / FILE).stat().st_mtime_ns), winner=winner, fresh=fresh)
 
@@ -303,10 +303,9 @@ def _interval(cell: Cell, made: Drawing) -> str:
 
 def _face(lane: Lane, cell: Cell) -> str:
     """The newest picture of the first prompt, the same one for everybody; until there is one, that of the round before,
-    unless it failed."""
-    before = [c for c in lane.cells if c.column <= cell.column] if cell.open else [cell]
-    every = [c.newest.samples if c.newest and c.newest.samples else c.samples for c in before]
-    samples = next((s for s in reversed(every) if s), ())
+    unless it failed. The duel's own pictures are not shown: a person may still vote on them blindly."""
+    before = [c for c in lane.cells if c.column <= cell.column] if cell.open or not cell.trials else [cell]
+    samples = next((c.newest.samples for c in reversed(before) if c.newest and c.newest.samples), ())
     step = max((s.step for s in samples), default=0)
     newest = next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
     if newest is None:
@@ -316,13 +315,14 @@ def _face(lane: Lane, cell: Cell) -> str:
 
 def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
     """The last column: who won, in the verdict's words, or the place that is kept for it."""
-    number, tall = len(made.columns), 4
+    number, tall = len(made.columns), 5
     place = _at(number, rows=max(rows, tall) + 1)
     head = f'<header data-key="head/{number}" {place}><b>Winner</b> <i>{_crown(made, view)}</i></header>'
     lane = next((x for x in made.lanes if x.id == made.winner), None)
     place = _at(number, 0, rows=tall)
     if lane is None or not view.verdict:
-        return [head, f'<span class="slot champion" data-key="champion" {_at(number, 0, rows=2)}></span>']
+        said = f"<span>{esc(_standing(view))}</span>"
+        return [head, f'<span class="slot champion" data-key="champion" {_at(number, 0, rows=2)}>{said}</span>']
     finals = next((c for c in reversed(lane.cells) if c.newest is not None and c.newest.samples), lane.cells[-1])
     opens = finals.newest.id if finals.newest else lane.id
     verdict = view.verdict.replace("**", "")
@@ -332,6 +332,15 @@ def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
         f'<span class="verdict">{esc(verdict)}</span></button>'
     )
     return [head, card]
+
+
+def _standing(view: SessionView) -> str:
+    """How the duel stands, in words; "" before it began."""
+    try:
+        duel = duel_view.read(view)
+    except BracketError:  # its own panel says what is wrong
+        return ""
+    return duel_view.line(duel) if duel else ""
 
 
 def _crown(made: Drawing, view: SessionView) -> str:

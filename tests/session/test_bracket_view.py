@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bracket.domain import Config, Outcome, Round, Sample, Score
+from bracket.domain import Config, Outcome, Round, Score
 from bracket.session.bracket_view import Drawing, Fate, Lane, fold, lay_out
 from bracket.session.settings import SessionSettings, validated
 from bracket.session.view import SessionView, TrialView
@@ -201,13 +201,21 @@ def test_the_duel_counts_pairs_and_a_melted_arm_as_the_worst() -> None:
     assert winner.last.place == 0
 
 
-def test_a_duel_of_files_alone_has_its_pictures() -> None:
-    fresh = {arm: [Sample(Path(f"{arm}.png"), "a", 1, 200)] for arm in ("winner", "baseline")}
+def test_the_runner_up_of_a_duel_is_told_by_its_pairs_with_the_winner() -> None:
+    third = [replace(trial(3, 9, round_=Round.CONFIRMATION, seed=32, score=0.1), origin="runner_up")]
+    view = session([*to_finals(), *finals(), *duel(3), *third], phase="confirmation")
+    lanes = lay_out(view, settings(), winner={"rank": 2}).lanes
+    assert [number(lane) for lane in lanes[:3]] == [2, 0, 3]
+    assert (lanes[2].last.won, lanes[2].last.pairs) == (1, 1)
+    assert (lanes[0].last.won, lanes[0].last.pairs) == (2, 3)
+
+
+def test_a_duel_of_files_alone_has_its_cells_too() -> None:
+    fresh = {"winner", "baseline"}
     view = session([*to_finals(), *finals()], phase="confirmation")
     winner, baseline, *_ = lay_out(view, settings(), winner={"rank": 2}, fresh=fresh).lanes
-    assert winner.last.samples[0].path == Path("winner.png")
-    assert baseline.last.samples[0].path == Path("baseline.png")
-    assert winner.last.fate == "busy" and winner.last.column == 4
+    for lane in (winner, baseline):
+        assert (lane.last.column, lane.last.fate, lane.last.trials) == (4, "busy", ())
 
 
 def test_a_baseline_that_wins_needs_no_duel() -> None:

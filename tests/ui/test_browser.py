@@ -81,6 +81,7 @@ def test_the_five_tabs(browser: Browser, url: str) -> None:
         assert "wins. Its pictures beat" in page.locator("#verdict").inner_text()
         assert "bracket.training" in page.locator("#winner-command textarea").input_value()
         until(lambda: page.locator("#side img").count() == 12)
+        page.locator("#slider").scroll_into_view_if_needed()
         page.wait_for_selector("#slider img >> nth=1")
         until(lambda: "the loss became infinite at step 21" in page.locator("#table").inner_text())
         page.keyboard.press("1")
