@@ -70,10 +70,6 @@ def _rung_problems(settings: SessionSettings) -> list[Problem]:
     if rungs[0].steps <= 1 < s.steps:
         what = f"the first rung of the search would train a single step of the last one's {s.steps}"
         return [Problem("error", what, "Take fewer rungs, a smaller reduction, or more steps.")]
-    lengths = [r.steps for r in rungs]
-    if len(set(lengths)) < len(lengths):
-        what = f"rungs of the search have the same length: {', '.join(map(str, lengths))} steps"
-        return [Problem("error", what, "Take fewer rungs, a larger reduction, or more steps.")]
     if s.strategy in ("hyperband", "asha") and len(rungs) == 1:
         what = f"with one rung {s.strategy} drops nobody: it trains all configs to {s.steps} steps, as tpe does"
         return [Problem("warning", what, "Take two rungs or more, or the strategy tpe.")]

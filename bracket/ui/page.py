@@ -88,11 +88,12 @@ class Page:
         hours, pays = self.run.hours, self.run.pays
         counts = [self.fields[name] for name in search_form.COUNTS]
         hours.input(self._buy, [hours, *inputs], [*counts, pays], **live)
-        # Not when the slider itself moves: the form has not followed it yet then.
-        changed = [self.blocks.load, *(field.change for field in inputs)]
-        gr.on(changed, self._follow, [hours, *inputs], [hours, pays], **live)
+        # Only what a person changes: while the budget fills field after field, the form means something in between.
+        edited = [self.fields[name].input for name in search_form.TIMED]
+        gr.on(edited, **self._following, **live)
         preset = self.setup.fields["preset"]
-        preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
+        chosen = preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
+        chosen.then(**self._following, **_PRIVATE)
         self.setup.fields["folder"].input(
             lambda folder: form.suggested_name(form.text(folder), self.context.runs),
             self.setup.fields["folder"],
@@ -120,6 +121,12 @@ class Page:
         except BracketError:
             return [gr.skip()] * (len(search_form.COUNTS) + 1)
         return [*values, words]
+
+    @property
+    def _following(self) -> dict[str, Any]:
+        """The event that brings the slider to what the form takes."""
+        hours, pays = self.run.hours, self.run.pays
+        return {"fn": self._follow, "inputs": [hours, *self._inputs], "outputs": [hours, pays]}
 
     def _follow(self, hours: float, *given: Any) -> tuple[Any, Any]:
         try:
@@ -161,8 +168,10 @@ class Page:
     def _session_events(self) -> None:
         session, inputs = self.header.session, [*self._inputs, self.run.name]
         loaded = self.blocks.load(warned(self._restore), self.remembered, [session, self.tabs], **_PRIVATE)
-        loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
-        self.run.same.click(warned(self._fill), session, inputs, **_PRIVATE)
+        filled = loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
+        again = self.run.same.click(warned(self._fill), session, inputs, **_PRIVATE)
+        for event in (filled, again):
+            event.then(**self._following, **_PRIVATE)
         self.results.mattered.use.click(warned(self._next_space), session, [*inputs, self.tabs], **_PRIVATE)
         session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
         polled: dict[str, Any] = {**_PRIVATE, "queue": False}

@@ -18,6 +18,8 @@ from bracket.ui.format import esc
 
 COUNTS = ("configs", "rungs", "finalists", "finals_seeds", "pairs")
 """The form's fields that the budget fills."""
+TIMED = (*COUNTS, "steps", "finals_steps", "strategy", "reduction", "device")
+"""Those that change how long a session takes."""
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
 """Hours from one place of the slider to the next; of these the one that gives it about a hundred places."""
 

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from bracket import cli
 from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Knob
 from bracket.presets import find_preset
@@ -246,3 +248,24 @@ def test_objectives_that_the_judge_does_not_have_are_said(asked: SessionSettings
     assert problems(asked.model_copy(update={"search": fine})) == []
     panel = asked.model_copy(update={"search": fine, "other_judges": (JudgeSettings(kind="reference"),)})
     assert "likeness, adherence" in problems(panel)[0], "a panel's axes are called by their member"
+
+
+def test_the_command_line_fills_hours(dataset: str, tmp_path: Path) -> None:
+    asked = [
+        "run",
+        str(tmp_path / "s"),
+        "--preset",
+        "embedded-demo",
+        "--data",
+        dataset,
+        "--trigger",
+        "zorp",
+        "--dry-run",
+    ]
+    ended = CliRunner().invoke(cli.app, [*asked, "--hours", "0.3", "--configs", "9"])
+    assert ended.exit_code == 0, ended.output
+    assert "18 min pays for 9 configs and" in ended.output, "what is named stays"
+    assert "search: 9 trials of" in ended.output and "search, rung 2:" in ended.output
+    assert "of CPU time" in ended.output or "of GPU time" in ended.output
+    assert "+ The winner's settings against the baseline's: can be proved over" in ended.output
+    assert not (tmp_path / "s").exists()
