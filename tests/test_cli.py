@@ -57,7 +57,7 @@ def test_changed_settings_are_refused_with_the_difference(runs: Path, tmp_path: 
     (runs / "mine" / "trials").mkdir()
     ended = _bracket("run", "mine", "--configs", "30", "--lr-max", "0.001")
     assert ended.returncode == 1
-    assert "search.configs: 12 → 30" in ended.stderr
+    assert "search.configs: 20 → 30" in ended.stderr
     assert "bounds.learning_rate" in ended.stderr
 
 

@@ -52,9 +52,9 @@ class Method:
 METHODS = {
     "tournament": ("bracket: tournament", (17, 25, 33, 41, 57, 73)),
     "screen": ("bracket: screen (all briefly, keep 3)", (17, 25, 33, 41, 57, 73)),
-    "random": ("random search at full length", (6, 11, 21, 41, 81)),
-    "tpe": ("TPE at full length", (6, 11, 21, 41)),
-    "classic": ("baseline → TPE at half length → finals", (6, 11, 21, 41)),
+    "random": ("random search at full length", (11, 21, 41, 81)),
+    "tpe": ("TPE at full length", (11, 21, 41, 81)),
+    "classic": ("baseline → TPE at half length → finals", (11, 21, 41, 101)),
     "hyperband": ("Optuna: TPE + HyperbandPruner", (10, 20, 40, 60)),
     "halving": ("Optuna: TPE + SuccessiveHalvingPruner", (10, 20, 40, 60)),
 }
