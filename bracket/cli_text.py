@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from bracket.domain import Round
 from bracket.presets import Preset
 from bracket.report.summary import Summary
 from bracket.report.undecided import why_undecided
@@ -93,7 +94,8 @@ def ending_lines(folder: Path, summary: Summary | None) -> list[str]:
     """What is said when a run ends: the verdict, where the report is, and what it cost."""
     if summary is None:
         return [f"Stopped. `python -m bracket resume {folder.name}` goes on where it was."]
-    trials = sum(len(ranked.results) for ranking in summary.rounds.values() for ranked in ranking)
+    later = [ranking for round_, ranking in summary.rounds.items() if round_ is not Round.SEARCH]
+    trials = len(summary.searched) + sum(len(ranked.results) for ranking in later for ranked in ranking)
     label = summary.winner.label if summary.winner else ""
     return [
         "",
