@@ -120,7 +120,7 @@ def run(
     if settings_file or asked or hours is not None:
         launch.create(_merged(known, asked, settings_file, hours), folder)
     if workers:
-        _keep_workers(folder, workers)
+        settings.save_workers(workers, folder)
     _run(folder, quiet=quiet)
 
 
@@ -348,12 +348,6 @@ def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         k: _over(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in change.items()
     }
     return {**base, **both}
-
-
-def _keep_workers(folder: Path, workers: int) -> None:
-    from bracket.session import settings
-
-    settings.save(settings.load(folder).model_copy(update={"workers": workers}), folder)
 
 
 def _unused(folder: Path) -> Path:

@@ -11,10 +11,11 @@ from bracket.demo.dataset import write_demo_dataset
 from bracket.environment import child_env, project_root, python_executable, runs_folder
 from bracket.errors import SessionBusy, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
+from bracket.session.changes import refuse_changes
 from bracket.session.control import ask_to_stop, running_process
 from bracket.session.job import slots_of
 from bracket.session.memory import FILE as MEMORY_FILE
-from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, refuse_changes, save
+from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, save
 from bracket.session.view import PROCESS_LOG
 
 DEMO_TRIGGER, DEMO_CLASS = "zorp", "star"

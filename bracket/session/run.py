@@ -182,7 +182,7 @@ def _remember_spread(settings: SessionSettings, summary: Summary) -> None:
         for ours, theirs in zip(summary.duel.winner, summary.duel.baseline, strict=False):
             prompts.setdefault(ours.sample.prompt, []).append(ours.score - theirs.score)
     differences = [p.difference for p in summary.pairs]
-    spread.remember(plan.spread_key(settings), settings.fingerprint, differences, [mean(d) for d in prompts.values()])
+    spread.remember(plan.spread_key(settings), summary.fingerprint, differences, [mean(d) for d in prompts.values()])
 
 
 def _keep_remarks(folder: Path, judge: Judge) -> None:

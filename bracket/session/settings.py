@@ -1,4 +1,4 @@
-"""What a session was asked: `session.yaml`, validated, fingerprinted, and compared when it is resumed."""
+"""What a session was asked: `session.yaml`, validated and fingerprinted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from bracket.domain import Knob, Value
-from bracket.errors import SettingsChanged, SettingsError
+from bracket.errors import SettingsError
 from bracket.files import write_text
 from bracket.presets import Preset, VramProfile, find_preset, plain
 from bracket.search.pareto import OBJECTIVES
@@ -22,6 +23,8 @@ from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
 
 FILE = "session.yaml"
+_WHERE = {"workers", "device"}
+"""Settings that say where and not what: they may change on a resume, and no fingerprint is of them."""
 
 
 class _Strict(BaseModel):
@@ -206,15 +209,12 @@ class SessionSettings(_Strict):
 
     def question(self) -> dict[str, Any]:
         """The settings as plain data, without what says where and not what: that may change on a resume."""
-        return self.model_dump(mode="json", exclude={"workers", "device"})
+        return self.model_dump(mode="json", exclude=_WHERE)
 
     @property
     def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 of what was asked beside the defaults: a setting that a later bracket adds
-        leaves the sessions of an earlier one as they are."""
-        asked = self.model_dump(mode="json", exclude={"workers", "device"}, exclude_defaults=True)
-        text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Of everything that `save` writes down. A session keeps the one in its file: `fingerprint_in`."""
+        return _fingerprint(self.question())
 
     def load_preset(self) -> Preset:
         return find_preset(self.preset)
@@ -272,13 +272,30 @@ def split_words(text: str) -> tuple[str, ...]:
 
 
 def save(settings: SessionSettings, folder: Path) -> None:
-    """Write `session.yaml` into the session's folder."""
-    data = {"fingerprint": settings.fingerprint, **settings.model_dump(mode="json")}
-    write_text(folder / FILE, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    """Write `session.yaml` into the session's folder: every setting, whether or not it is the default, so that a later
+    bracket's defaults change nothing about the session.
+
+    Raises:
+        StorageError: the folder can't be written.
+    """
+    _write({"fingerprint": settings.fingerprint, **settings.model_dump(mode="json")}, folder)
+
+
+def save_workers(workers: int, folder: Path) -> None:
+    """Change how many trials a session runs at a time; all else that its file says stays as it is.
+
+    Raises:
+        SettingsError: as `load`, or for less than 0 workers.
+        StorageError: the folder can't be written.
+    """
+    load(folder)
+    said = {**_read(folder), "workers": workers}
+    validated({name: value for name, value in said.items() if name != "fingerprint"})
+    _write(said, folder)
 
 
 def load(folder: Path, *, to_read: bool = False) -> SessionSettings:
-    """Read a session's settings.
+    """Read a session's settings. One that the file of an earlier bracket doesn't name has its default.
 
     Args:
         to_read: the session is only looked at, which is possible also where its settings were edited since.
@@ -286,46 +303,56 @@ def load(folder: Path, *, to_read: bool = False) -> SessionSettings:
     Raises:
         SettingsError: there is no session, the file is damaged, or it was edited since it was written.
     """
-    path = folder / FILE
-    remedy = "Restore the file, or start a new session; finished trials stay in the folder."
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SettingsError("there is no session here", path=folder, remedy="Check the folder's name.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError("session.yaml is damaged and can't be read", path=path, remedy=remedy) from error
-    if not isinstance(raw, dict):
-        raise SettingsError("session.yaml is damaged: it holds no settings", path=path, remedy=remedy)
-    stored = raw.pop("fingerprint", None)
-    settings = validated(raw)
-    if stored != settings.fingerprint and not to_read:
+    said = _read(folder)
+    stored = said.pop("fingerprint", None)
+    settings = validated(said)
+    found = _fingerprint(said)
+    if stored not in (found, _beside_defaults(settings)) and not to_read:
         raise SettingsError(
-            f"session.yaml was changed after the session began (fingerprint {settings.fingerprint}, was {stored})",
-            path=path,
+            f"session.yaml was changed after the session began (fingerprint {found}, was {stored})",
+            path=folder / FILE,
             remedy="Put it back, or start a new session with the new settings.",
         )
     return settings
 
 
-def refuse_changes(old: SessionSettings, new: SessionSettings, path: Path) -> None:
-    """Let a resume pass only if it asks the same question.
+def fingerprint_in(folder: Path) -> str:
+    """The fingerprint that a session's file holds, by which its report and its certificate name it; "" for none.
 
     Raises:
-        SettingsChanged: with one line per changed setting.
+        SettingsError: there is no session, or the file is damaged.
     """
-    diff = difference(old.question(), new.question())
-    if diff:
-        raise SettingsChanged("this session was started with other settings", diff=diff, path=path)
+    return str(_read(folder).get("fingerprint", ""))
 
 
-def difference(old: Any, new: Any, place: str = "") -> list[str]:
-    """Lines `place: old → new` for every leaf that differs between two trees of plain data."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        lines: list[str] = []
-        for key in sorted({*old, *new}):
-            lines += difference(old.get(key), new.get(key), f"{place}.{key}" if place else str(key))
-        return lines
-    return [] if old == new else [f"{place}: {old!r} → {new!r}"]
+def _read(folder: Path) -> dict[str, Any]:
+    """What a session's file says, as it says it."""
+    path = folder / FILE
+    remedy = "Restore the file, or start a new session; finished trials stay in the folder."
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError("there is no session here", path=folder, remedy="Check the folder's name.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("session.yaml is damaged and can't be read", path=path, remedy=remedy) from error
+    if not isinstance(said, dict):
+        raise SettingsError("session.yaml is damaged: it holds no settings", path=path, remedy=remedy)
+    return said
+
+
+def _write(said: Mapping[str, Any], folder: Path) -> None:
+    write_text(folder / FILE, yaml.safe_dump(dict(said), sort_keys=False, allow_unicode=True))
+
+
+def _fingerprint(said: Mapping[str, Any]) -> str:
+    """First 16 hex digits of the SHA-256 of settings as they are written, in whatever order."""
+    asked = to_jsonable_python({name: value for name, value in said.items() if name not in _WHERE})
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _beside_defaults(settings: SessionSettings) -> str:
+    """The fingerprint that sessions had for a while: of what differs from the defaults."""
+    return _fingerprint(settings.model_dump(mode="json", exclude_defaults=True))
 
 
 def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfile | None = None) -> tuple[Knob, ...]:

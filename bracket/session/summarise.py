@@ -24,6 +24,7 @@ from bracket.session.duel import duel_of, pairs_of, read_arms, scores_by_seed, t
 from bracket.session.duel_plan import PLAN, read_plan
 from bracket.session.job import Context
 from bracket.session.pairwise import read_ranking
+from bracket.session.settings import fingerprint_in
 from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
 from bracket.stats import Verdict, decide
@@ -53,7 +54,7 @@ def summarise(
     return Summary(
         name=context.folder.name,
         folder=context.folder,
-        fingerprint=s.fingerprint,
+        fingerprint=fingerprint_in(context.folder),
         preset_name=context.preset.name,
         preset_title=context.preset.title,
         settings=s.question(),
@@ -103,7 +104,7 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     folder = context.folder / "winner"
     seed, steps = winner.results[0].trial.seed, context.preset.final_steps
     trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, steps, folder)
-    asked = {"config": dict(winner.config), "seed": seed, "steps": steps, "fingerprint": context.settings.fingerprint}
+    asked = {"config": dict(winner.config), "seed": seed, "steps": steps, "fingerprint": fingerprint_in(context.folder)}
     known = read_json(folder / ARGV) if (folder / ARGV).exists() else {}
     if known.get("asked") == asked:
         return tuple(known["argv"])
