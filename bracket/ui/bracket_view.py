@@ -233,7 +233,7 @@ def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, edge: bool, sparks
     return (
         f'<button type="button" class="card {tone} {cell.fate}{" edge" if edge else ""}" data-key="{_key(lane, cell)}" '
         f'data-trial="{esc(opens)}" aria-label="{esc(spoken)}" title="{esc(_title(cell, name))}" '
-        f"{_at(cell.column, row)}>{_face(lane, cell)}"
+        f"{_at(cell.column, row)}>{_face(lane, cell, made)}"
         f'<span class="name">{esc(name)}</span>'
         f'<span class="words"><span class="tone">{esc(words)}</span>{score}</span>'
         f'{_foot(cell, column, made, sparks=sparks)}<span class="progress"><i></i></span></button>'
@@ -301,10 +301,13 @@ def _interval(cell: Cell, made: Drawing) -> str:
     )
 
 
-def _face(lane: Lane, cell: Cell) -> str:
+def _face(lane: Lane, cell: Cell, made: Drawing) -> str:
     """The newest picture of the first prompt, the same one for everybody; until there is one, that of the round before,
     unless it failed. The duel's own pictures are not shown: a person may still vote on them blindly."""
-    before = [c for c in lane.cells if c.column <= cell.column] if cell.open or not cell.trials else [cell]
+    duel = made.columns[cell.column].round is Round.CONFIRMATION
+    before = (
+        [c for c in lane.cells if c.column <= cell.column - duel] if cell.open or duel or not cell.trials else [cell]
+    )
     samples = next((c.newest.samples for c in reversed(before) if c.newest and c.newest.samples), ())
     step = max((s.step for s in samples), default=0)
     newest = next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
@@ -328,7 +331,7 @@ def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:
     verdict = view.verdict.replace("**", "")
     card = (
         f'<button type="button" class="card champion" data-key="champion" data-trial="{esc(opens)}" {place} '
-        f'title="{esc(verdict)}">{_face(lane, finals)}<span class="name">{esc(lane.label)}</span>'
+        f'title="{esc(verdict)}">{_face(lane, finals, made)}<span class="name">{esc(lane.label)}</span>'
         f'<span class="verdict">{esc(verdict)}</span></button>'
     )
     return [head, card]
@@ -354,7 +357,7 @@ def _groups(groups: list[tuple[int, tuple[Lane, ...]]], made: Drawing) -> str:
     left, parts = MOST_FACES, []
     for column, lanes in groups:
         shown, left = lanes[:left], max(0, left - len(lanes))
-        tiles = "".join(_tile(lane) for lane in shown)
+        tiles = "".join(_tile(lane, made) for lane in shown)
         hidden = len(lanes) - len(shown)
         more = f" {hidden} of them are not drawn: the table in Results lists every trial." if hidden else ""
         parts.append(
@@ -376,13 +379,13 @@ def _group_words(column: int, lanes: tuple[Lane, ...], made: Drawing) -> str:
     return f"{n} more went out after {length}{failed}"
 
 
-def _tile(lane: Lane) -> str:
+def _tile(lane: Lane, made: Drawing) -> str:
     cell, trial = lane.last, lane.last.trials[-1]
     state = trial_state(trial) if trial.outcome else "open"
     place = f", {ordinal(cell.place)}" if cell.place else ""
     words = f"{lane.label}: {state}{place}"
     return (
         f'<button type="button" class="tile {_tone(cell, won=False)} {cell.fate}" data-key="{_key(lane, cell)}" '
-        f'data-trial="{esc(trial.id)}" title="{esc(words)}" aria-label="{esc(words)}">{_face(lane, cell)}'
+        f'data-trial="{esc(trial.id)}" title="{esc(words)}" aria-label="{esc(words)}">{_face(lane, cell, made)}'
         f'<span class="progress"><i></i></span></button>'
     )

@@ -14,7 +14,7 @@ import gradio as gr
 from bracket.errors import BracketError
 from bracket.runner.tail import LogTail
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import bracket_view, gallery
+from bracket.ui import bracket_view, gallery, vote
 from bracket.ui.chart import chart
 from bracket.ui.context import Context
 from bracket.ui.format import (
@@ -27,7 +27,7 @@ from bracket.ui.format import (
     state_words,
     trial_state,
 )
-from bracket.ui.outcome import MOST_ROWS
+from bracket.ui.outcome import MOST_ROWS, sealed_html
 
 NEWEST = ""
 """The trial picker's value for "whichever began last"."""
@@ -236,7 +236,7 @@ def message_html(view: SessionView | None) -> str:
 def samples_html(view: SessionView | None, wanted: str) -> str:
     """The chosen trial's pictures: rows of steps × columns of prompts."""
     chosen = chosen_trial(view, wanted, drawn=True) if view is not None else None
-    if chosen is None:
+    if view is None or chosen is None:
         return empty_html("No pictures yet.")
     if not chosen.samples:
         when = (
@@ -244,4 +244,5 @@ def samples_html(view: SessionView | None, wanted: str) -> str:
         )
         return empty_html(f"No pictures of {chosen.id} ({chosen.label}) yet: {when}.")
     head = f'<p class="quiet">{esc(chosen.id)} · {esc(chosen.label)} · {esc(trial_state(chosen))}</p>'
-    return head + gallery.grid(gallery.by_step(chosen.samples), gallery.prompts_of(chosen.samples))
+    grid = gallery.grid(gallery.by_step(chosen.samples), gallery.prompts_of(chosen.samples))
+    return head + (sealed_html("Pictures of the duel", grid) if vote.sealed(view, [chosen]) else grid)

@@ -36,7 +36,7 @@ MOST_ROWS = 1_000
 """Trials that the table shows and that can be picked: a browser is slow with more."""
 
 _SEALED = (
-    "<details><summary>On fresh prompts <span>folded until you have voted on them with your own eyes</span></summary>"
+    '<details class="sealed"><summary>{} <span>folded until you have voted on them with your own eyes</span></summary>'
     "{}</details>"
 )
 
@@ -86,13 +86,18 @@ def before_after_html(view: SessionView, duel: Duellists | None, *, sealed: bool
     if all(fresh.values()) and not duel.same:
         rows = [(label, gallery.newest(fresh[name])) for (label, _), name in zip(arms, fresh, strict=True)]
         grid = gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
-        html += _SEALED.format(grid) if sealed else f"<h2>On fresh prompts</h2>{grid}"
+        html += sealed_html("On fresh prompts", grid) if sealed else f"<h2>On fresh prompts</h2>{grid}"
     rows = [(label, gallery.newest(trial.samples)) for label, trial in arms[: 1 if duel.same else 2]]
     base = drawn(view.folder, "before")
     if base:
         rows.insert(0, ("the base, untrained", gallery.newest(base)))
     columns = gallery.prompts_of(s for _, found in rows for s in found.values())
     return html + "<h2>Before and after</h2>" + gallery.grid(rows, columns)
+
+
+def sealed_html(title: str, pictures: str) -> str:
+    """Pictures that say whose they are, folded for a person who is still to vote on them."""
+    return _SEALED.format(esc(title), pictures)
 
 
 def winner_html(duel: Duellists | None) -> str:

@@ -21,6 +21,7 @@ from bracket.ui.outcome import (
     compare_choices,
     compare_html,
     duel_of,
+    sealed_html,
     slider_pair,
     table_rows,
     table_title,
@@ -29,6 +30,7 @@ from bracket.ui.outcome import (
 
 MOST = 4
 """Configs compared side by side."""
+NOBODY = "Choose trials to compare."
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def build(context: Context, session: gr.Dropdown) -> Results:
         report = gr.HTML(apply_default_css=False, elem_id="report")
     duel = gr.HTML(apply_default_css=False, elem_id="duel-result")
     eyes = vote.build(context)
+    pictures, winner, command = _winner()
+    grid = xyz.build(context, session)
+    gr.HTML("<h2>The tournament</h2>", apply_default_css=False, elem_classes="section")
+    tournament = bracket_view.build(context, "tournament")
+    title = gr.HTML(table_title(None), apply_default_css=False)
+    table = _table()
+    what = mattered.build()
+    pick = _side_by_side(context, session)
+    return Results(verdict, report, pictures, winner, command, eyes, pick, table, title, grid, tournament, what, duel)
+
+
+def _winner() -> tuple[gr.HTML, gr.HTML, gr.Textbox]:
+    """Before and after, the winner's settings, and its command."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=480):
             pictures = gr.HTML(apply_default_css=False, elem_id="before-after")
@@ -78,12 +93,11 @@ def build(context: Context, session: gr.Dropdown) -> Results:
                 elem_classes="mono",
                 visible=False,
             )
-    grid = xyz.build(context, session)
-    gr.HTML("<h2>The tournament</h2>", apply_default_css=False, elem_classes="section")
-    tournament = bracket_view.build(context, "tournament")
-    title = gr.HTML(table_title(None), apply_default_css=False)
-    table = _table()
-    what = mattered.build()
+    return pictures, winner, command
+
+
+def _side_by_side(context: Context, session: gr.Dropdown) -> gr.Dropdown:
+    """The comparison with its events; gives what is picked."""
     gr.HTML("<h2>Side by side</h2>", apply_default_css=False)
     with gr.Row():
         pick = gr.Dropdown(
@@ -92,33 +106,15 @@ def build(context: Context, session: gr.Dropdown) -> Results:
         prompt = gr.Dropdown([], label="Prompt of the slider", elem_id="slider-prompt", visible=False, scale=2)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=420):
-            side = gr.HTML(empty_html("Choose trials to compare."), apply_default_css=False, elem_id="side")
+            side = gr.HTML(empty_html(NOBODY), apply_default_css=False, elem_id="side")
         with gr.Column(scale=1, min_width=260):
             slider = gr.ImageSlider(
                 show_label=False, elem_id="slider", visible=False, interactive=False, buttons=["fullscreen"], height=300
             )
     curves = chart(context.read, "compare-loss", "Choose trials to see their curves.")
 
-    def compare(name: str | None, ids: list[str] | None) -> Any:
-        trials = chosen(context.read(name), ids or []) if name else []
-        if not trials:
-            nothing = gr.update(visible=False)
-            return (
-                empty_html("Choose trials to compare."),
-                gr.update(visible=False, choices=[]),
-                nothing,
-                _curves(name, []),
-            )
-        prompts = [p for p, _ in gallery.prompts_of(s for t in trials[:2] for s in t.samples)]
-        pair = slider_pair(trials, prompts[0]) if prompts else None
-        return (
-            compare_html(trials),
-            gr.update(
-                visible=pair is not None, choices=list(dict.fromkeys(prompts)), value=prompts[0] if prompts else None
-            ),
-            gr.update(visible=pair is not None, value=pair),
-            _curves(name, [t.id for t in trials]),
-        )
+    def compare(name: str | None, ids: list[str] | None) -> tuple[Any, ...]:
+        return compared(context.read(name) if name else None, ids or [])
 
     def slide(name: str | None, ids: list[str] | None, text: str | None) -> Any:
         pair = slider_pair(chosen(context.read(name), ids or []), text) if name and text else None
@@ -127,7 +123,25 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)
     prompt.input(warned(slide), [session, pick, prompt], slider, **private)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table, title, grid, tournament, what, duel)
+    return pick
+
+
+def compared(view: SessionView | None, ids: list[str]) -> tuple[Any, ...]:
+    """The picked trials: their pictures, the slider's prompts and pair, and their curves."""
+    trials = chosen(view, ids) if view is not None else []
+    if view is None or not trials:
+        nothing = gr.update(visible=False)
+        return empty_html(NOBODY), gr.update(visible=False, choices=[]), nothing, _curves(view, [])
+    html, sealed = compare_html(trials), vote.sealed(view, trials)
+    prompts = list(dict.fromkeys(p for p, _ in gallery.prompts_of(s for t in trials[:2] for s in t.samples)))
+    first = prompts[0] if prompts else None
+    pair = slider_pair(trials, first) if first is not None and not sealed else None
+    return (
+        sealed_html("With pictures of the duel", html) if sealed else html,
+        gr.update(visible=pair is not None, choices=prompts, value=first),
+        gr.update(visible=pair is not None, value=pair),
+        _curves(view, [t.id for t in trials]),
+    )
 
 
 def _table() -> gr.Dataframe:
@@ -213,5 +227,5 @@ def stamp(view: SessionView | None) -> tuple[Any, ...]:
     return view.name, view.state, words, view.report, trials, vote.voted(view)
 
 
-def _curves(name: str | None, ids: list[str]) -> dict[str, Any]:
-    return {"session": name or "", "only": ids, "live": False}
+def _curves(view: SessionView | None, ids: list[str]) -> dict[str, Any]:
+    return {"session": view.name if view else "", "only": ids, "live": False}

@@ -13,10 +13,11 @@ from bracket.errors import BracketError, SettingsError
 from bracket.report.words import counted, fixed, knob_name, knob_value
 from bracket.search.rungs import key
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import gallery
+from bracket.ui import gallery, vote
 from bracket.ui.chart import chart
 from bracket.ui.context import Context, said
 from bracket.ui.format import empty_html, esc, log_path_html, reason, trial_state, trial_tone
+from bracket.ui.outcome import sealed_html
 from bracket.ui.theme import script
 
 COMMANDS = ("command.sh", "command.bat")
@@ -66,7 +67,7 @@ def told(view: SessionView, trial_id: str) -> dict[str, Any]:
         "title": esc(trial.label),
         "facts": _facts_html(trial),
         "siblings": _siblings_html(view, trial),
-        "pictures": _pictures_html(trial),
+        "pictures": _pictures_html(trial, sealed=vote.sealed(view, [trial])),
         "curves": _curves(trial, beside),
         "more": _more_html(trial, baseline),
         "ended": trial.outcome is not None,
@@ -104,9 +105,10 @@ def _where(trial: TrialView) -> str:
     return f"{'finals' if trial.round is Round.FINALS else 'duel'}, seed {trial.seed}"
 
 
-def _pictures_html(trial: TrialView) -> str:
+def _pictures_html(trial: TrialView, *, sealed: bool) -> str:
     if trial.samples:
-        return gallery.grid(gallery.by_step(trial.samples), gallery.prompts_of(trial.samples))
+        grid = gallery.grid(gallery.by_step(trial.samples), gallery.prompts_of(trial.samples))
+        return sealed_html("Pictures of the duel", grid) if sealed else grid
     when = "they are drawn when it has trained" if trial.outcome is None else reason(trial.cause) or "it drew none"
     return empty_html(f"No pictures: {when}.")
 

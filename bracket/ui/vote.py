@@ -7,7 +7,7 @@ import hashlib
 import mimetypes
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from bracket.judges.votes import Shown, VoteBook, matching_pairs, read_votes
 from bracket.report.words import counted, percent
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.settings import load
-from bracket.session.view import SessionView, drawn
+from bracket.session.view import SessionView, TrialView, drawn
 from bracket.stats.agreement import FEWEST, agreement, clopper_pearson, gate
 from bracket.ui import gallery
 from bracket.ui.context import Context, said
@@ -135,6 +135,11 @@ def voted(view: SessionView) -> bool:
         return True
     total = len(matching_pairs(arms.by_name))
     return len(read_votes(view.folder)) >= min(FEWEST, total)
+
+
+def sealed(view: SessionView, trials: Iterable[TrialView]) -> bool:
+    """Whether some of these trials are the duel's and a person is still to vote: their pictures stay folded."""
+    return any(t.round is Round.CONFIRMATION and t.samples for t in trials) and not voted(view)
 
 
 class Booth:

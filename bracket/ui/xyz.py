@@ -10,14 +10,16 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.domain import Sample
+from bracket.domain import Round, Sample
 from bracket.errors import BracketError
 from bracket.report import xyz
 from bracket.report.words import NOTHING, config_label, fixed
 from bracket.session.grid import save
 from bracket.session.view import SessionView
+from bracket.ui import vote
 from bracket.ui.context import Context, said, warned
 from bracket.ui.format import empty_html, esc, file_url, size
+from bracket.ui.outcome import sealed_html
 
 LONGEST = ""
 """The round picker's value for whichever stage has the longest trials with pictures."""
@@ -45,7 +47,9 @@ class Grids:
     def of(self, view: SessionView) -> Choices:
         stamp = stamp_of(view)
         if view.folder not in self._known or self._known[view.folder][0] != stamp:
-            made = Choices(xyz.axes_of(view.trials), xyz.stages_of(view.trials), xyz.longest(view.trials))
+            before = [t for t in view.trials if t.round is not Round.CONFIRMATION]  # a person votes on the duel's first
+            longest = xyz.longest(before) or xyz.longest(view.trials)
+            made = Choices(xyz.axes_of(view.trials), xyz.stages_of(view.trials), longest)
             self._known[view.folder] = stamp, made
         return self._known[view.folder][1]
 
@@ -118,7 +122,7 @@ def stamp_of(view: SessionView | None) -> str:
     if view is None:
         return ""
     drawn = tuple((t.id, len(t.samples), t.score.total if t.score else None) for t in view.trials if t.samples)
-    return f"{view.folder} {len(drawn)} {hash(drawn)}"
+    return f"{view.folder} {len(drawn)} {hash(drawn)} {vote.sealed(view, view.trials)}"
 
 
 def shown(
@@ -147,6 +151,8 @@ def shown(
     wanted = [p for p in prompts or [] if p in drawn] or drawn[: xyz.FIRST_PROMPTS]
     try:
         html = table_html(xyz.build(view.trials, *axes, stage=at, prompts=wanted))
+        if vote.sealed(view, (t for t in view.trials if at in (None, xyz.stage_of(t)))):
+            html = sealed_html("With pictures of the duel", html)
     except BracketError as error:
         html = f'<p class="message error">{said(error)}</p>'
     listed = [(a.title, a.name) for a in choices.axes]

@@ -84,6 +84,22 @@ def test_the_duel_counts_its_pairs(done: view.SessionView) -> None:
     assert "won 5 of 5" in html and "won 0 of 5" in html
 
 
+def test_no_card_shows_a_picture_that_a_person_may_still_vote_on(done: view.SessionView) -> None:
+    html = "".join(bracket_view.html(bracket_view.drawing(done), done))
+    faces = re.findall(r'<img class="frame" loading="lazy" src="([^"]+)"', html)
+    assert faces and not [f for f in faces if "confirm" in f]
+    duel = [c for c in cards(html) if 'data-trial="confirmation-' in c]
+    assert len(duel) == 3, "the two arms and the winner's card open what they stand for"
+    assert all("/finals-" in c for c in duel)
+
+
+def test_while_a_pair_of_the_duel_trains_its_cards_show_the_finals(done: view.SessionView) -> None:
+    first = next(t.id for t in done.trials if t.round is Round.CONFIRMATION)
+    trials = [replace(t, outcome=None, score=None) if t.id == first else t for t in done.trials]
+    html = tree(replace(done, trials=tuple(trials), state="running", phase="confirmation", verdict=""))
+    assert [f for f in re.findall(r'src="([^"]+)"', html) if "confirm" in f] == []
+
+
 def test_a_running_rung_has_places_for_all_that_is_planned(live: view.SessionView) -> None:
     html = tree(live, sparks=True)
     assert len(cards(html)) == 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bracket.domain import Judgement, Preference, Round
 from bracket.files import append_json
 from bracket.judges import judgement_to_json
 from bracket.session import view
-from bracket.ui import outcome, results, vote
+from bracket.ui import monitor, outcome, results, trial_view, vote, xyz
 from bracket.ui.context import Context
 from tests.ui.made import FRESH, PROMPTS, done_session
 
@@ -129,10 +129,53 @@ def test_what_is_voted_on_stays_folded_until_it_was(booth: vote.Booth, folder: P
     before = results.stamp(shown)
     assert not vote.voted(shown)
     folded = outcome.before_after_html(shown, outcome.duel_of(shown), sealed=True)
-    assert folded.startswith("<details><summary>On fresh prompts")
+    assert folded.startswith('<details class="sealed"><summary>On fresh prompts')
     assert folded.index("</details>") < folded.index("Before and after")
     for pair in booth.ballot({"session": "zorp", "want": 6})["pairs"]:
         cast(booth, pair, side_of(booth, pair, "winner"))
     assert vote.voted(shown)
     assert results.stamp(shown) != before
     assert "<b>100 %</b> for the winner" in booth.told({"session": "zorp"})
+
+
+def fresh_trial(done: view.SessionView) -> str:
+    return next(t.id for t in done.trials if t.round is Round.CONFIRMATION)
+
+
+def grid_of(done: view.SessionView, x: str | None = None, stage: str | None = None) -> str:
+    return str(xyz.shown(done, xyz.Grids(), None, x, None, None, stage, None)[5])
+
+
+LABELLED: dict[str, Callable[[view.SessionView], str]] = {
+    "a trial looked at": lambda done: trial_view.told(done, fresh_trial(done))["pictures"],
+    "Monitor's newest trial": lambda done: monitor.samples_html(done, monitor.NEWEST),
+    "the grid of the duel": lambda done: grid_of(done, stage="confirmation, 200 steps"),
+    "the grid of all rounds": lambda done: grid_of(done, x="round"),
+    "side by side": lambda done: results.compared(done, [fresh_trial(done)])[0],
+}
+
+
+@pytest.mark.parametrize("place", LABELLED)
+def test_the_duels_pictures_with_their_names_stay_folded_until_a_person_voted(
+    place: str, booth: vote.Booth, folder: Path
+) -> None:
+    def shown() -> str:
+        return LABELLED[place](view.read(folder))
+
+    before = shown()
+    folded = before[before.index("<details") : before.index("</details>")]
+    assert "until you have voted" in folded and before.count("<img") == folded.count("<img") > 0
+    grids = xyz.stamp_of(view.read(folder))
+    for pair in booth.ballot({"session": "zorp", "want": 6})["pairs"]:
+        cast(booth, pair, 1.0)
+    after = shown()
+    assert "<details" not in after and after.count("<img") == before.count("<img")
+    assert xyz.stamp_of(view.read(folder)) != grids, "the open page's grid unfolds too"
+
+
+def test_what_is_not_of_the_duel_is_not_folded(folder: Path) -> None:
+    done = view.read(folder)
+    html, _, slider, _ = results.compared(done, ["finals-000", "finals-001"])
+    assert "<details" not in html + grid_of(done) + trial_view.told(done, "finals-000")["pictures"]
+    assert slider["visible"] is True
+    assert results.compared(done, ["finals-000", fresh_trial(done)])[2]["visible"] is False, "nor slid over each other"

@@ -11,6 +11,7 @@ from bracket.report.xyz.axes import (
     longest,
     prompts_of,
     stage_named,
+    stage_of,
     stages_of,
 )
 from bracket.report.xyz.build import FIRST_PROMPTS, Cell, Grid, Plane, build
@@ -33,6 +34,7 @@ __all__ = [
     "longest",
     "prompts_of",
     "stage_named",
+    "stage_of",
     "stages_of",
     "write_png",
 ]
