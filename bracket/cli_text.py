@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from bracket.domain import Round
 from bracket.presets import Preset
+from bracket.report.mattered import space_words
 from bracket.report.summary import Summary
 from bracket.report.undecided import why_undecided
 from bracket.report.words import counted, duration, fixed
 from bracket.session import duel_view
+from bracket.session.next_space import NextSpace
 from bracket.session.plan import Plan, PlannedRound
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
@@ -84,6 +87,15 @@ def plan_lines(plan: Plan) -> list[str]:
     for command in plan.commands:
         lines += ["", f"# {command.title}", command.text]
     return lines
+
+
+def space_lines(earlier: str, found: NextSpace) -> list[str]:
+    """The space that an earlier session suggests, knob by knob, and what it makes of the baseline."""
+    advised = found.suggestion
+    rests_on = f"{counted(advised.trials, 'config')} of {counted(advised.steps, 'step')}"
+    lines = [f"The space that {earlier} suggests, from {rests_on}:"]
+    lines += [f"  {a.knob}: {space_words(asdict(a))} ({a.change}). {a.reason}" for a in advised.knobs]
+    return [*lines, *([found.words] if found.words else []), ""]
 
 
 def _round_name(r: PlannedRound) -> str:

@@ -17,7 +17,10 @@ from bracket.environment import child_env
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    5: ("app", "cli", "cli_bar", "cli_grid", "cli_judge", "cli_text", "cli_trainers", "doctor", "ui", "__main__"),
+    5: (
+        *("app", "cli", "cli_bar", "cli_grid", "cli_judge", "cli_run", "cli_text", "cli_trainers"),
+        *("doctor", "ui", "__main__"),
+    ),
     4: ("session",),
     3: ("search", "trainers", "judges", "report"),
     2: ("runner", "dataset", "stats"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from bracket.domain import Knob, Round, Value
 from bracket.errors import SettingsError
 from bracket.presets import Preset
+from bracket.report.words import knob_title, knob_value
 from bracket.search.space import effective
 from bracket.search.suggestion import Suggestion, suggest
 from bracket.session.settings import Bound, SessionSettings, bounded_knobs, load
@@ -28,6 +29,15 @@ class NextSpace:
     settings: SessionSettings
     suggestion: Suggestion
     moved: dict[str, tuple[Value, Value]]
+
+    @property
+    def words(self) -> str:
+        """What a person should know of a baseline that the new space moves; "" where it doesn't."""
+        moved = [
+            f"{knob_title(knob)} {knob_value(knob, old)} becomes {knob_value(knob, new)}"
+            for knob, (old, new) in self.moved.items()
+        ]
+        return f"The baseline lies outside of this space: its {', '.join(moved)}." if moved else ""
 
 
 def next_bounds(folder: Path) -> Suggestion:

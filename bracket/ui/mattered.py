@@ -12,8 +12,7 @@ import gradio as gr
 from bracket.errors import BracketError
 from bracket.files import read_json
 from bracket.report.mattered import FILE, VERSION, space_words
-from bracket.report.words import knob_title, knob_value, percent
-from bracket.session.next_space import NextSpace
+from bracket.report.words import knob_title, percent
 from bracket.session.view import SessionView
 from bracket.ui.context import said
 from bracket.ui.format import esc, file_url
@@ -60,15 +59,6 @@ def mattered_html(view: SessionView | None) -> str:
         f'<h2>What mattered</h2><ul class="remarks">{told}</ul>{note}'
         f'<div class="plots">{_bars(data["importance"])}{"".join(figures)}</div>{_space(data["suggestion"])}'
     )
-
-
-def moved_words(found: NextSpace) -> str:
-    """What a person should know of a baseline that the new space moves; "" where it doesn't."""
-    moved = [
-        f"{knob_title(knob)} {knob_value(knob, old)} becomes {knob_value(knob, new)}"
-        for knob, (old, new) in found.moved.items()
-    ]
-    return f"The baseline lies outside of this space: its {', '.join(moved)}." if moved else ""
 
 
 def _read(view: SessionView) -> Mapping[str, Any]:

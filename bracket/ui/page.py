@@ -21,7 +21,6 @@ from bracket.ui import (
     header,
     judge,
     judge_events,
-    mattered,
     monitor,
     results,
     run,
@@ -204,8 +203,8 @@ class Page:
         if not name:
             return [gr.skip()] * (len(self._inputs) + 2)
         found = next_space(self.context.folder(name))
-        if words := mattered.moved_words(found):
-            gr.Info(words, title="The next session's space", duration=15)
+        if found.words:
+            gr.Info(found.words, title="The next session's space", duration=15)
         return [*self._filled(found.settings, form.free_name(name, self.context.runs)), gr.update(selected="run")]
 
     async def _stream(self, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:

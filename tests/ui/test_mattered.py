@@ -91,4 +91,4 @@ def test_a_damaged_file_is_a_sentence(runs: Path, tmp_path: Path) -> None:
 )
 def test_a_moved_baseline_is_told(moved: dict[str, Any], words: str) -> None:
     settings = SessionSettings(preset=DEMO_PRESET, dataset=DatasetSettings(folder="pictures"))
-    assert mattered.moved_words(NextSpace(settings, Suggestion((), 0, 0), moved)) == words
+    assert NextSpace(settings, Suggestion((), 0, 0), moved).words == words
