@@ -25,8 +25,10 @@ from bracket.stats.verdict import Verdict, decide
 __all__ = ["FILE", "VERSION", "build", "training_seeds", "verify", "write"]
 
 FILE = "certificate.json"
+READS = (2, 3, VERSION)
 UNWATCHED = 2
-"""The version before duels could be watched; its claims are held to the whole of alpha, and it is read still."""
+"""The version before duels could be watched; its claims are held to the whole of alpha, and it is read still. Version 3
+differs from today's in its plan alone, which names no edition of the rules and so has the first."""
 _REMEDY = "Write it again with `python -m bracket report`, or restore it from a copy."
 
 
@@ -68,9 +70,9 @@ def _load(path: Path) -> dict[str, Any]:
         raise CertificateError(f"the certificate can't be read: {error.message}", path=path, remedy=_REMEDY) from error
     if not isinstance(data, dict) or data.get("format") != "bracket certificate":
         raise CertificateError("this file is no bracket certificate", path=path, remedy=_REMEDY)
-    if data.get("version") not in (VERSION, UNWATCHED):
+    if data.get("version") not in READS:
         raise CertificateError(
-            f"this certificate has version {data.get('version')!r}, this bracket reads {UNWATCHED} and {VERSION}",
+            f"this certificate has version {data.get('version')!r}, this bracket reads {READS[0]} to {VERSION}",
             path=path,
             remedy="Verify it with the bracket that wrote it.",
         )
@@ -94,7 +96,7 @@ def _check_freshness(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"The training seed {old[0]} took part in choosing the winner, so it can't confirm it."
     seeds = [pair["seed"] for pair in data["pairs"]]
     # Version 2 did not say which seeds were left out.
-    left_out = data["left_out"] if data["version"] == VERSION else set(plan["training_seeds"]) - set(seeds)
+    left_out = data["left_out"] if data["version"] != UNWATCHED else set(plan["training_seeds"]) - set(seeds)
     kept = [seed for seed in plan["training_seeds"] if seed not in left_out]
     if seeds != kept[: len(data["pairs"])]:
         yield "The paired runs' seeds are not those of the plan, in its order."
@@ -138,7 +140,7 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
         stored.winner, stored.baseline, training_seeds=seeds, alpha=rules.alpha, gate=gate_, **claims.arguments
     )
     yield from _differences("verdict", data["verdict"], again.as_dict())
-    if duel and data["version"] == VERSION:
+    if duel and data["version"] != UNWATCHED:
         shares = data["shares"]
         if not all(panel_holds(j.score, j.axes, shares) for j in (*duel.winner, *duel.baseline) if shares):
             yield "A panel's score in the duel is not its judges' mean by their shares."
@@ -149,10 +151,10 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
 def _rules(data: Mapping[str, Any]) -> Rules:
     """The plan's; before duels were watched whatever was judged was what had been planned."""
     rules = Rules.of(data["plan"], data.get("left_out", ()))
-    if data["version"] == VERSION:
+    if data["version"] != UNWATCHED:
         return rules
     prompts = {j["prompt"] for j in (data["duel"] or {}).get("winner", ())}
-    return Rules(len(prompts), len(data["pairs"]), alpha=data["verdict"]["alpha"], live_share=0.0)
+    return Rules(len(prompts), len(data["pairs"]), alpha=data["verdict"]["alpha"], live_share=0.0, edition=1)
 
 
 def _upgraded(verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "
         return f"{evidence(watched, unit)}; it is {value:.0f} now"
     if watched and not watched.complete:
         told = hopeless(watched, unit) if watched.hopeless else f"stopped by hand after {_planned(claim, unit)}"
-        return f"{told}; e-value {fixed(watched.e_winner, 1)} of {watched.e_needed:.0f} needed"
+        reached = f"; e-value {fixed(watched.e_winner, 1)} of {watched.e_needed:.0f} needed"
+        return told + (reached if watched.live_alpha else "")
     spent = claim.alpha - claim.final_alpha
     why = f", because {_share(spent)} was spent on watching" if spent else ""
     needs = f"needs p ≤ {_share(claim.final_alpha)}{why}"
@@ -138,11 +139,12 @@ def _pairs_table(summary: Summary) -> Table:
 def mean_interval(claim: CheckpointClaim | ConfigClaim) -> str:
     """Of the mean difference, with its level and what it assumes, in words."""
     early = claim.interval_method == "confidence_sequence"
+    assumes = ", assuming normal differences" if claim.interval_method == "t" else ""
     if claim.difference_low is None or claim.difference_high is None:
         return "too few for an interval that holds whatever ended the duel" if early else "no interval from one value"
     kind = "interval, valid whenever it ended," if early else "interval"
     bounds = f"{signed(claim.difference_low)} to {signed(claim.difference_high)}"
-    return f"{percent(claim.interval_level)} {kind} {bounds}"
+    return f"{percent(claim.interval_level)} {kind} {bounds}{assumes}"
 
 
 def rate_interval(claim: CheckpointClaim) -> str:

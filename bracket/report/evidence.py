@@ -14,10 +14,10 @@ from bracket.files import storage_errors
 from bracket.report.scores import BASELINE, RUNNER_UP, Rules, flips_of, shares_of
 from bracket.report.summary import Duel, Pair, Ranked, Summary
 from bracket.stats.flips import Flips
-from bracket.stats.sequential import LIVE_SHARE
+from bracket.stats.sequential import EDITION, LIVE_SHARE
 from bracket.stats.wording import short_sentence
 
-VERSION = 3
+VERSION = 4
 SIDES = ("winner", BASELINE, RUNNER_UP)
 
 
@@ -92,6 +92,7 @@ def plan_of(summary: Summary) -> dict[str, Any]:
         "training_seeds": [pair.seed for pair in summary.pairs],
         "comparisons": [BASELINE, RUNNER_UP] if named else [BASELINE],
         "live_share": LIVE_SHARE,
+        "edition": EDITION,
     }
 
 

@@ -17,7 +17,7 @@ from bracket.domain import Judgement
 from bracket.report.summary import Duel, Pair
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 from bracket.stats.flips import Flips, judge_flips, prompt_flips
-from bracket.stats.sequential import LIVE_SHARE
+from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
 Floats = NDArray[np.float64]
 Scored = tuple[str, int, float]
@@ -35,7 +35,7 @@ class Rules:
     Attributes:
         prompts, pairs: how many units were planned.
         comparisons: whom the winner was to be compared with, "baseline" first.
-        alpha, live_share: see `bracket.stats.sequential`.
+        alpha, live_share, edition: see `bracket.stats.sequential`; a plan that names no edition has the first.
     """
 
     prompts: int
@@ -43,6 +43,7 @@ class Rules:
     comparisons: tuple[str, ...] = (BASELINE,)
     alpha: float = 0.05
     live_share: float = LIVE_SHARE
+    edition: int = EDITION
 
     @classmethod
     def of(cls, plan: Mapping[str, Any], left_out: Sequence[int] = ()) -> Rules:
@@ -61,12 +62,18 @@ class Rules:
             tuple(plan.get("comparisons") or (BASELINE,)),
             plan["alpha"],
             plan.get("live_share", LIVE_SHARE),
+            plan.get("edition", 1),
         )
 
     @property
     def terms(self) -> dict[str, Any]:
         """What both kinds of claim are made with, beside their units."""
-        return {"alpha": self.alpha, "comparisons": len(self.comparisons), "live_share": self.live_share}
+        shared = {"alpha": self.alpha, "live_share": self.live_share, "edition": self.edition}
+        return {**shared, "comparisons": len(self.comparisons)}
+
+    def final_alpha(self, planned: int, *, two_sided: bool) -> float:
+        """What the exact test of so many planned units is held to."""
+        return split_alpha(planned, two_sided, **self.terms).final
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from bracket.domain import Round, mean
 from bracket.report.claimed import claims, mean_interval, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
+from bracket.report.evidence import plan_of
+from bracket.report.scores import Rules
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import judged, same, totals
 from bracket.report.undecided import why_undecided
@@ -155,17 +157,17 @@ def descriptive(summary: Summary) -> list[Block]:
 
 def more_runs(summary: Summary) -> list[Block]:
     """What it would cost and show to add prompts or pairs."""
-    verdict = summary.verdict
+    verdict, rules = summary.verdict, Rules.of(plan_of(summary), summary.left_out)
     seconds = _pair_seconds(summary)
     each = f" A pair takes about {duration(seconds)} here." if seconds else ""
     least, done = smallest_n(verdict.final_alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
     enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more find smaller differences"
     items = [f"{enough if done >= least else _capitalised(_needed(least, done))}.{each}"]
-    if verdict.config and (observed := _pairs_for_observed(verdict.config)):
+    if verdict.config and (observed := _pairs_for_observed(verdict.config, rules)):
         items.append(observed)
     if verdict.single_seed:
         items.append("More training seeds in the finals: a choice on one seed follows luck as much as settings.")
-    rows = [*_prompt_rows(verdict.checkpoint), *_pair_rows(verdict.config)]
+    rows = [*_prompt_rows(verdict.checkpoint, rules), *_pair_rows(verdict.config, rules)]
     blocks: list[Block] = [Bullets(tuple(items))]
     if rows:
         blocks += [
@@ -205,12 +207,14 @@ def _needed(least: int, done: int) -> str:
     return f"{more} of fresh trainings would let it speak about the settings"
 
 
-def _pairs_for_observed(claim: ConfigClaim) -> str:
+def _pairs_for_observed(claim: ConfigClaim, rules: Rules) -> str:
     """How many pairs would likely confirm what was measured, where that is more than there are."""
     if not claim.sd or claim.mean_difference <= 0:
         return ""
     try:
-        n = pairs_needed(claim.mean_difference, claim.sd, alpha=claim.final_alpha, power=POWER)
+        n = pairs_needed(claim.mean_difference, claim.sd, alpha=claim.alpha, power=POWER)
+        if (final := rules.final_alpha(n, two_sided=False)) < claim.alpha:
+            n = pairs_needed(claim.mean_difference, claim.sd, alpha=final, power=POWER)
     except ValueError:
         return ""
     if n <= claim.pairs:
@@ -228,24 +232,23 @@ def _pair_seconds(summary: Summary) -> float | None:
     return None
 
 
-def _prompt_rows(claim: CheckpointClaim | None) -> list[Row]:
+def _prompt_rows(claim: CheckpointClaim | None, rules: Rules) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    sd, alpha = claim.sd, claim.final_alpha
-    return _detectable_rows(
-        claim.prompts, "fresh prompts", lambda n: detectable_difference(sd, n, alpha=alpha, power=POWER, two_sided=True)
-    )
+    return _detectable_rows(claim.prompts, "fresh prompts", _size_for(claim.sd, rules, two_sided=True))
 
 
-def _pair_rows(claim: ConfigClaim | None) -> list[Row]:
+def _pair_rows(claim: ConfigClaim | None, rules: Rules) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    sd, alpha = claim.sd, claim.final_alpha
-    return _detectable_rows(
-        max(claim.pairs, smallest_n(alpha, two_sided=False)),
-        "paired trainings",
-        lambda n: detectable_difference(sd, n, alpha=alpha, power=POWER),
-        now=claim.pairs,
+    least = max(claim.pairs, smallest_n(claim.alpha, two_sided=False))
+    size = _size_for(claim.sd, rules, two_sided=False)
+    return _detectable_rows(least, "paired trainings", size, now=claim.pairs)
+
+
+def _size_for(sd: float, rules: Rules, *, two_sided: bool) -> Callable[[int], float | None]:
+    return lambda n: detectable_difference(
+        sd, n, alpha=rules.final_alpha(n, two_sided=two_sided), power=POWER, two_sided=two_sided
     )
 
 

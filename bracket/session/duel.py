@@ -95,12 +95,18 @@ def follow(plan: DuelPlan, units: Sequence[Unit | None], *, two_sided: bool, aga
 
 
 def _watch(plan: DuelPlan, differences: tuple[float, ...], planned: int, two_sided: bool) -> Watched:
-    return _watched(differences, planned, two_sided, plan.alpha, len(plan.others), plan.live_share)
+    return _watched(differences, planned, two_sided, plan.alpha, len(plan.others), plan.live_share, plan.edition)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _watched(
-    differences: tuple[float, ...], planned: int, two_sided: bool, alpha: float, comparisons: int, live_share: float
+    differences: tuple[float, ...],
+    planned: int,
+    two_sided: bool,
+    alpha: float,
+    comparisons: int,
+    live_share: float,
+    edition: int,
 ) -> Watched:
     """One look, kept: a page that polls asks for the same again and again."""
     return watch(
@@ -110,6 +116,7 @@ def _watched(
         alpha=alpha,
         comparisons=comparisons,
         live_share=live_share,
+        edition=edition,
     )
 
 

@@ -12,7 +12,7 @@ from bracket.errors import StorageError
 from bracket.files import read_json
 from bracket.session.job import Context
 from bracket.session.seeds import training_seeds
-from bracket.stats.sequential import LIVE_SHARE
+from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
 FOLDER = "confirm"
 PLAN = f"{FOLDER}/plan.json"
@@ -27,7 +27,7 @@ class DuelPlan:
     Attributes:
         runner_up: the finals' second beside the baseline, where the winner is compared with it too.
         judge: its name and fingerprint.
-        alpha, live_share: see `bracket.stats.sequential.watch`.
+        alpha, live_share, edition: see `bracket.stats.sequential.watch`.
         prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
         pairs, training_seeds: the fresh training seeds, and how many.
         rule: when the duels end and what counts, in words.
@@ -39,6 +39,7 @@ class DuelPlan:
     judge: str = ""
     alpha: float
     live_share: float = LIVE_SHARE
+    edition: int = EDITION
     prompts: tuple[str, ...]
     pictures: tuple[tuple[str, int], ...]
     pairs: int
@@ -66,7 +67,8 @@ class DuelPlan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`. A plan made before duels could end early says nothing of them; they are as now.
+        """The inverse of `as_dict`. A plan made before duels could end early says nothing of them; they are as now. One
+        that names no edition of the rules was made under the first.
 
         Raises:
             KeyError, TypeError, ValueError: it is not what a plan looks like.
@@ -79,6 +81,7 @@ class DuelPlan:
             judge=str(data.get("judge", "")),
             alpha=float(data["alpha"]),
             live_share=float(data.get("live_share", LIVE_SHARE)),
+            edition=int(data.get("edition", 1)),
             prompts=tuple(str(text) for text in data["prompts"]),
             pictures=tuple((str(text), int(seed)) for text, seed in data["pictures"]),
             pairs=len(seeds),
@@ -103,19 +106,33 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
         pictures=tuple((p.text, p.seed) for p in context.verdict_prompts()),
         pairs=s.pairs,
         training_seeds=seeds,
-        rule=_rule(s.alpha, s.live_share, comparisons),
+        rule=rule(len(context.dataset.verdict_prompts), s.pairs, s.alpha, s.live_share, comparisons),
     )
 
 
-def _rule(alpha: float, live_share: float, comparisons: int) -> str:
-    live, final = alpha * live_share / comparisons, alpha * (1 - live_share)
-    decided = f"its e-value reaches {2 / live:.0f} (prompts) or {1 / live:.0f} (pairs)" if live else "it is complete"
+def rule(prompts: int, pairs: int, alpha: float, live_share: float, comparisons: int) -> str:
+    """When the duels of so many prompts and pairs end, and what counts, in words."""
+    duels = [("prompts", prompts, True), ("pairs", pairs, False)]
+    said = [_ends(*duel, alpha, live_share, comparisons) for duel in duels if duel[1]]
+    lost = (
+        "A training that melts scores 0; one that crashes leaves its pair out, and then all is as if one pair less had "
+        "been planned. "
+    )
     return (
-        f"Prompts and pairs of trainings are looked at one after the other in this order. A duel ends as soon as "
-        f"{decided}, or as soon as no claim can be reached any more; otherwise it goes to its planned end, where the "
-        f"exact sign-flip test decides at p = {final:.3g}. A training that melts scores 0; one that crashes leaves its "
-        "pair out, and one pair less counts as planned. A duel with too few units for any claim is not cut short."
-    )
+        "Prompts and pairs of trainings are looked at one after the other in this order. "
+        f"{' '.join(said)} Each ends too as soon as no claim can be reached any more, unless there are too few units "
+        f"for any claim. {lost if pairs else ''}"
+    ).strip()
+
+
+def _ends(units: str, planned: int, two_sided: bool, alpha: float, live_share: float, comparisons: int) -> str:
+    split, sides = split_alpha(planned, two_sided, alpha, comparisons, live_share), 2 if two_sided else 1
+    duel, end = f"The duel over {planned} {units}", "its planned end, where the exact sign-flip test needs"
+    least = f"p <= {split.final:.3g} (the smallest p that so many can show is {min(1.0, sides / 2**planned):.2g})"
+    if split.live:
+        return f"{duel} is decided as soon as its e-value reaches {1 / split.live:.0f}, or at {end} {least}."
+    why = "; watching spends nothing, as so few can't take an e-value to its threshold" if live_share else ""
+    return f"{duel} is decided at {end} {least}{why}."
 
 
 def read_plan(folder: Path) -> DuelPlan | None:
@@ -124,9 +141,15 @@ def read_plan(folder: Path) -> DuelPlan | None:
     Raises:
         StorageError: the file is damaged.
     """
-    path = folder / PLAN
-    if not path.exists():
-        return None
+    return read_plan_at(folder / PLAN) if (folder / PLAN).exists() else None
+
+
+def read_plan_at(path: Path) -> DuelPlan:
+    """The plan in this file.
+
+    Raises:
+        StorageError: it is missing or damaged.
+    """
     try:
         return DuelPlan.from_dict(read_json(path))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -30,7 +30,7 @@ from bracket.session.duel_plan import BASELINE, FOLDER, PLAN, RUNNER_UP, WINNER,
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.view import SessionView, TrialView
 from bracket.stats.claims import win_rate_interval
-from bracket.stats.sequential import Watched
+from bracket.stats.sequential import Watched, interval_alpha
 from bracket.stats.signflip import sign_flip
 
 Kind = Literal["prompt", "pair"]
@@ -161,7 +161,8 @@ def _of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Figh
         ours = score_matrix(duel.winner, prompts)
         for name, side in sides.items():
             won = (np.sign(ours - score_matrix(side, prompts)) + 1) / 2
-            low, high, _ = win_rate_interval(won, alpha=plan.alpha)
+            at = interval_alpha(plan.alpha, course.watched[name].final_alpha, plan.edition)
+            low, high, _ = win_rate_interval(won, alpha=at)
             rates[name] = (float(won.mean()), low, high)
     return _fight("prompt", course, [plan.prompts[i] for i in course.counted], newest, rates)
 
@@ -241,6 +242,8 @@ def evidence(fight: Fight, c: Comparison) -> str:
         return f"With {c.ahead} of {len(c.dots)} won, no claim can be reached any more.{saved}"
     if w.hopeless:
         return f"{fight.planned} {units} are too few for a claim, however they turn out."
+    if not w.live_alpha:
+        return f"The exact test decides at the end: {fight.planned} {units} are too few to decide before."
     return f"e-value {evalue(w.e_winner)}; {evalue(w.e_needed)} decides." if c.dots else ""
 
 

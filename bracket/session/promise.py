@@ -10,7 +10,7 @@ from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread
 from bracket.stats.claims import POWER
 from bracket.stats.power import detectable_difference
-from bracket.stats.signflip import smallest_n
+from bracket.stats.sequential import fewest_units, split_alpha
 
 Cost = Callable[[int], float]
 """Seconds that so many more pairs take."""
@@ -27,12 +27,12 @@ class Promise:
 
 def fewest_prompts(settings: SessionSettings) -> int:
     """Verdict prompts below which no claim about the checkpoint is reached: they are tested two-sided."""
-    return smallest_n(_alpha(settings), two_sided=True)
+    return _fewest(settings, two_sided=True)
 
 
 def fewest_pairs(settings: SessionSettings) -> int:
     """Pairs below which no claim about the settings is reached: they are tested one-sided."""
-    return smallest_n(_alpha(settings), two_sided=False)
+    return _fewest(settings, two_sided=False)
 
 
 def claim(settings: SessionSettings, cost: Cost | None = None) -> str:
@@ -70,7 +70,7 @@ def _checkpoint(s: SessionSettings, spread: Spread) -> Promise:
     about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), s.dataset.verdict_prompts
     if n < least:
         return Promise(about, False, f"not with {counted(n, 'verdict prompt')}; it takes {least}.")
-    lead = _lead(detectable_difference(1.0, n, alpha=_alpha(s), power=POWER, two_sided=True), spread.prompts, "prompts")
+    lead = _lead(_detectable(s, n, two_sided=True), spread.prompts, "prompts")
     return Promise(about, True, f"can be proved on {n} fresh prompts. {lead}")
 
 
@@ -83,7 +83,7 @@ def _config(s: SessionSettings, spread: Spread, cost: Cost) -> Promise:
         time = duration(cost(missing))
         words = f"{have} this is about the checkpoint, not about the settings; {more} would do (+{time})."
         return Promise(about, False, words)
-    lead, further = (detectable_difference(1.0, k, alpha=_alpha(s), power=POWER) for k in (n, 2 * n))
+    lead, further = (_detectable(s, k, two_sided=False) for k in (n, 2 * n))
     better = f" {2 * n} pairs (+{duration(cost(n))}) would find one of {_size(further, spread.pairs)}."
     words = f"can be proved over {n} paired trainings. {_lead(lead, spread.pairs, 'trainings')}{better}"
     return Promise(about, True, words)
@@ -103,7 +103,18 @@ def _size(factor: float | None, spread: float | None) -> str:
     return f"about {number(factor, 2)} standard deviations"
 
 
-def _alpha(s: SessionSettings) -> float:
-    """What the exact test at a duel's planned end has: alpha without the share for watching, split over the named
-    comparisons (Holm's first step)."""
-    return s.confirmation.alpha * (1 - s.confirmation.live_share) / (2 if s.confirmation.runner_up else 1)
+def _fewest(s: SessionSettings, *, two_sided: bool) -> int:
+    c = s.confirmation
+    return fewest_units(two_sided, c.alpha, _comparisons(s), c.live_share)
+
+
+def _detectable(s: SessionSettings, n: int, *, two_sided: bool) -> float | None:
+    """In standard deviations, at what the exact test at the planned end has, split over the named comparisons (Holm's
+    first step)."""
+    c = s.confirmation
+    final = split_alpha(n, two_sided, c.alpha, _comparisons(s), c.live_share).final
+    return detectable_difference(1.0, n, alpha=final / _comparisons(s), power=POWER, two_sided=two_sided)
+
+
+def _comparisons(s: SessionSettings) -> int:
+    return 2 if s.confirmation.runner_up else 1

@@ -7,6 +7,11 @@ of one run, rise and fall together.
 
 Either kind may be watched while it grows and end early (`sequential`): a claim holds by its e-process, or by the exact
 test once everything planned is there.
+
+Intervals are those of the exact test over whatever units there are, so at the planned end interval and test can't
+contradict each other. That the scores decide which unit is the last costs coverage; what watching may spend of alpha is
+kept back for it, so an interval made at 1 - final_alpha is stated as one of 1 - alpha. That this does is measured
+(tests/benchmarks/bench_verdict.py), not proven; `Watched.low` and `high` hold at every moment, and are far wider.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from bracket.stats.power import detectable_difference
 from bracket.stats.record import Record
-from bracket.stats.sequential import LIVE_SHARE, Watched, watch
+from bracket.stats.sequential import EDITION, LIVE_SHARE, Watched, interval_alpha, watch
 from bracket.stats.signflip import DRAWS, Floats, as_floats, sign_flip, smallest_n
 
 POWER = 0.8
@@ -35,9 +40,9 @@ class PairedClaim(Record):
     Attributes:
         alpha: as asked.
         mean_difference, sd: over units (prompts, or pairs of training runs); sd is None for one unit.
-        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`. Where
-            the duel ended before its planned last unit the method is "confidence_sequence", the only one that covers
-            whatever made it end; None where that excludes nothing yet.
+        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`, made
+            at `final_alpha`; the level is less by what watching may spend. By edition 1 of the rules it was made at
+            alpha, and of a duel that ended early it was the "confidence_sequence", None where that excluded nothing.
         p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over the units there are, see `SignFlip`. It
             decides only once all planned ones are there.
         detectable, power: the smallest true mean difference that the exact test of all planned units finds with this
@@ -98,7 +103,8 @@ class CheckpointClaim(PairedClaim):
         prompts, sample_seeds, pairs: pairs = prompts × sample_seeds; the unit is the prompt.
         prompts_needed: how many prompts more a claim needs at least; 0 where `can_support`.
         seed: of the drawn flips when `exact` is False.
-        win_rate, win_rate_low, win_rate_high: share of pairs the winner takes, ties half, with a 1 - alpha interval.
+        win_rate, win_rate_low, win_rate_high: share of pairs the winner takes, ties half, with a 1 - alpha interval
+            (made at `final_alpha`, as the other).
         effective_pairs: independent pairs that the prompts' spread makes them worth, see `win_rate_interval`.
         improvement_probability: see `improvement_probability`.
     """
@@ -138,6 +144,7 @@ def checkpoint_claim(
     planned: int | None = None,
     comparisons: int = 1,
     live_share: float = LIVE_SHARE,
+    edition: int = EDITION,
 ) -> CheckpointClaim:
     """Compares two checkpoints' judged pictures of the same fresh prompts and sample seeds.
 
@@ -150,7 +157,7 @@ def checkpoint_claim(
         alpha: error rate of the two-sided claim, and 1 - coverage of the intervals.
         seed, draws: of the drawn flips above 16 prompts.
         planned: prompts the plan has; None when these are all of them.
-        comparisons, live_share: see `sequential.watch`.
+        comparisons, live_share, edition: see `sequential.watch`.
 
     Raises:
         ValueError: shapes that differ or have other dimensions, scores that are not finite, more prompts than planned,
@@ -160,7 +167,6 @@ def checkpoint_claim(
     prompts, sample_seeds = ours.shape
     differences = (ours - theirs).mean(axis=1)
     won = (np.sign(ours - theirs) + 1) / 2
-    low, high, effective = win_rate_interval(won, alpha=alpha)
     watched = watch(
         differences,
         planned=prompts if planned is None else planned,
@@ -168,11 +174,13 @@ def checkpoint_claim(
         alpha=alpha,
         comparisons=comparisons,
         live_share=live_share,
+        edition=edition,
         seed=seed,
         draws=draws,
     )
+    low, high, effective = win_rate_interval(won, alpha=interval_alpha(alpha, watched.final_alpha, edition))
     return CheckpointClaim(
-        **_tested(differences, watched, seed=seed, draws=draws),
+        **_tested(differences, watched, edition, seed=seed, draws=draws),
         prompts=prompts,
         sample_seeds=sample_seeds,
         pairs=prompts * sample_seeds,
@@ -193,6 +201,7 @@ def config_claim(
     planned: int | None = None,
     comparisons: int = 1,
     live_share: float = LIVE_SHARE,
+    edition: int = EDITION,
 ) -> ConfigClaim:
     """Compares two configs over fresh training seeds, each seed training both.
 
@@ -204,7 +213,7 @@ def config_claim(
             in the plan's order.
         alpha: error rate of the one-sided claim, and about 1 - coverage of the interval.
         planned: pairs the plan has; None when these are all of them.
-        comparisons, live_share: see `sequential.watch`.
+        comparisons, live_share, edition: see `sequential.watch`.
 
     Raises:
         ValueError: wrong shape, no pairs, more than planned, values that are not finite, or alpha out of range.
@@ -217,8 +226,9 @@ def config_claim(
         alpha=alpha,
         comparisons=comparisons,
         live_share=live_share,
+        edition=edition,
     )
-    return ConfigClaim(**_tested(d, watched), pairs=d.size, pairs_needed=_needed(watched))
+    return ConfigClaim(**_tested(d, watched, edition), pairs=d.size, pairs_needed=_needed(watched))
 
 
 def win_rate_interval(won: ArrayLike, *, alpha: float = 0.05) -> tuple[float, float, float]:
@@ -274,11 +284,12 @@ def _paired(winner: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
     return ours, theirs
 
 
-def _tested(d: Floats, watched: Watched, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
+def _tested(d: Floats, watched: Watched, edition: int, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
     """The fields of `PairedClaim` for differences of shape (units,)."""
-    test = sign_flip(d, alpha=watched.alpha, seed=seed, draws=draws)
-    interval = (test.low, test.high, test.level, test.method)
-    if not watched.complete:
+    at = interval_alpha(watched.alpha, watched.final_alpha, edition)
+    test = sign_flip(d, alpha=at, seed=seed, draws=draws)
+    interval = (test.low, test.high, test.level - (watched.alpha - at), test.method)
+    if edition == 1 and not watched.complete:
         interval = (watched.low, watched.high, watched.level, "confidence_sequence")
     sd = float(d.std(ddof=1)) if d.size > 1 else None
     able = _needed(watched) == 0

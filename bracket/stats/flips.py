@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bracket.stats.record import Record
-from bracket.stats.sequential import LIVE_SHARE, conclusion
-from bracket.stats.signflip import DRAWS, Floats, as_floats
+from bracket.stats.sequential import Terms, conclusion
+from bracket.stats.signflip import Floats, as_floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,14 @@ def prompt_flips(
     names: Sequence[str],
     *,
     planned: int | None = None,
-    alpha: float = 0.05,
-    comparisons: int = 1,
-    live_share: float = LIVE_SHARE,
-    seed: int = 0,
-    draws: int = DRAWS,
+    **terms: Unpack[Terms],
 ) -> Flips:
     """Leaves out each prompt in turn; the plan then has one prompt less, too.
 
     Args:
         winner, baseline: scores of shape (prompts, sample_seeds), as `checkpoint_claim` takes them.
         names: of the prompts.
-        planned, alpha, comparisons, live_share, seed, draws: as the claim was made with.
+        planned, terms: as the claim was made with.
 
     Raises:
         ValueError: shapes or lengths that differ, or scores that are not finite.
@@ -70,16 +66,7 @@ def prompt_flips(
     whole = d.size if planned is None else planned
 
     def concludes(differences: Floats, of: int) -> int:
-        return conclusion(
-            differences,
-            planned=of,
-            two_sided=True,
-            alpha=alpha,
-            comparisons=comparisons,
-            live_share=live_share,
-            seed=seed,
-            draws=draws,
-        )
+        return conclusion(differences, planned=of, two_sided=True, **terms)
 
     without = [concludes(np.delete(d, i), whole - 1) for i in range(d.size)]
     return _flips("prompt", names, concludes(d, whole), without)
@@ -90,11 +77,7 @@ def judge_flips(
     shares: Mapping[str, float],
     *,
     planned: int | None = None,
-    alpha: float = 0.05,
-    comparisons: int = 1,
-    live_share: float = LIVE_SHARE,
-    seed: int = 0,
-    draws: int = DRAWS,
+    **terms: Unpack[Terms],
 ) -> Flips:
     """Leaves out each judge of a panel in turn; the others keep their shares of what is left.
 
@@ -102,7 +85,7 @@ def judge_flips(
         members: a judge's scores of the winner's and of the baseline's pictures, each (prompts, sample_seeds).
         shares: what each counts. Judges without a share count nothing and are not left out; a judge that alone counts
             leaves nothing to conclude from, so its conclusion without it is 0.
-        planned, alpha, comparisons, live_share, seed, draws: as the claim was made with.
+        planned, terms: as the claim was made with.
 
     Raises:
         ValueError: shapes that differ, scores that are not finite, or no judge that counts.
@@ -117,16 +100,7 @@ def judge_flips(
         if not kept:
             return 0
         d = np.average([differences[name] for name in kept], axis=0, weights=[counting[name] for name in kept])
-        return conclusion(
-            d,
-            planned=d.size if planned is None else planned,
-            two_sided=True,
-            alpha=alpha,
-            comparisons=comparisons,
-            live_share=live_share,
-            seed=seed,
-            draws=draws,
-        )
+        return conclusion(d, planned=d.size if planned is None else planned, two_sided=True, **terms)
 
     without = [concludes(name for name in counting if name != left_out) for left_out in counting]
     return _flips("judge", list(counting), concludes(counting), without)

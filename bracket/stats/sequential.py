@@ -12,12 +12,17 @@ Alpha is split beforehand: `live_share` of it goes to the e-process, the rest to
 planned units are there. A false claim needs a false alarm of either, so by the union bound both together keep to alpha,
 whoever looks after every unit and stops when pleased. A duel that stops before, neither decided nor complete, claims
 nothing.
+
+Where the planned units are so few that winning all of them at full stake leaves the e-process below what decides for
+the winner, it can give no alarm, and the exact test keeps the whole of alpha. That spends no more than alpha, as the
+baseline's side needs as much or more: the test alone then claims, with at most alpha for the winner, and half of alpha
+for the baseline.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,8 +31,11 @@ from bracket.stats.record import Record
 from bracket.stats.signflip import DRAWS, Floats, as_floats, check_alpha, sign_flip, smallest_n
 
 LIVE_SHARE = 0.2
-"""Part of alpha that watching may spend. The exact test keeps 0.04 of 0.05, which 5 pairs (1/32) and 6 prompts (2/64)
-still reach."""
+"""Part of alpha that watching may spend. The exact test keeps 0.04 of 0.05 from 8 pairs or 9 prompts on, and all of it
+with fewer: they can't decide early."""
+EDITION = 2
+"""Of these rules, fixed with each plan. By the first, the exact test went without watching's share also where watching
+could decide nothing, and the interval of a duel that ended early was its confidence sequence."""
 BETS = (0.6, 0.8, 1.0)
 """λ, each with a third of the fortune. Of a dozen grids and eight ways to stake, this one with stakes by the median was
 among the best both for 8 to 12 pairs and for 16 to 64 prompts."""
@@ -36,6 +44,25 @@ SLACK = 1e-12
 _FAR = 1e4
 _POINTS = 100
 _ROUNDS = 2
+
+
+class Terms(TypedDict, total=False):
+    """What a plan fixed for its claims, for those who only pass it on; see `watch`."""
+
+    alpha: float
+    comparisons: int
+    live_share: float
+    edition: int
+    seed: int
+    draws: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Alpha as it is shared out before the first unit; see `Watched.live_alpha` and `Watched.final_alpha`."""
+
+    live: float
+    final: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +75,9 @@ class Watched(Record):
         comparisons: how many duels of this kind were named beforehand, this one included.
         live_alpha: what one direction of the e-process may spend: alpha · live_share / comparisons, halved where
             two-sided. An e-value of 1 / live_alpha decides; for the baseline of a one-sided duel, which nobody named
-            beforehand, twice that.
-        final_alpha: alpha · (1 - live_share), for the exact test on all planned units.
+            beforehand, twice that. 0 where so few units are planned that no e-value can get there.
+        final_alpha: for the exact test on all planned units: alpha · (1 - live_share), or all of it where live_alpha
+            is 0.
         e_winner, e_baseline: e-values now, of "the winner is better" and of "the baseline is better"; 1 is no evidence.
         path: e_winner after each unit.
         decided: for whom the e-process crossed its threshold first; what comes later does not undo it.
@@ -85,7 +113,7 @@ class Watched(Record):
 
     @property
     def e_needed(self) -> float:
-        """The e-value that decides for the winner."""
+        """The e-value that decides for the winner; infinite where none can."""
         return 1 / self.live_alpha if self.live_alpha else float("inf")
 
 
@@ -97,6 +125,7 @@ def watch(
     alpha: float = 0.05,
     comparisons: int = 1,
     live_share: float = LIVE_SHARE,
+    edition: int = EDITION,
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Watched:
@@ -115,17 +144,17 @@ def watch(
         alpha: error rate of the whole claim, watching and final test together.
         comparisons: how many duels of this kind were named beforehand; each is watched at its part of alpha.
         live_share: part of alpha for watching, from 0 (no early decision) to below 1.
+        edition: of the rules, as the plan has it.
         seed, draws: of flips drawn above 16 units, see `sign_flip`.
 
     Raises:
         ValueError: values that are not finite, more units than planned, or a share or alpha out of range.
     """
-    d = _differences(differences)
-    _check(d.size, planned, alpha, comparisons, live_share)
-    live, final = alpha * live_share / comparisons / (2 if two_sided else 1), alpha * (1 - live_share)
+    d = _differences(differences, planned)
+    split = split_alpha(planned, two_sided, alpha, comparisons, live_share, edition)
     ours, theirs = e_values(d), e_values(-d)
-    decided, decided_at = first_crossing(ours, theirs, live, two_sided=two_sided)
-    hopeless = decided == "" and _hopeless(d, planned, final, comparisons, two_sided, seed, draws)
+    decided, decided_at = first_crossing(ours, theirs, split.live, two_sided=two_sided)
+    hopeless = decided == "" and _hopeless(d, planned, split.final, comparisons, two_sided, seed, draws)
     low, high = _confidence_sequence(d, alpha)
     return Watched(
         units=d.size,
@@ -133,8 +162,8 @@ def watch(
         alpha=alpha,
         two_sided=two_sided,
         comparisons=comparisons,
-        live_alpha=live,
-        final_alpha=final,
+        live_alpha=split.live,
+        final_alpha=split.final,
         e_winner=float(ours[-1]) if d.size else 1.0,
         e_baseline=float(theirs[-1]) if d.size else 1.0,
         path=tuple(float(value) for value in ours),
@@ -156,6 +185,7 @@ def conclusion(
     alpha: float = 0.05,
     comparisons: int = 1,
     live_share: float = LIVE_SHARE,
+    edition: int = EDITION,
     seed: int = 0,
     draws: int = DRAWS,
 ) -> int:
@@ -163,18 +193,50 @@ def conclusion(
 
     By the e-process where that decided, else by the exact test of all planned units; arguments and errors as `watch`.
     """
-    d = _differences(differences)
-    _check(d.size, planned, alpha, comparisons, live_share)
-    live, final = alpha * live_share / comparisons / (2 if two_sided else 1), alpha * (1 - live_share)
-    decided, _ = first_crossing(e_values(d), e_values(-d), live, two_sided=two_sided)
+    d = _differences(differences, planned)
+    split = split_alpha(planned, two_sided, alpha, comparisons, live_share, edition)
+    decided, _ = first_crossing(e_values(d), e_values(-d), split.live, two_sided=two_sided)
     if decided:
         return 1 if decided == "winner" else -1
     if d.size < planned or not d.size:
         return 0
     test = sign_flip(d, seed=seed, draws=draws)
-    if (test.p_two_sided if two_sided else test.p_greater) <= final + SLACK:
+    if (test.p_two_sided if two_sided else test.p_greater) <= split.final + SLACK:
         return int(np.sign(d.mean()))
-    return -1 if test.p_two_sided <= final + SLACK and d.mean() < 0 else 0
+    return -1 if test.p_two_sided <= split.final + SLACK and d.mean() < 0 else 0
+
+
+def split_alpha(
+    planned: int,
+    two_sided: bool,
+    alpha: float = 0.05,
+    comparisons: int = 1,
+    live_share: float = LIVE_SHARE,
+    edition: int = EDITION,
+) -> Split:
+    """What watching and the exact test of so many planned units may spend; arguments and errors as `watch`."""
+    _check(alpha, comparisons, live_share)
+    live = alpha * live_share / comparisons / (2 if two_sided else 1)
+    if edition > 1 and _largest_e_value(planned) * live < 1:
+        return Split(0.0, alpha)
+    return Split(live, alpha * (1 - live_share))
+
+
+def fewest_units(
+    two_sided: bool, alpha: float = 0.05, comparisons: int = 1, live_share: float = LIVE_SHARE, edition: int = EDITION
+) -> int:
+    """The fewest planned units whose exact test can end in a claim; arguments and errors as `watch`."""
+    units = smallest_n(alpha / comparisons, two_sided=two_sided)
+    while units < smallest_n(
+        split_alpha(units, two_sided, alpha, comparisons, live_share, edition).final / comparisons, two_sided=two_sided
+    ):
+        units += 1
+    return units
+
+
+def interval_alpha(alpha: float, final_alpha: float, edition: int = EDITION) -> float:
+    """What the intervals of a duel are made at; see `claims.PairedClaim`."""
+    return alpha if edition == 1 else final_alpha
 
 
 def e_values(differences: ArrayLike) -> Floats:
@@ -193,6 +255,12 @@ def e_values(differences: ArrayLike) -> Floats:
     bets = np.sign(d) * _stakes(np.abs(d))
     found: Floats = np.mean([np.cumprod(1 + bet * bets, axis=-1) for bet in BETS], axis=0)
     return found
+
+
+def _largest_e_value(units: int) -> float:
+    """Of so many units, all won at full stake."""
+    with np.errstate(over="ignore"):
+        return float(np.mean(np.power(1 + np.array(BETS), units)))
 
 
 def _stakes(magnitudes: Floats) -> Floats:
@@ -253,7 +321,7 @@ def _confidence_sequence(d: Floats, alpha: float) -> tuple[float | None, float |
 
 def _lower_end(d: Floats, threshold: float) -> float | None:
     """A value that is excluded, as near below the sequence's end as a ten-thousandth of the spread or so."""
-    if not d.size or np.mean(np.power(1 + np.array(BETS), d.size)) < threshold:
+    if not d.size or _largest_e_value(d.size) < threshold:
         return None
     least, spread = float(d.min()), float(np.ptp(d))
     if spread <= 1e-12 * abs(least):
@@ -269,15 +337,16 @@ def _lower_end(d: Floats, threshold: float) -> float | None:
     return float(points[0])
 
 
-def _differences(values: ArrayLike) -> Floats:
+def _differences(values: ArrayLike, planned: int) -> Floats:
     array = np.asarray(values, dtype=np.float64)
-    return array if array.shape == (0,) else as_floats(array, ndim=1)
+    d = array if array.shape == (0,) else as_floats(array, ndim=1)
+    if d.size > planned:
+        raise ValueError(f"{d.size} units, but only {planned} were planned")
+    return d
 
 
-def _check(units: int, planned: int, alpha: float, comparisons: int, live_share: float) -> None:
+def _check(alpha: float, comparisons: int, live_share: float) -> None:
     check_alpha(alpha)
-    if units > planned:
-        raise ValueError(f"{units} units, but only {planned} were planned")
     if comparisons < 1:
         raise ValueError(f"at least one comparison is needed, got {comparisons}")
     if not 0 <= live_share < 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
-from bracket.stats.sequential import LIVE_SHARE, SLACK
+from bracket.stats.sequential import SLACK
 
 Kind = Literal[
     "config", "checkpoint", "baseline_wins", "no_difference", "not_tested", "baseline_leads", "judge_refused"
@@ -92,9 +92,9 @@ class Verdict(Record):
 
     @property
     def final_alpha(self) -> float:
-        """What an exact test's p is held to."""
+        """What an exact test's p is held to; of so few units as can't decide early where there is no claim."""
         claim = self.config or self.checkpoint
-        return claim.final_alpha if claim else self.alpha * (1 - LIVE_SHARE)
+        return claim.final_alpha if claim else self.alpha
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -138,6 +138,7 @@ def decide(
     other_checkpoints: Mapping[str, CheckpointClaim] | Sequence[CheckpointClaim] = (),
     other_configs: Mapping[str, ConfigClaim] | Sequence[ConfigClaim] = (),
     alpha: float = 0.05,
+    config_alpha: float | None = None,
     gate: str = "",
 ) -> Verdict:
     """Weighs the duel's claims. Every claim must come from prompts and seeds that took no part in choosing the winner.
@@ -157,14 +158,15 @@ def decide(
         other_checkpoints, other_configs: further comparisons named before the duel, e.g. winner against runner-up, by
             name. Claims of a kind must have been made with as many `comparisons` as are given here, or more: one that
             was named and never run counts as one that failed.
+        alpha: of both kinds of claim; config_alpha: of those about settings where it is another, see `tries`.
         gate: why the judge whose scores these are may not crown a winner (`agreement.gate`); "" when it may.
 
     Raises:
         ValueError: a claim made with another alpha, or for fewer comparisons than are given.
     """
     checkpoints, configs = _named(checkpoint, other_checkpoints), _named(config, other_configs)
-    for family in (checkpoints, configs):
-        _check(list(family.values()), alpha)
+    _check(list(checkpoints.values()), alpha)
+    _check(list(configs.values()), alpha if config_alpha is None else config_alpha)
     checkpoint_ps, config_ps = _two_sided(checkpoints), _one_sided(configs)
     checkpoint_sides = {name: _checkpoint_side(claim, checkpoint_ps[name]) for name, claim in checkpoints.items()}
     both_ways = _two_sided(configs)

@@ -14,7 +14,7 @@ from bracket.domain import Judgement, Sample
 from bracket.errors import CertificateError
 from bracket.report import certificate
 from bracket.report.scores import Rules, claims_of
-from bracket.report.summary import Duel, Summary
+from bracket.report.summary import Duel, Pair, Summary
 from bracket.stats.verdict import decide
 
 Change = Callable[[dict[str, Any]], None]
@@ -228,8 +228,8 @@ def _shuffled(content: dict[str, Any]) -> None:
     content["pairs"].reverse()
 
 
-def _kinder_split(content: dict[str, Any]) -> None:
-    content["plan"]["live_share"] = 0.0
+def _older_rules(content: dict[str, Any]) -> None:
+    content["plan"]["edition"] = 1
 
 
 def _hidden(content: dict[str, Any]) -> None:
@@ -243,7 +243,7 @@ def _hidden(content: dict[str, Any]) -> None:
         (_hopeless, "verdict.config.watched.hopeless as True"),
         (_carried, "flips.prompts.flips"),
         (_shuffled, "not those of the plan, in its order"),
-        (_kinder_split, "verdict.config.watched.final_alpha"),
+        (_older_rules, "verdict.config.watched.final_alpha"),
         (_hidden, "verdict.checkpoint as nothing, its judgements give one"),
     ],
 )
@@ -271,16 +271,38 @@ def test_a_panel_must_add_up_and_its_judges_are_left_out_in_turn(finished: Summa
     assert "A panel's score in the duel is not its judges' mean by their shares." in verify(content, finished)
 
 
+@pytest.mark.parametrize(("pairs", "prompts"), [(6, 8), (7, 9), (5, 12)])
+def test_a_certificate_of_version_3_is_held_to_its_own_rules(finished: Summary, pairs: int, prompts: int) -> None:
+    summary = planned(finished, 5, ["baseline"])
+    assert summary.plan is not None and finished.duel is not None
+    kept = {key: value for key, value in summary.plan.items() if key != "edition"}
+    more = [[f"more {i}", 1] for i in range(prompts - 8)]
+    kept["pictures"], kept["prompts"] = kept["pictures"] + more, kept["prompts"] + [text for text, _ in more]
+    kept["training_seeds"] = kept["training_seeds"] + list(range(2000, 1995 + pairs))
+    paired = (*finished.pairs, *(Pair(seed, 0.6, 0.55) for seed in range(2000, 1995 + pairs)))
+    claims = claims_of(finished.duel, paired, Rules.of(kept))
+    assert claims.config is not None and claims.config.final_alpha == pytest.approx(0.04)
+    assert claims.checkpoint is not None and claims.checkpoint.final_alpha == pytest.approx(0.04)
+    if prompts > 8:
+        assert claims.checkpoint.interval_method == "confidence_sequence"
+    verdict = decide("winner", "baseline", training_seeds=2, **claims.arguments)
+    content = certificate.build(replace(summary, plan=kept, pairs=paired, verdict=verdict))
+    content["version"] = 3
+    assert verify(content, finished) == []
+    content["plan"]["edition"] = 2
+    assert any("final_alpha" in line or "interval" in line for line in verify(content, finished))
+
+
 def test_a_certificate_from_before_duels_were_watched_is_read(finished: Summary) -> None:
     assert finished.duel is not None
-    rules = Rules(prompts=8, pairs=5, live_share=0.0)
+    rules = Rules(prompts=8, pairs=5, live_share=0.0, edition=1)
     verdict = decide(
         "winner", "baseline", training_seeds=2, **claims_of(finished.duel, finished.pairs, rules).arguments
     )
     content = certificate.build(replace(finished, verdict=verdict))
     for name in ("left_out", "shares", "flips"):
         del content[name]
-    for name in ("comparisons", "live_share"):
+    for name in ("comparisons", "live_share", "edition"):
         del content["plan"][name]
     content["plan_sha256"] = hashlib.sha256(
         json.dumps(content["plan"], sort_keys=True, ensure_ascii=False).encode()

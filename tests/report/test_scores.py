@@ -47,7 +47,11 @@ PLAN = {
 
 
 def test_the_plan_says_how_much_there_was_to_be() -> None:
-    assert Rules.of(PLAN) == Rules(prompts=9, pairs=7)
+    assert Rules.of(PLAN) == Rules(prompts=9, pairs=7, edition=1)
+    assert Rules.of({**PLAN, "edition": 2}) == Rules(prompts=9, pairs=7)
+    assert [Rules.of({**PLAN, "edition": n}).final_alpha(7, two_sided=False) for n in (1, 2)] == pytest.approx(
+        [0.04, 0.05]
+    )
     named = Rules.of({**PLAN, "comparisons": ["baseline", "runner_up"], "live_share": 0.4}, left_out=[502])
     assert (named.pairs, named.comparisons, named.live_share) == (6, ("baseline", "runner_up"), 0.4)
 

@@ -26,7 +26,7 @@ from bracket.session.duel import (
     score_matrix,
     scores_by_seed,
 )
-from bracket.session.duel_plan import PLAN, DuelPlan, read_plan
+from bracket.session.duel_plan import PLAN, DuelPlan, read_plan, rule
 from bracket.session.evaluate import keep_judgements
 
 PROMPTS = tuple("abcdefgh")
@@ -208,9 +208,21 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_before_duels_could_end_early_is_still_a_plan(tmp_path: Path) -> None:
-    old = {k: v for k, v in PLANNED.as_dict().items() if k not in ("live_share", "comparisons", "rule", "runner_up")}
+    new = ("live_share", "comparisons", "rule", "runner_up", "edition")
+    old = {k: v for k, v in PLANNED.as_dict().items() if k not in new}
     write_text(tmp_path / PLAN, json.dumps(old))
-    assert read_plan(tmp_path) == PLANNED
+    assert read_plan(tmp_path) == replace(PLANNED, edition=1)
+
+
+def test_the_rule_says_what_really_ends_a_duel() -> None:
+    few = rule(20, 6, 0.05, 0.2, 1)
+    assert "over 20 prompts is decided as soon as its e-value reaches 200, or at its planned end" in few
+    assert "sign-flip test needs p <= 0.04 (the smallest p that so many can show is 1.9e-06)" in few
+    assert "over 6 pairs is decided at its planned end, where the exact sign-flip test needs p <= 0.05" in few
+    assert "(the smallest p that so many can show is 0.016); watching spends nothing" in few
+    assert "over 12 pairs is decided as soon as its e-value reaches 200" in rule(20, 12, 0.05, 0.2, 2)
+    assert "watching" not in rule(20, 6, 0.05, 0.0, 1)
+    assert "crashes" not in rule(8, 0, 0.05, 0.2, 1)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"winner": 3}', "{"])

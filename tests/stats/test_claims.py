@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from bracket.stats import (
     ConfigClaim,
     checkpoint_claim,
     config_claim,
+    decide,
     detectable_difference,
     improvement_probability,
+    sign_flip,
     win_rate_interval,
 )
 
@@ -147,28 +150,75 @@ def test_bad_scores_are_named(winner: np.ndarray, baseline: np.ndarray, says: st
         checkpoint_claim(winner, baseline)
 
 
-def test_a_duel_that_the_e_process_ended_has_the_sequence_as_its_interval() -> None:
+def test_a_duel_that_the_e_process_ended_has_the_interval_of_the_units_it_has() -> None:
     # Eight equal wins of twelve reach 136, 100 needed; seven decide nothing yet.
     eight, seven = config_claim([0.3] * 8, planned=12), config_claim([0.3] * 7, planned=12)
     assert eight.watched is not None and eight.watched.decided_at == 8
-    assert (eight.interval_method, eight.interval_level) == ("confidence_sequence", 0.95)
-    assert (eight.difference_low, eight.difference_high) == (eight.watched.low, eight.watched.high)
+    # The fifth of 255 subset means from either end: floor(0.04/2 · 256). 1 - 10/256, less 0.01 for watching.
+    assert (eight.interval_method, eight.interval_level) == ("sign_flip", pytest.approx(1 - 10 / 256 - 0.01))
+    rising = [0.2, 0.21, 0.22, 0.23, 0.24, 0.25, 0.26, 0.27]
+    uneven, test = config_claim(rising, planned=12), sign_flip(rising, alpha=0.04)
+    assert uneven.decided == "winner"
+    assert (uneven.difference_low, uneven.difference_high) == (test.low, test.high)
     assert (eight.can_support, eight.pairs_needed, eight.decided, eight.complete) == (True, 0, "winner", False)
     assert (seven.can_support, seven.pairs_needed, seven.decided) == (False, 5, "")
 
 
-def test_a_hopeless_duel_has_no_interval_yet_and_could_have_ended_in_a_claim() -> None:
+def test_a_hopeless_duel_has_an_interval_and_could_have_ended_in_a_claim() -> None:
     # Two of five, one lost: p can't come below (2/4)/2^3 = 1/16.
     claim = config_claim([0.02, -0.03], planned=5)
     assert claim.watched is not None and claim.watched.hopeless
-    assert (claim.difference_low, claim.interval_method) == (None, "confidence_sequence")
+    # Student's, with one degree of freedom: -0.005 ± 12.706 · 0.025.
+    assert claim.difference_low == pytest.approx(-0.005 - 12.706 * 0.025, abs=1e-5)
+    assert (claim.interval_method, claim.interval_level) == ("t", 0.95)
     assert (claim.can_support, claim.pairs_needed) == (True, 0)
-    # What five pairs of this spread find, at 0.04.
-    assert claim.detectable == pytest.approx(detectable_difference(claim.sd or 0, 5, alpha=0.04))
+    # What five pairs of this spread find, at the whole of alpha: nothing is spent on watching five.
+    assert claim.detectable == pytest.approx(detectable_difference(claim.sd or 0, 5, alpha=0.05))
+
+
+def test_intervals_keep_what_watching_may_spend() -> None:
+    # Nine prompts may be watched: made at 0.04, stated at 0.05. With eight nothing is spent.
+    d = np.array([0.3, -0.2, 0.5, 0.4, 0.1, 0.6, -0.1, 0.2, 0.7])
+    nine, eight = checkpoint_claim(0.5 + d, np.full(9, 0.5)), checkpoint_claim(0.5 + d[:8], np.full(8, 0.5))
+    for claim, shown, alpha, spent in ((nine, d, 0.04, 0.01), (eight, d[:8], 0.05, 0)):
+        test = sign_flip(shown, alpha=alpha)
+        assert (claim.difference_low, claim.difference_high) == pytest.approx((test.low, test.high))
+        assert claim.interval_level == pytest.approx(test.level - spent)
+        low, high, _ = win_rate_interval(((shown > 0) + 0.0)[:, None], alpha=alpha)
+        assert (claim.win_rate_low, claim.win_rate_high) == pytest.approx((low, high))
+
+
+def test_a_plan_of_the_first_edition_keeps_its_intervals() -> None:
+    claim = config_claim([0.3] * 8, planned=12, edition=1)
+    assert claim.watched is not None
+    assert (claim.interval_method, claim.interval_level) == ("confidence_sequence", 0.95)
+    assert (claim.difference_low, claim.difference_high) == (claim.watched.low, claim.watched.high)
+    assert config_claim([0.02, -0.03], planned=5, edition=1).difference_low is None
+    whole = config_claim([0.3, 0.2, 0.5, 0.4, 0.1, 0.6], edition=1)
+    assert (whole.final_alpha, whole.interval_level) == (pytest.approx(0.04), 1 - 2 / 64)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "most", "level"), [(5, 1, 1 / 32), (6, 3, 3 / 64), (7, 6, 6 / 128), (8, 10, 10 / 256)]
+)
+def test_the_level_of_few_pairs_by_hand(pairs: int, most: int, level: float) -> None:
+    # All of 0.05 with up to seven pairs; 0.04 with eight, as eight wins could decide early.
+    claim = config_claim([0.1] * pairs)
+    assert math.floor(claim.final_alpha * 2**pairs + 1e-9) == most
+    assert most / 2**pairs == level <= claim.final_alpha
+
+
+def test_two_of_six_lost_may_still_be_a_claim() -> None:
+    # -2 and 1 flip alone or together: sums of (-2), (-2, 1) are not above 0, so with the observed order 3/64 = 0.047.
+    differences = [-0.2, 0.1, 0.5, 0.6, 0.7, 0.8]
+    claim = config_claim(differences)
+    assert claim.p_greater == 3 / 64
+    assert decide("w", "b", config=claim).kind == "config"
+    assert decide("w", "b", config=config_claim(differences, edition=1)).kind == "no_difference"
 
 
 def test_two_comparisons_need_one_pair_and_one_prompt_more() -> None:
-    # 1/32 and 2/64 are above 0.02, half of 0.04; 1/64 and 2/128 are not.
+    # 1/32 and 2/64 are above 0.025, half of 0.05; 1/64 and 2/128 are not.
     assert [config_claim([0.1] * n, comparisons=2).can_support for n in (5, 6)] == [False, True]
     base = np.full(7, 0.5)
     claims = [checkpoint_claim(base[:n] + 0.1, base[:n], comparisons=2) for n in (6, 7)]

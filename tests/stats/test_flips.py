@@ -16,13 +16,13 @@ def won(*differences: float) -> np.ndarray:
 
 
 def test_seven_prompts_that_all_win_hang_on_none() -> None:
-    # 2/128 with all, 2/64 = 0.031 ≤ 0.04 with six.
+    # 2/128 with all, 2/64 = 0.031 with six.
     found = prompt_flips(won(*[0.1] * 7), BASE, NAMES)
     assert (found.concludes, found.flips, found.count) == (1, (), "0 of 7")
 
 
 def test_six_prompts_hang_on_each() -> None:
-    # Five can't reach 0.04 two-sided: 2/32.
+    # Five can't reach 0.05 two-sided: 2/32.
     found = prompt_flips(won(*[-0.1] * 6), BASE[:6], NAMES[:6])
     assert (found.concludes, found.count, found.without) == (-1, "6 of 6", (0,) * 6)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bracket.stats import Watched, e_values, sign_flip, watch
-from bracket.stats.sequential import BETS, conclusion
+from bracket.stats.sequential import BETS, conclusion, fewest_units
 
 
 def test_equal_sizes_multiply_each_bet_by_hand() -> None:
@@ -75,6 +75,49 @@ def test_alpha_is_split_between_directions_and_comparisons() -> None:
     assert (lost.decided, lost.decided_at) == ("baseline", 9)
 
 
+def test_what_watching_can_never_spend_stays_with_the_exact_test() -> None:
+    # (1.6^n + 1.8^n + 2^n)/3: 20, 38, 72, 136, 260 for five to nine. One-sided 100 decides, with two comparisons 200;
+    # two-sided 200, with two comparisons 400.
+    def spent(two_sided: bool, comparisons: int) -> list[float]:
+        plans = [watch([], planned=n, two_sided=two_sided, comparisons=comparisons) for n in range(5, 11)]
+        assert all((plan.live_alpha == 0) == (plan.final_alpha == 0.05) for plan in plans)
+        assert all(plan.final_alpha == pytest.approx(0.04) for plan in plans if plan.live_alpha)
+        return [plan.live_alpha for plan in plans]
+
+    assert spent(False, 1) == pytest.approx([0, 0, 0, 0.01, 0.01, 0.01])
+    assert spent(False, 2) == pytest.approx([0, 0, 0, 0, 0.005, 0.005])
+    assert spent(True, 1) == pytest.approx([0, 0, 0, 0, 0.005, 0.005])
+    assert spent(True, 2) == pytest.approx([0, 0, 0, 0, 0, 0.0025])
+    assert math.isinf(watch([0.3] * 7, planned=7, two_sided=False).e_needed)
+
+
+@pytest.mark.parametrize(("planned", "comparisons"), [(7, 1), (8, 2)])
+def test_no_duel_too_small_to_decide_early_could_have(planned: int, comparisons: int) -> None:
+    # Under the first edition of the rules all wins would have been needed and not enough: nothing is lost.
+    before = watch([0.3] * planned, planned=planned, two_sided=False, comparisons=comparisons, edition=1)
+    assert before.e_winner < before.e_needed
+    assert before.final_alpha == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("pairs", [5, 6, 7, 8])
+def test_false_claims_of_few_pairs_keep_to_alpha_each_way(pairs: int) -> None:
+    # Every order of signs is as likely; equal sizes decide early most easily, others have more distinct sums.
+    signs = np.array(list(itertools.product((1, -1), repeat=pairs)))
+    for sizes in (np.ones(pairs), np.arange(1, pairs + 1), 2.0 ** np.arange(pairs)):
+        sides = np.array([conclusion(row * sizes, planned=pairs, two_sided=False) for row in signs])
+        assert np.mean(sides > 0) <= 0.05
+        assert np.mean(sides < 0) <= 0.025
+    # Sizes that are powers of two have all sums distinct, so the test's own level is reached.
+    assert np.mean(sides > 0) == {5: 1 / 32, 6: 3 / 64, 7: 6 / 128, 8: 10 / 256}[pairs]
+
+
+def test_the_fewest_units_are_those_whose_test_can_claim() -> None:
+    assert [fewest_units(False), fewest_units(True)] == [5, 6]
+    assert [fewest_units(False, comparisons=2), fewest_units(True, comparisons=2)] == [6, 7]
+    # Almost all of alpha for watching: six wins decide (38 > 1/0.0495), so the test is left with 0.0005, 1/2048.
+    assert fewest_units(False, live_share=0.99) == 11
+
+
 def test_without_a_live_share_nothing_is_decided_early() -> None:
     watched = watch([0.3] * 11, planned=12, two_sided=False, live_share=0.0)
     assert (watched.decided, watched.live_alpha, watched.final_alpha, watched.e_needed) == ("", 0, 0.05, math.inf)
@@ -92,7 +135,9 @@ def test_hopeless_is_what_brute_force_finds(two_sided: bool) -> None:
             best = min(test.p_two_sided if two_sided else test.p_greater for test in tests)
             least = 2 / 2**planned if two_sided else 1 / 2**planned
             watched = watch(d, planned=planned, two_sided=two_sided)
-            assert watched.hopeless == (best > 0.04 or least > 0.04), (planned, d)
+            level = 0.04 if planned >= (9 if two_sided else 8) else 0.05
+            assert watched.final_alpha == pytest.approx(level)
+            assert watched.hopeless == (best > level or least > level), (planned, d)
             assert watched.ended == watched.hopeless
             seen.add(watched.hopeless)
     assert seen == {True, False}
@@ -109,7 +154,7 @@ def test_one_lost_pair_of_five_is_hopeless_by_hand() -> None:
 def test_no_unit_yet_is_hopeless_only_where_the_plan_is_too_small() -> None:
     assert [watch([], planned=n, two_sided=False).hopeless for n in (0, 4, 5)] == [True, True, False]
     assert [watch([], planned=n, two_sided=True).hopeless for n in (5, 6)] == [True, False]
-    # Two comparisons must reach 0.02 first: 1/64.
+    # Two comparisons must reach 0.025 first: 1/64.
     assert [watch([], planned=n, two_sided=False, comparisons=2).hopeless for n in (5, 6)] == [True, False]
 
 

@@ -36,10 +36,10 @@ VERDICTS = {
 def test_a_file_that_wins_reads_as_the_house_writes_it() -> None:
     assert sentence(VERDICTS["file wins"], LABEL) == (
         "**lr 3e-4, rank 16** wins. Its pictures beat the baseline's in 80 % of 40 fresh prompts "
-        "(95 % interval 65–90 %). This is about this LoRA file; for the settings, 1 of 5 needed runs is done."
+        "(95 % interval 64–90 %). This is about this LoRA file; for the settings, 1 of 5 needed runs is done."
     )
     assert short_sentence(VERDICTS["file wins"], LABEL) == (
-        "lr 3e-4, rank 16 wins: 80 % of 40 fresh prompts (65–90 %), about this LoRA file"
+        "lr 3e-4, rank 16 wins: 80 % of 40 fresh prompts (64–90 %), about this LoRA file"
     )
 
 
@@ -98,10 +98,10 @@ def test_a_verdict_without_the_claim_it_is_about_is_refused() -> None:
 
 def test_how_a_watched_duel_ended_is_said() -> None:
     text = sentence(VERDICTS["decided while watching"], LABEL)
-    assert "+0.030 to +0.030, which holds whatever ended the duel" in text
+    assert "95 % interval +0.030 to +0.030, decided while watching" in text
     assert "decided while watching: the e-value reached 100 at pair 8 of 12" in text
     assert "the e-value reached 200 at pair 9 of 12" in sentence(VERDICTS["baseline decided"], LABEL)
     hopeless = sentence(VERDICTS["hopeless"], LABEL)
     assert "1 paired training seed differs by -0.030" in hopeless
-    assert "ended after 1 of 5 pairs: whatever the rest had shown, p could no longer have come down to 0.04" in hopeless
+    assert "ended after 1 of 5 pairs: whatever the rest had shown, p could no longer have come down to 0.05" in hopeless
     assert "3 of 6 needed runs are done" in sentence(VERDICTS["stopped by hand"], LABEL)

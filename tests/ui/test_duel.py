@@ -115,7 +115,7 @@ def test_a_crash_is_told_and_costs_a_planned_pair(tmp_path: Path) -> None:
 
 def test_the_exact_test_speaks_at_the_planned_end(tmp_path: Path) -> None:
     seen = view.read(fought(tmp_path, "s", (), (0.1, 0.2, 0.1, 0.3, 0.2)))
-    assert "All 5 pairs are there. Exact test: p = 0.031, where 0.04 or less is a finding." in duel.panel_html(seen)
+    assert "All 5 pairs are there. Exact test: p = 0.031, where 0.05 or less is a finding." in duel.panel_html(seen)
 
 
 def test_status_has_a_line_of_the_duel(early: view.SessionView) -> None:

@@ -1,0 +1,65 @@
+"""What a further duel is held to, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bracket.stats.sequential import conclusion
+from bracket.stats.tries import can_claim, fewest_pairs, next_alpha
+
+
+@pytest.mark.parametrize(
+    ("alpha", "pairs"),
+    [
+        (0.05, 5),  # 1/32 = 0.031
+        (0.025, 6),  # 1/32 is above it, 1/64 = 0.016 is not
+        (0.0125, 7),  # 1/128 = 0.0078
+        (0.00625, 8),  # 1/256 = 0.0039
+    ],
+)
+def test_each_halving_takes_one_pair_more(alpha: float, pairs: int) -> None:
+    assert fewest_pairs(alpha=alpha) == pairs
+    assert can_claim(pairs, alpha=alpha) and not can_claim(pairs - 1, alpha=alpha)
+
+
+def test_alpha_is_halved_for_every_try_that_could_have_claimed() -> None:
+    assert [next_alpha(0.05, able) for able in range(4)] == [0.05, 0.025, 0.0125, 0.00625]
+    assert sum(next_alpha(0.05, able) for able in range(60)) == pytest.approx(0.1), "twice alpha is never passed"
+
+
+def test_no_pairs_claim_nothing() -> None:
+    assert not can_claim(0)
+
+
+def test_a_second_comparison_takes_a_pair_more() -> None:
+    assert not can_claim(5, comparisons=2), "1/32 is above 0.05 / 2"
+    assert can_claim(6, comparisons=2)
+
+
+def test_watching_can_claim_where_the_exact_test_has_too_little_left() -> None:
+    # 10 % of 0.05 for the exact test takes 8 pairs; six won at full stake make (1.6^6 + 1.8^6 + 2^6) / 3 = 38.3, and
+    # 1 / 0.045 = 22.2 decides.
+    assert can_claim(6, live_share=0.9)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.025, 0.01])
+@pytest.mark.parametrize("live_share", [0.0, 0.2, 0.9])
+@pytest.mark.parametrize("pairs", range(1, 12))
+def test_it_says_what_a_duel_that_is_won_throughout_concludes(pairs: int, live_share: float, alpha: float) -> None:
+    won = conclusion(np.ones(pairs), planned=pairs, two_sided=False, alpha=alpha, live_share=live_share)
+    assert can_claim(pairs, alpha=alpha, live_share=live_share) == (won == 1)
+
+
+@pytest.mark.slow
+def test_going_on_until_it_claims_errs_at_most_twice_as_often() -> None:
+    """Equal settings, five pairs and then six, seven, eight more for whoever found nothing."""
+    rng = np.random.default_rng(5)
+    claims = 0
+    for _ in range(4000):
+        for able, pairs in enumerate((5, 6, 7, 8)):
+            d = rng.normal(size=pairs)
+            if conclusion(d, planned=pairs, two_sided=False, alpha=next_alpha(0.05, able)) == 1:
+                claims += 1
+                break
+    assert claims / 4000 < 0.1
