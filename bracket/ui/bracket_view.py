@@ -23,7 +23,7 @@ from bracket.session.settings import FILE, SessionSettings, load
 from bracket.session.view import SessionView, drawn
 from bracket.ui import gallery
 from bracket.ui.context import Context
-from bracket.ui.format import esc, file_url, reason, trial_state
+from bracket.ui.format import esc, frame_html, reason, trial_state
 from bracket.ui.outcome import duel_of
 from bracket.ui.theme import script
 
@@ -313,7 +313,7 @@ def _face(lane: Lane, cell: Cell, made: Drawing) -> str:
     newest = next(iter(gallery.newest([s for s in samples if s.step == step]).values()), None)
     if newest is None:
         return '<span class="frame"></span>'
-    return f'<img class="frame" loading="lazy" src="{esc(file_url(newest.path))}" alt="">'
+    return frame_html(newest.path)
 
 
 def _champion(made: Drawing, view: SessionView, rows: int) -> list[str]:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Outcome, Problem, Sample
 from bracket.report.words import NOTHING, counted, duration, fixed
 from bracket.session.view import SessionView, TrialView
@@ -152,11 +153,18 @@ def empty_html(text: str) -> str:
 
 
 def picture(sample: Sample | None, words: str) -> str:
-    """A picture that opens large on a click, or an empty frame of the same size."""
+    """A sample that opens large on a click, or an empty frame of the same size."""
     if sample is None:
         return '<span class="frame"></span>'
     caption = f"{words} · {sample.prompt} · seed {sample.seed} · step {sample.step}"
-    return (
-        f'<img class="frame" loading="lazy" src="{esc(file_url(sample.path))}" alt="{esc(sample.prompt)}" '
-        f'data-large="{esc(caption)}" title="{esc(sample.prompt)}">'
-    )
+    return frame_html(sample.path, alt=sample.prompt, large=caption, title=sample.prompt)
+
+
+def frame_html(path: Path, *, alt: str = "", large: str = "", title: str = "") -> str:
+    """A picture, or of a clip the frame in its middle; where `large` says what it is, a click opens it large."""
+    src = esc(file_url(path))
+    more = "".join(f' {name}="{esc(text)}"' for name, text in (("data-large", large), ("title", title)) if text)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        name = f' aria-label="{esc(alt)}"' if alt else ""
+        return f'<video class="frame" muted playsinline preload="metadata" src="{src}"{name}{more}></video>'
+    return f'<img class="frame" loading="lazy" src="{src}" alt="{esc(alt)}"{more}>'

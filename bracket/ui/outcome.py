@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
 from bracket.files import read_json
 from bracket.report.words import fixed, knob_name, knob_value
@@ -176,8 +177,10 @@ def compare_html(trials: Sequence[TrialView]) -> str:
 
 
 def slider_pair(trials: Sequence[TrialView], prompt: str) -> tuple[str, str] | None:
-    """The first two trials' pictures of a prompt, None when one of them has none."""
+    """The first two trials' pictures of a prompt, None when one of them has none, or a clip."""
     found = [next((s for s in gallery.newest(t.samples).values() if s.prompt == prompt), None) for t in trials[:2]]
     if len(found) < 2 or found[0] is None or found[1] is None:
+        return None
+    if any(s and s.path.suffix.lower() in VIDEO_SUFFIXES for s in found):
         return None
     return str(found[0].path), str(found[1].path)

@@ -40,9 +40,10 @@
   }
 
   function enlarge(image) {
-    const large = document.createElement("img"), words = document.createElement("p");
+    const large = document.createElement(image.localName), words = document.createElement("p");
+    if (image.localName === "video") Object.assign(large, { autoplay: true, loop: true, muted: true });
     large.src = image.src;
-    if (image.naturalWidth < 200) large.className = "tiny";
+    if ((image.naturalWidth || image.videoWidth) < 200) large.className = "tiny";
     words.textContent = image.dataset.large;
     open(large, words);
   }
@@ -79,7 +80,7 @@
   });
 
   document.addEventListener("click", (event) => {
-    const image = event.target.closest?.("img[data-large]");
+    const image = event.target.closest?.("[data-large]");
     if (image) enlarge(image);
     else if (event.target.closest?.("#help")) help();
     else if (event.target.closest?.("#turn")) turn();
@@ -99,6 +100,11 @@
   // Small pictures stay crisp when they are shown large; a broken one leaves its frame.
   document.addEventListener("load", (event) => {
     if (event.target.matches?.("img.frame") && event.target.naturalWidth < 200) event.target.style.imageRendering = "pixelated";
+  }, true);
+
+  // A clip that is not played shows the frame in its middle.
+  document.addEventListener("loadedmetadata", (event) => {
+    if (event.target.matches?.("video.frame")) event.target.currentTime = event.target.duration / 2;
   }, true);
 
   // Gradio sets the system's theme while it mounts, so a chosen one is put back once the tabs are there.

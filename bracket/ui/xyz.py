@@ -18,7 +18,7 @@ from bracket.session.grid import save
 from bracket.session.view import SessionView
 from bracket.ui import vote
 from bracket.ui.context import Context, said, warned
-from bracket.ui.format import empty_html, esc, file_url, size
+from bracket.ui.format import empty_html, esc, file_url, frame_html, size
 from bracket.ui.outcome import sealed_html
 
 LONGEST = ""
@@ -244,10 +244,7 @@ def _picture_html(cell: xyz.Cell, sample: Sample | None) -> str:
     if sample is None:
         return '<span class="frame"></span>'
     words = f"{_tip(cell)}\n{sample.prompt}\nsample seed {sample.seed}, step {sample.step}"
-    return (
-        f'<img class="frame" loading="lazy" src="{esc(file_url(sample.path))}" alt="{esc(sample.prompt)}" '
-        f'data-large="{esc(words)}">'
-    )
+    return frame_html(sample.path, alt=sample.prompt, large=words)
 
 
 def _tip(cell: xyz.Cell) -> str:

@@ -83,3 +83,10 @@ def test_a_problem_has_mark_sentence_place_and_remedy() -> None:
 
 def test_file_addresses_are_relative_and_quoted() -> None:
     assert words.file_url(Path("/runs/a b/x#1.png")) == "gradio_api/file=/runs/a%20b/x%231.png"
+
+
+def test_a_clip_is_a_video_that_shows_a_frame_and_a_picture_an_image() -> None:
+    clip, still = (words.picture(Sample(Path(f"/a/b.{kind}"), 'a "star"', 1, 20), "lr 1e-3") for kind in ("mp4", "png"))
+    assert clip.startswith('<video class="frame" muted playsinline preload="metadata" src="gradio_api/file=/a/b.mp4"')
+    assert still.startswith('<img class="frame" loading="lazy" src="gradio_api/file=/a/b.png" alt="a &quot;star&quot;"')
+    assert all('data-large="lr 1e-3 · a &quot;star&quot; · seed 1 · step 20"' in html for html in (clip, still))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +13,19 @@ import pytest
 from PIL import Image
 
 from bracket.domain import Round
+from bracket.files import read_json_lines, write_text
 from bracket.report.xyz import axes_of, build, chosen
 from bracket.session import view
 from bracket.session.grid import save
 from bracket.ui import xyz
-from tests.ui.browser import ARGS, chromium, opened, started, until
-from tests.ui.made import PROMPTS, RATES, done_session
+from tests.judges.test_frames import write_video
+from tests.ui.browser import opened, started, until
+from tests.ui.made import PROMPTS, RATES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NOTHING_ASKED = (None, None, None, None, None)
-
-
-@pytest.fixture
-def done(runs: Path) -> view.SessionView:
-    return view.read(runs / "zorp")
 
 
 def first_rung(session: view.SessionView) -> str:
@@ -112,8 +108,8 @@ def test_the_choices_are_made_once_until_a_trial_draws(done: view.SessionView) -
     assert xyz.stamp_of(None) == ""
 
 
-def test_a_saved_file_lies_in_the_report_and_is_linked(tmp_path: Path) -> None:
-    session = view.read(done_session(tmp_path))
+def test_a_saved_file_lies_in_the_report_and_is_linked(own: Path, tmp_path: Path) -> None:
+    session = view.read(own)
     html = xyz.saved_html(session, xyz.Grids(), 64, *NOTHING_ASKED)
     path = session.folder / "report" / "grids" / "finals-200-steps-learning-rate-prompt.png"
     assert path.as_posix() in html and 'download="zorp-finals-200-steps-learning-rate-prompt.png"' in html
@@ -130,17 +126,6 @@ def test_a_saved_file_lies_in_the_report_and_is_linked(tmp_path: Path) -> None:
 # In a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        found = player.chromium.launch(executable_path=path, args=ARGS)
-        yield found
-        found.close()
-
-
 def choose(page: Page, field: str, words: str) -> None:
     page.click(f"#{field} input")
     page.locator("[role=option]").filter(has_text=words).first.click()
@@ -152,16 +137,15 @@ def value(page: Page, field: str) -> str:
 
 @pytest.mark.gui
 @pytest.mark.slow
-def test_a_person_turns_the_grid_and_keeps_it(browser: Browser, tmp_path: Path) -> None:
-    done_session(tmp_path / "runs")
-    with started(tmp_path / "runs", tmp_path / "app.log") as url, opened(browser, url) as (page, complaints):
+def test_a_person_turns_the_grid_and_keeps_it(browser: Browser, own: Path, tmp_path: Path) -> None:
+    with started(own.parent, tmp_path / "app.log") as url, opened(browser, url) as (page, complaints):
         until(lambda: "zorp" in page.title())
         page.keyboard.press("5")
         until(lambda: page.locator("#xyz img").count() == 16)
         assert [value(page, f"xyz-{k}") for k in "xyz"] == ["learning rate", "prompt", "nothing"]
         choose(page, "xyz-x", "prompt")
         until(lambda: value(page, "xyz-y") == "learning rate")
-        choose(page, "xyz-stage", first_rung(view.read(tmp_path / "runs" / "zorp")))
+        choose(page, "xyz-stage", first_rung(view.read(own)))
         until(lambda: page.locator("#xyz tbody tr").count() == 11)
         page.locator("#xyz img").first.click()
         assert "training seed 11" in page.locator(".overlay p").inner_text()
@@ -180,4 +164,25 @@ def test_a_person_turns_the_grid_and_keeps_it(browser: Browser, tmp_path: Path) 
         )
         with urlopen(address) as answer:
             assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
+        assert complaints == []
+
+
+@pytest.mark.gui
+@pytest.mark.slow
+def test_a_clip_shows_a_frame_and_plays_large(browser: Browser, own: Path, tmp_path: Path) -> None:
+    index = own / "trials" / "finals-000" / "samples" / "index.jsonl"
+    write_video(index.parent / "clip.mp4")
+    *lines, last = read_json_lines(index)
+    write_text(index, "".join(json.dumps(line) + "\n" for line in [*lines, {**last, "path": "clip.mp4"}]))
+    with started(own.parent, tmp_path / "app.log") as url, opened(browser, url) as (page, complaints):
+        until(lambda: "zorp" in page.title())
+        page.evaluate(
+            "bracket => window.dispatchEvent(new CustomEvent('bracket-look', { detail: bracket }))",
+            {"session": "zorp", "trial": "finals-000"},
+        )
+        clip = page.locator("#look video.frame")
+        clip.wait_for()
+        until(lambda: clip.evaluate("node => node.readyState >= 2 && node.currentTime") == 1.25)
+        clip.click()
+        until(lambda: page.locator(".overlay video").evaluate("node => !node.paused && node.videoWidth") == 64)
         assert complaints == []
