@@ -21,7 +21,7 @@ from bracket.environment import child_env, project_root
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ARGS = [
+_ARGS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -43,6 +43,16 @@ def chromium() -> str:
     if path is None:
         pytest.skip("no Chromium on this machine")
     return path
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """The system's Chromium, running; skips the test where there is none."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player, player.chromium.launch(executable_path=path, args=_ARGS) as browser:
+        yield browser
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from bracket.environment import project_root
-from tests.ui.browser import ARGS, chromium, opened, until
+from tests.ui.browser import launched, opened, until
 
 FOLDER = project_root() / "docs" / "screenshots"
 TABS = ("setup", "run", "monitor", "judge", "results")
@@ -31,13 +31,11 @@ def shoot(page: Page, session: str, tabs: tuple[str, ...], suffix: str = "") -> 
 
 def main(address: str, session: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium(), args=ARGS)
+    with launched() as browser:
         with opened(browser, address) as (page, _):
             shoot(page, session, TABS)
         with opened(browser, address, dark=True) as (page, _):
             shoot(page, session, ("results",), "-dark")
-        browser.close()
     print("\n".join(str(p.relative_to(project_root())) for p in sorted(Path(FOLDER).glob("*.png"))))
 
 

@@ -15,16 +15,6 @@ from bracket.ui import bracket_view, trial_view
 from tests.ui.made import PROMPTS
 
 
-@pytest.fixture
-def done(runs: Path) -> view.SessionView:
-    return view.read(runs / "zorp")
-
-
-@pytest.fixture
-def live(runs: Path) -> view.SessionView:
-    return view.read(runs / "zorp-live")
-
-
 def tree(session: view.SessionView, *, sparks: bool = False) -> str:
     return bracket_view.html(bracket_view.drawing(session), session, sparks=sparks)[0]
 

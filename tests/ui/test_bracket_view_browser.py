@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bracket.domain import Outcome, Round
-from tests.ui.browser import ARGS, chromium, opened, started, until
+from tests.ui.browser import opened, started, until
 from tests.ui.made import Maker, result, trial_files
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        found = player.chromium.launch(executable_path=path, args=ARGS)
-        yield found
-        found.close()
 
 
 def test_a_tournament_is_watched_and_looked_into(browser: Browser, tmp_path: Path) -> None:

@@ -15,24 +15,13 @@ import pytest
 from bracket.environment import presets_folder
 from bracket.judges.votes import read_votes
 from bracket.session.control import read_progress, running_process
-from tests.ui.browser import ARGS, chromium, opened, started, until
+from tests.ui.browser import opened, started, until
 from tests.ui.made import done_session
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        found = player.chromium.launch(executable_path=path, args=ARGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ui.browser import ARGS, chromium, opened, started, until
+from tests.ui.browser import opened, started, until
 from tests.ui.made import Maker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 
-def test_hours_and_numbers_follow_each_other(tmp_path: Path) -> None:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
+def test_hours_and_numbers_follow_each_other(browser: Browser, tmp_path: Path) -> None:
     maker = Maker(tmp_path, "zorp")
     maker.state("stopped", "search", 0)
     maker.close()
-    with (
-        started(tmp_path, tmp_path / "app.log") as address,
-        sync_playwright() as player,
-        player.chromium.launch(executable_path=path, args=ARGS) as browser,
-        opened(browser, address) as (page, complaints),
-    ):
+    with started(tmp_path, tmp_path / "app.log") as url, opened(browser, url) as (page, complaints):
         until(lambda: page.title().endswith("zorp · bracket"))
         page.keyboard.press("2")
         until(lambda: "12 trials" in page.locator("#plan").inner_text())

@@ -22,16 +22,6 @@ from bracket.ui.context import Context
 from tests.ui.made import FRESH, PROMPTS
 
 
-@pytest.fixture
-def done(runs: Path) -> view.SessionView:
-    return view.read(runs / "zorp")
-
-
-@pytest.fixture
-def live(runs: Path) -> view.SessionView:
-    return view.read(runs / "zorp-live")
-
-
 def test_only_sessions_of_the_runs_folder_are_opened(runs: Path) -> None:
     context = Context(runs)
     assert context.read("zorp").state == "done"

@@ -16,10 +16,10 @@ from bracket.trainers.install import Progress
 from bracket.ui import trainers
 from bracket.ui.trainers import Installation
 from tests.trainers.upstreams import fake_venv, git, lookalike, offline, package_index
-from tests.ui.browser import ARGS, chromium, opened, started, until
+from tests.ui.browser import opened, started, until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +67,9 @@ def test_an_installation_says_where_it_is_and_how_it_ended() -> None:
 
 @pytest.mark.gui
 @pytest.mark.slow
-def test_a_trainer_is_installed_from_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
+def test_a_trainer_is_installed_from_the_page(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     offline(monkeypatch, package_index(tmp_path / "index"))
     lookalike(tmp_path / "source", "sd_scripts")
     (tmp_path / "slow").touch()
@@ -78,36 +77,34 @@ def test_a_trainer_is_installed_from_the_page(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("BRACKET_SD_SCRIPTS_SOURCE", str(tmp_path / "source"))
     monkeypatch.setenv("BRACKET_SD_SCRIPTS_COMMIT", git(tmp_path / "source", "rev-parse", "HEAD"))
     (tmp_path / "runs").mkdir()
-    with started(tmp_path / "runs", tmp_path / "app.log") as url, sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=path, args=ARGS)
-        with opened(browser, url) as (page, complaints):
-            until(lambda: "sd-scripts – not installed" in said(page, "#trainers"))
-            page.locator("#trainers-drawer button").first.click()
-            page.fill("#trainer-have textarea, #trainer-have input", str(tmp_path / "slow"))
-            page.click("#trainer-use")
-            until(lambda: "There is no such folder" in page.content())
-            assert page.input_value("#trainer-folder textarea, #trainer-folder input").endswith("sd-scripts")
-            page.click("#trainer-install")
-            until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
-            page.click("#trainer-stop")
-            until(lambda: "The install was stopped" in said(page, "#trainer-progress"))
-            until(lambda: "✗ its install was not finished" in said(page, "#trainers"))
-            page.click("#trainer-install")
-            until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
-            page.reload()  # it goes on without the page that began it, and the next page shows it
-            page.wait_for_selector("#trainers-drawer button")
-            page.locator("#trainers-drawer button").first.click()
-            until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
-            (tmp_path / "slow").unlink()
-            until(lambda: "sd-scripts is ready" in said(page, "#trainer-progress"))
-            until(lambda: "sd-scripts ✓" in said(page, "#trainers"))
-            assert page.inner_text("#trainer-install") == "Update"
-            page.click("#trainer-forget")
-            until(lambda: "sd-scripts – not installed" in said(page, "#trainers"))
-            assert complaints == []
-            if shots := os.environ.get("SHOTS"):
-                page.locator("#trainers-drawer").scroll_into_view_if_needed()
-                page.screenshot(path=f"{shots}/trainers.png")
+    with started(tmp_path / "runs", tmp_path / "app.log") as url, opened(browser, url) as (page, complaints):
+        until(lambda: "sd-scripts – not installed" in said(page, "#trainers"))
+        page.locator("#trainers-drawer button").first.click()
+        page.fill("#trainer-have textarea, #trainer-have input", str(tmp_path / "slow"))
+        page.click("#trainer-use")
+        until(lambda: "There is no such folder" in page.content())
+        assert page.input_value("#trainer-folder textarea, #trainer-folder input").endswith("sd-scripts")
+        page.click("#trainer-install")
+        until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
+        page.click("#trainer-stop")
+        until(lambda: "The install was stopped" in said(page, "#trainer-progress"))
+        until(lambda: "✗ its install was not finished" in said(page, "#trainers"))
+        page.click("#trainer-install")
+        until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
+        page.reload()  # it goes on without the page that began it, and the next page shows it
+        page.wait_for_selector("#trainers-drawer button")
+        page.locator("#trainers-drawer button").first.click()
+        until(lambda: "4 of 5: Packages" in said(page, "#trainer-progress"))
+        (tmp_path / "slow").unlink()
+        until(lambda: "sd-scripts is ready" in said(page, "#trainer-progress"))
+        until(lambda: "sd-scripts ✓" in said(page, "#trainers"))
+        assert page.inner_text("#trainer-install") == "Update"
+        page.click("#trainer-forget")
+        until(lambda: "sd-scripts – not installed" in said(page, "#trainers"))
+        assert complaints == []
+        if shots := os.environ.get("SHOTS"):
+            page.locator("#trainers-drawer").scroll_into_view_if_needed()
+            page.screenshot(path=f"{shots}/trainers.png")
 
 
 def said(page: Page, place: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from bracket.judges import judgement_to_json
 from bracket.session import view
 from bracket.ui import monitor, outcome, results, trial_view, vote, xyz
 from bracket.ui.context import Context
-from tests.ui.made import FRESH, PROMPTS, done_session
+from tests.ui.made import FRESH, PROMPTS
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield done_session(tmp_path, "zorp")
+def folder(own: Path) -> Path:
+    return own
 
 
 @pytest.fixture
