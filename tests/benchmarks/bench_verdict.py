@@ -8,8 +8,12 @@ somebody who looks after every unit and stops when pleased: at once when the e-p
 any more, else by the exact test at the planned end. Differences of a duel are normal; "1 sd" is one standard deviation
 of them. Every rate is a share of sessions and nominally 5 %.
 
-Few pairs can't come near 5 %: the exact test at 0.04 has the level 1/32 = 3.1 % with five pairs, 2/64 = 3.1 % with six,
-10/256 = 3.9 % with eight.
+Few pairs can't come near 5 %: the exact test has the level 1/32 = 3.1 % with five, 3/64 = 4.7 % with six, 6/128 = 4.7 %
+with seven; from eight on it has 0.04, so 10/256 = 3.9 %.
+
+Coverage is of a duel's stated interval, whatever ended it. Half of the duels of five equal pairs end after one, which
+has no interval and counts as covered. Differences with heavy tails have Student's distribution with three degrees of
+freedom. The win rate is of one picture pair a prompt, so it moves in steps, and its interval (Wilson's) with it.
 """
 
 from __future__ import annotations
@@ -19,22 +23,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtr, stdtrit
 
-from bracket.stats import checkpoint_claim, config_claim, decide, e_values
-from bracket.stats.sequential import LIVE_SHARE, SLACK
+from bracket.stats import (
+    CheckpointClaim,
+    ConfigClaim,
+    checkpoint_claim,
+    config_claim,
+    decide,
+    e_values,
+    win_rate_interval,
+)
+from bracket.stats.sequential import SLACK, split_alpha
 from bracket.stats.signflip import all_subsets, rank_for, subset_means
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 ALPHA = 0.05
-LIVE, FINAL = ALPHA * LIVE_SHARE, ALPHA * (1 - LIVE_SHARE)
 PROMPTS, PICTURES = 8, 2
 PROMPT_SD, RUN_SD, RUN_ON_PROMPT_SD, PICTURE_SD = 0.15, 0.03, 0.05, 0.08
 """A tenth of the variance within a prompt comes from the training seed, which is modest."""
 EXACT, FLIPS, CHUNK = 12, 1_999, 250
 """Up to so many units all flips are counted; above, so many are drawn, the same for each chunk of sessions."""
+DESIGNS = [(f"config, {n} pairs", n, False) for n in (5, 6, 7, 8, 12)]
+DESIGNS += [(f"checkpoint, {n} prompts", n, True) for n in (16, 20, 40)]
+LEADS = (0.0, 0.5, 1.0, 2.0)
 SEARCHED = 8
 """Configs beside the baseline where power is compared at equal cost."""
 
@@ -46,6 +60,7 @@ class Duels:
     side: NDArray[np.int64]
     units: NDArray[np.int64]
     covered: Flags
+    """The interval of the mean difference holds the truth, or there is none."""
     fixed: Flags
     """The winner wins by all units at the whole of alpha, when nobody looks before the end."""
 
@@ -59,83 +74,127 @@ def watched(d: Floats, truth: float, *, two_sided: bool, seed: int) -> Duels:
 
 def _watched(d: Floats, truth: float, *, two_sided: bool, seed: int) -> Duels:
     sessions, n = d.shape
-    sides = 2 if two_sided else 1
-    ours, theirs = e_values(d) * LIVE / sides >= 1, e_values(-d) * LIVE / 2 >= 1
+    sides, split = 2 if two_sided else 1, split_alpha(n, two_sided)
+    ours = e_values(d) * split.live >= 1
+    theirs = e_values(-d) * (split.live if two_sided else split.live / 2) >= 1
     side, ended = np.zeros(sessions, dtype=np.int64), np.full(sessions, n)
     running = np.ones(sessions, dtype=bool)
     for t in range(1, n + 1):
         decided = running & (ours[:, t - 1] | theirs[:, t - 1])
         side[decided] = np.where(ours[decided, t - 1], 1, -1)
         stopped = decided.copy()
-        if t < n and sides / 2 ** (n - t) > FINAL:
-            greater, less, _ = p_values(d[:, :t], seed)
+        if t < n and sides / 2 ** (n - t) > split.final:
+            greater, less = p_values(d[:, :t], seed)
             p = np.minimum(greater, less) if two_sided else greater
-            stopped |= running & (sides * p / 2 ** (n - t) > FINAL)
+            stopped |= running & (sides * p / 2 ** (n - t) > split.final)
         ended[stopped] = t
         running &= ~stopped
-    greater, less, means = p_values(d, seed)
+    greater, less = p_values(d, seed)
     both = 2 * np.minimum(greater, less)
-    won = running & ((both if two_sided else greater) <= FINAL + SLACK) & (d.mean(axis=1) > 0)
+    won = running & ((both if two_sided else greater) <= split.final + SLACK) & (d.mean(axis=1) > 0)
     side[won] = 1
-    side[running & ~won & (both <= FINAL + SLACK) & (d.mean(axis=1) < 0)] = -1
+    side[running & ~won & (both <= split.final + SLACK) & (d.mean(axis=1) < 0)] = -1
     fixed = ((both if two_sided else greater) <= ALPHA + SLACK) & (d.mean(axis=1) > 0)
-    return Duels(side, ended, covers(d, truth, ended, means), fixed)
+    return Duels(side, ended, covers(d, truth, ended, split.final, seed), fixed)
 
 
-def p_values(d: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
-    """One-sided p each way, and the subset means they come from."""
-    n = d.shape[1]
-    subsets = all_subsets(n) if n <= EXACT else np.random.default_rng(seed).integers(0, 2, (FLIPS, n)).astype(float)
-    means = subset_means(d, subsets[subsets.any(axis=1)])
-    means[np.abs(means) < 1e-12] = 0
+def p_values(d: Floats, seed: int) -> tuple[Floats, Floats]:
+    """One-sided p each way."""
+    means = _means(d, seed)
     return (
-        (1 + (means <= 0).sum(axis=1)) / (means.shape[1] + 1),
-        (1 + (means >= 0).sum(axis=1)) / (means.shape[1] + 1),
-        means,
+        (1 + (means <= SLACK).sum(axis=1)) / (means.shape[1] + 1),
+        (1 + (means >= -SLACK).sum(axis=1)) / (means.shape[1] + 1),
     )
 
 
-def covers(d: Floats, truth: float, ended: NDArray[np.int64], means: Floats) -> Flags:
-    """Whether the claim's interval holds the truth: the sign-flip interval, or the sequence where it ended early."""
-    rank = rank_for(means.shape[1] + 1, ALPHA)
-    ends = np.partition(means, [rank - 1, means.shape[1] - rank], axis=1)
-    complete = (ends[:, rank - 1] <= truth) & (truth <= ends[:, -rank])
-    before = np.arange(1, d.shape[1] + 1) <= ended[:, None]
-    out = ((np.maximum(e_values(d - truth), e_values(truth - d)) >= 2 / ALPHA) & before).any(axis=1)
-    return np.where(ended < d.shape[1], ~out, complete)
+def _means(d: Floats, seed: int) -> Floats:
+    n = d.shape[1]
+    subsets = all_subsets(n) if n <= EXACT else np.random.default_rng(seed).integers(0, 2, (FLIPS, n)).astype(float)
+    return subset_means(d, subsets[subsets.any(axis=1)])
+
+
+def covers(d: Floats, truth: float, ended: NDArray[np.int64], final: float, seed: int) -> Flags:
+    """Whether the claim's interval holds the truth: the exact test's, made at what it has, of the units there are."""
+    found = np.ones(len(d), dtype=bool)
+    for t in np.unique(ended[ended > 1]):
+        rows = ended == t
+        there = d[rows, :t]
+        means = _means(there, seed)
+        below, above = (means <= truth + SLACK).sum(axis=1), (means >= truth - SLACK).sum(axis=1)
+        if rank := rank_for(means.shape[1] + 1, final):
+            found[rows] = (below >= rank) & (above >= rank)
+        else:
+            half = stdtrit(t - 1, 1 - final / 2) * there.std(axis=1, ddof=1) / np.sqrt(t)
+            found[rows] = np.abs(there.mean(axis=1) - truth) <= half
+    return found
+
+
+def rate_covers(d: Floats, rate: float, ended: NDArray[np.int64]) -> Flags:
+    """Whether the win rate's interval holds the truth, with one picture pair a prompt."""
+    final = split_alpha(d.shape[1], True).final
+    wins = ((d > 0) & (np.arange(d.shape[1]) < ended[:, None])).sum(axis=1)
+    found = np.ones(len(d), dtype=bool)
+    for won, units in set(zip(wins.tolist(), ended.tolist(), strict=True)):
+        low, high, _ = win_rate_interval((np.arange(units) < won).astype(float)[:, None], alpha=final)
+        found[(wins == won) & (ended == units)] = low <= rate <= high
+    return found
 
 
 def agree(rng: np.random.Generator, n: int, *, two_sided: bool, sessions: int = 40) -> None:
-    """The vectors above say what bracket itself says, unit by unit."""
+    """The vectors above say what bracket itself says, unit by unit; intervals too."""
+    truth = 0.025
     d = rng.normal(0.5, 1, (sessions, n)) / 20
-    found = watched(d, 0.0, two_sided=two_sided, seed=0)
-    for row, side, units in zip(d, found.side, found.units, strict=True):
+    found = watched(d, truth, two_sided=two_sided, seed=0)
+    rates = rate_covers(d, 0.6, found.units)
+    for row, side, units, covered, rate in zip(d, found.side, found.units, found.covered, rates, strict=True):
         told = row[:units]
+        claim: CheckpointClaim | ConfigClaim
         if two_sided:
-            claim = checkpoint_claim(0.5 + told, np.full(units, 0.5), planned=n)
-            kind = decide("winner", "baseline", checkpoint=claim).kind
+            claim = file = checkpoint_claim(0.5 + told, np.full(units, 0.5), planned=n)
+            kind = decide("winner", "baseline", checkpoint=file).kind
+            assert rate == (file.win_rate_low <= 0.6 <= file.win_rate_high), (row, file)
         else:
-            kind = decide("winner", "baseline", config=config_claim(told, planned=n)).kind
+            claim = settings = config_claim(told, planned=n)
+            kind = decide("winner", "baseline", config=settings).kind
         assert {"config": 1, "checkpoint": 1, "baseline_wins": -1}.get(kind, 0) == side, (row, kind)
+        low, high = claim.difference_low, claim.difference_high
+        assert covered == (low is None or high is None or low <= truth <= high), (row, claim)
 
 
 def duel_table(rng: np.random.Generator, sessions: int) -> None:
     print("bracket's duels, watched after every unit and stopped when pleased\n")
-    heads = ("false", "covers", "units", "covers", "units", "right", "fixed n")
-    print(" " * 34 + "equal arms" + " " * 19 + "1 sd apart")
+    heads = ("false", "units", "units", "right", "fixed n")
+    print(" " * 34 + "equal arms" + " " * 8 + "1 sd apart")
     print(f"{'':<26}" + "".join(f"{head:>10}" for head in heads))
-    designs = [(f"config, {n} pairs", n, False) for n in (5, 6, 8, 12)]
-    designs += [(f"checkpoint, {n} prompts", n, True) for n in (16, 20, 40)]
-    for name, n, two_sided in designs:
+    for name, n, two_sided in DESIGNS:
         if n <= EXACT:  # the vectors are held against bracket's own claims
             agree(rng, n, two_sided=two_sided)
+            agree(rng, n, two_sided=not two_sided)
         null = watched(rng.normal(0, 1, (sessions, n)), 0.0, two_sided=two_sided, seed=n)
         apart = watched(rng.normal(1, 1, (sessions, n)), 1.0, two_sided=two_sided, seed=n)
         false = (null.side != 0) if two_sided else (null.side > 0)
-        shares = [f"{false.mean():.1%}", f"{null.covered.mean():.1%}", f"{null.units.mean():.1f}"]
-        shares += [f"{apart.covered.mean():.1%}", f"{apart.units.mean():.1f}"]
+        shares = [f"{false.mean():.1%}", f"{null.units.mean():.1f}", f"{apart.units.mean():.1f}"]
         shares += [f"{(apart.side > 0).mean():.1%}", f"{apart.fixed.mean():.1%}"]
         print(f"{name:<26}" + "".join(f"{share:>10}" for share in shares))
+
+
+def coverage_table(rng: np.random.Generator, sessions: int) -> None:
+    """Coverage by the true difference in standard deviations; a cell of 4,000 sessions is exact to 0.7 points."""
+    print("\nCoverage of the intervals, whatever ended the duel, by the true difference in sd\n")
+    groups = ("mean, normal", "mean, heavy tails", "win rate")
+    print(" " * 26 + "".join(f"{group:^32}" for group in groups))
+    print(" " * 26 + "".join(f"{lead:>8}" for _ in groups for lead in LEADS))
+    for name, n, two_sided in DESIGNS:
+        means, tails, rates = [], [], []
+        for lead in LEADS:
+            d = rng.normal(lead, 1, (sessions, n))
+            duels = watched(d, lead, two_sided=two_sided, seed=n)
+            means.append(duels.covered)
+            heavy = lead + rng.standard_t(3, (sessions, n)) / np.sqrt(3)
+            tails.append(watched(heavy, lead, two_sided=two_sided, seed=n).covered)
+            if two_sided:
+                rates.append(rate_covers(d, float(ndtr(lead)), duels.units))
+        print(f"{name:<26}" + "".join(f"{covered.mean():>8.1%}" for covered in (*means, *tails, *rates)))
 
 
 def search_table(rng: np.random.Generator, sessions: int) -> None:
@@ -226,6 +285,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     duel_table(rng, arguments.sessions)
+    coverage_table(rng, arguments.sessions)
     search_table(rng, arguments.sessions)
     cost_table(rng, 4 * arguments.sessions)
 
