@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ _NEW = """
 """
 """Optuna's own reading builds every trial with its parameters and distributions, ten times the work; what bracket wrote
 is in the notes."""
+_OPENINGS, _MAKING_SECONDS = 5, 0.2
+"""How often to try to open a ledger that another process is just making, and how long to wait for that."""
 
 
 @dataclass
@@ -233,16 +236,20 @@ def _result(trial: Trial, told: dict[str, Any]) -> TrialResult:
 
 def _open(url: str, path: Path) -> Any:
     import optuna
-    import sqlalchemy.exc
+    from sqlalchemy import exc
 
-    remedy = "Move study.db aside to begin again; trained trials stay in trials/."
-    try:
-        # A reader (the app, `status`) may hold the file for a moment: wait for it rather than fail.
-        return optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": {"timeout": 60}} if "sqlite" in url else None
-        )
-    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
-        raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
+    # A reader (the app, `status`) may hold the file for a moment: wait for it rather than fail.
+    waiting = {"connect_args": {"timeout": 60}} if "sqlite" in url else None
+    for again in reversed(range(_OPENINGS)):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
+        except (exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
+            # Two that open a new file at once both make its tables; the second finds them there and can't go on.
+            if again and isinstance(error, exc.OperationalError | exc.IntegrityError):
+                time.sleep(_MAKING_SECONDS)
+                continue
+            remedy = "Move study.db aside to begin again; trained trials stay in trials/."
+            raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
 
 
 def _number_of(trial: Trial) -> int:

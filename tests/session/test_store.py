@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -77,6 +79,20 @@ def test_a_damaged_ledger_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"not a database, by any means" * 100)
     with pytest.raises(StorageError, match="may be damaged"):
         Store(tmp_path)
+
+
+def test_readers_may_open_a_ledger_while_it_is_made(tmp_path: Path) -> None:
+    at_once = threading.Barrier(4)
+
+    def opened(_: int) -> int:
+        at_once.wait()
+        store = Store(tmp_path)
+        found = len(store.results(Round.SEARCH))
+        store.close()
+        return found
+
+    with ThreadPoolExecutor(4) as readers:
+        assert list(readers.map(opened, range(4))) == [0] * 4
 
 
 def test_a_reader_that_stays_sees_what_another_tells_in_the_order_it_began(tmp_path: Path) -> None:
