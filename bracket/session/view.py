@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -129,6 +130,12 @@ def drawn(folder: Path, out: str) -> list[Sample]:
 
 
 def _trainer(folder: Path) -> Trainer:
+    settings = folder / SETTINGS_FILE
+    return _trainer_of(folder, settings.stat().st_mtime_ns if settings.exists() else 0)
+
+
+@lru_cache(maxsize=16)
+def _trainer_of(folder: Path, _stamp: int) -> Trainer:
     return make_trainer(load_settings(folder, to_read=True).load_preset().trainer)
 
 
