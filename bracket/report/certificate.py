@@ -2,8 +2,9 @@
 
 The file holds every judgement of the duel and of the paired runs, the SHA-256 of each judged picture, and the verdict's
 numbers. `verify` computes the numbers from the judgements, under the rules of the plan, and hashes the pictures that
-are still there. The seal is a plain SHA-256 of the content: it shows an edit, it does not stop somebody who writes a
-new seal.
+are still there. Duels of the settings that were added later are in it too, each with its plan, and are computed again
+like the first. The seal is a plain SHA-256 of the content: it shows an edit, it does not stop somebody who writes a new
+seal.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from typing import Any
 from bracket.domain import Judgement, Sample, mean
 from bracket.errors import CertificateError, StorageError
 from bracket.files import read_json, write_json
+from bracket.report.added import weigh
+from bracket.report.added_check import addition_again, check_additions, pairs_again
+from bracket.report.compare import differences, same
 from bracket.report.evidence import SIDES, VERSION, build, hash_of, plain_flips, sha256, training_seeds
 from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, panel_holds
-from bracket.report.summary import Duel, Pair, Summary
+from bracket.report.summary import Duel, Summary
 from bracket.stats.agreement import agreement, gate
-from bracket.stats.verdict import Verdict, decide
+from bracket.stats.verdict import Verdict
 
 __all__ = ["FILE", "VERSION", "build", "training_seeds", "verify", "write"]
 
@@ -53,7 +57,8 @@ def verify(path: Path) -> list[str]:
         return [
             *_check_seal(data),
             *_check_freshness(data),
-            *_check_pairs(data),
+            *_check_pairs([*data["pairs"], *(pair for added in _added(data) for pair in added["pairs"])]),
+            *check_additions(data, _added(data)),
             *_check_verdict(data),
             *_check_files(data, path.resolve().parent.parent),
         ]
@@ -107,14 +112,14 @@ def _check_freshness(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"The {side}'s prompt {strange!r} is not one of the prompts kept for the verdict."
 
 
-def _check_pairs(data: Mapping[str, Any]) -> Iterator[str]:
-    met = [pair.get(RUNNER_UP) is not None for pair in data["pairs"]]
+def _check_pairs(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    met = [pair.get(RUNNER_UP) is not None for pair in pairs]
     if met != sorted(met, reverse=True):
         yield "The runner-up's paired runs are not the first of the plan."
-    for pair in data["pairs"]:
+    for pair in pairs:
         for side in SIDES:
             scores = [j["score"] for j in pair.get(f"{side}_judgements", ())]
-            if scores and not _same(mean(scores), pair[side]):
+            if scores and not same(mean(scores), pair[side]):
                 given, again = pair[side], mean(scores)
                 yield f"Seed {pair['seed']}: the {side}'s mean score is given as {given}, its judgements give {again}."
 
@@ -124,11 +129,11 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
     if stored.checkpoint is not None and data["duel"] is None:
         yield "The verdict speaks of a duel, but the certificate holds no judgements of one."
         return
-    if stored.config is not None and not data["pairs"]:
+    if stored.config is not None and not (data["pairs"] or any(added["pairs"] for added in _added(data))):
         yield "The verdict speaks of paired runs, but the certificate holds none."
         return
     duel, rules = _duel_again(data), _rules(data)
-    pairs = [Pair(p["seed"], p["winner"], p["baseline"], p.get(RUNNER_UP)) for p in data["pairs"]]
+    pairs = pairs_again(data["pairs"])
     seed = stored.checkpoint.seed if stored.checkpoint else 0
     try:
         claims = claims_of(duel, pairs, rules, seed=seed)
@@ -136,16 +141,22 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"The duel can't be computed again: {error}."
         return
     seeds, gate_ = data["choosing"]["winner_training_seeds"], _gate_again(data)
-    again = decide(
-        stored.winner, stored.baseline, training_seeds=seeds, alpha=rules.alpha, gate=gate_, **claims.arguments
-    )
-    yield from _differences("verdict", data["verdict"], again.as_dict())
+    additions = [addition_again(added) for added in _added(data)]
+    terms = {"training_seeds": seeds, "alpha": rules.alpha, "gate": gate_}
+    again = weigh(stored.winner, stored.baseline, claims, additions, **terms)
+    yield from differences("verdict", data["verdict"], again.as_dict())
     if duel and data["version"] != UNWATCHED:
         shares = data["shares"]
         if not all(panel_holds(j.score, j.axes, shares) for j in (*duel.winner, *duel.baseline) if shares):
             yield "A panel's score in the duel is not its judges' mean by their shares."
         found = flips_of(duel, rules, shares, seed=seed) if claims.checkpoint else (None, None)
-        yield from _differences("flips", data["flips"], plain_flips(*found))
+        yield from differences("flips", data["flips"], plain_flips(*found))
+
+
+def _added(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The duels of the settings that were added; none before version 4."""
+    found: Sequence[Mapping[str, Any]] = data.get("additions", ())
+    return found
 
 
 def _rules(data: Mapping[str, Any]) -> Rules:
@@ -184,27 +195,6 @@ def _gate_again(data: Mapping[str, Any]) -> str:
     return "" if found.may_crown else found.reason
 
 
-def _differences(place: str, stored: Any, again: Any) -> Iterator[str]:
-    if isinstance(stored, dict) and isinstance(again, dict):
-        for key, value in stored.items():
-            yield from _differences(f"{place}.{key}", value, again.get(key))
-    elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
-        for index, (one, other) in enumerate(zip(stored, again, strict=True)):
-            yield from _differences(f"{place}.{index}", one, other)
-    elif isinstance(stored, dict) != isinstance(again, dict):
-        held, made = ("nothing", "one") if stored is None else ("one", "none")
-        yield f"The certificate gives {place} as {held}, its judgements give {made}."
-    elif not _same(stored, again):
-        yield f"The certificate gives {place} as {stored}, its judgements give {again}."
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equal; numbers up to what another version of the numeric libraries may round differently."""
-    if isinstance(a, bool) or isinstance(b, bool) or not isinstance(a, int | float) or not isinstance(b, int | float):
-        return bool(a == b)
-    return math.isclose(a, b, rel_tol=1e-7, abs_tol=1e-9)
-
-
 def _check_files(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
     for record in _records(data):
         path = folder / record["file"]
@@ -214,6 +204,7 @@ def _check_files(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 def _records(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     groups: list[Sequence[Mapping[str, Any]]] = [*data["checkpoints"].values(), *(data["duel"] or {}).values()]
-    groups += [pair.get(f"{side}_judgements", ()) for pair in data["pairs"] for side in SIDES]
+    pairs = [*data["pairs"], *(pair for added in _added(data) for pair in added["pairs"])]
+    groups += [pair.get(f"{side}_judgements", ()) for pair in pairs for side in SIDES]
     for group in groups:
         yield from group

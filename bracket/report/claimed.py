@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bracket.report.added import Try, could_claim, newest_pairs, p_at, tries
 from bracket.report.document import Block, Paragraph, Row, Subheading, Table, Terms
 from bracket.report.evidence import flips
+from bracket.report.scores import Rules
 from bracket.report.summary import Summary
-from bracket.report.words import counted, fixed, p_value, percent, signed
+from bracket.report.words import NOTHING, counted, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.flips import Flips
 from bracket.stats.verdict import Comparison, Verdict
@@ -31,6 +36,7 @@ def claims(summary: Summary) -> list[Block]:
             Paragraph(f"Do the winner's settings train better files? {unit}"),
             Terms(tuple(_config_terms(config, summary.verdict))),
             _pairs_table(summary),
+            *_earlier(summary),
         ]
     else:
         blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
@@ -127,10 +133,50 @@ def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "
     return ", ".join(part for part in (_p(p), way) if part) + f"; {needs}"
 
 
+def _earlier(summary: Summary) -> list[Block]:
+    """The duels of the settings before the one that the verdict rests on, which no longer count."""
+    every = tries(summary)
+    with_pairs = [number for number, (_, claim) in enumerate(every) if claim]
+    before = every[: with_pairs[-1]] if with_pairs else []
+    if not before:
+        return []
+    plan, _ = every[with_pairs[-1]]
+    able = [could_claim(earlier) for earlier, _ in before]
+    blocks: list[Block] = [Paragraph(_held_to(plan, before, sum(able)))]
+    rows = tuple(
+        _earlier_row(*earlier, p=p_at(summary, place), able=able[place]) for place, earlier in enumerate(before)
+    )
+    columns = ("Earlier duel", "Alpha", "Mean difference", "How it ended")
+    return [*blocks, Table(columns, rows, frozenset({1, 2}))]
+
+
+def _held_to(plan: Mapping[str, Any], before: Sequence[Try], able: int) -> str:
+    alpha = _share(float(plan["alpha"]))
+    if not able:
+        too_few = "An earlier duel was" if len(before) == 1 else "Earlier duels were"
+        return f"{too_few} too small for any claim and spent nothing, so this one has the whole alpha, {alpha}."
+    pairs = counted(len(before[-1][0]["training_seeds"]), "pair")
+    which = f"An earlier duel of {pairs}" if able == 1 else f"{able} earlier duels"
+    final = _share(Rules.of(plan).final_alpha(len(plan["training_seeds"]), two_sided=False))
+    return (
+        f"{which} ended without a claim; this one, on fresh training seeds alone, is held to p ≤ {final}, so that "
+        "trying again can't make up for itself."
+    )
+
+
+def _earlier_row(plan: Mapping[str, Any], claim: ConfigClaim | None, *, p: float | None, able: bool) -> Row:
+    planned = counted(len(plan["training_seeds"]), "pair")
+    alpha = _share(float(plan["alpha"]))
+    if claim is None:
+        return Row((planned, alpha, NOTHING, "no pair was trained"))
+    ended = _reached(claim, p) if able else "too few pairs for a claim"
+    return Row((planned, alpha, signed(claim.mean_difference), ended))
+
+
 def _pairs_table(summary: Summary) -> Table:
     rows = tuple(
         Row((str(pair.seed), fixed(pair.winner), fixed(pair.baseline), signed(pair.difference)))
-        for pair in summary.pairs
+        for pair in newest_pairs(summary)
     )
     columns = ("Training seed", "Winner", "Baseline", "Difference")
     return Table(columns, rows, frozenset(range(4)))
@@ -171,4 +217,4 @@ def _p(p: float | None) -> str:
 
 def _share(alpha: float) -> str:
     """A part of alpha: 0.04, 0.008."""
-    return f"{alpha:.2g}"
+    return f"{alpha:.3g}"

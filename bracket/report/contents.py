@@ -8,6 +8,7 @@ from typing import Any
 
 from bracket.domain import Round, mean
 from bracket.report import mattered, pareto, pictures, statistics, tables
+from bracket.report.added import newest_pairs
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
 from bracket.report.drawing import Kind, Plot
 from bracket.report.judging import judging
@@ -64,10 +65,10 @@ def _headline(summary: Summary) -> str:
     verdict, label = summary.verdict, summary.winner.label
     if len(label) > _LONG_LABEL:
         label = "the baseline" if verdict.kind == "baseline_leads" else "the search's best config"
-    if verdict.kind == "config" and summary.pairs:
-        ours = fixed(mean([pair.winner for pair in summary.pairs]), 2)
-        theirs = fixed(mean([pair.baseline for pair in summary.pairs]), 2)
-        seeds = counted(len(summary.pairs), "new seed")
+    if verdict.kind == "config" and (pairs := newest_pairs(summary)):
+        ours = fixed(mean([pair.winner for pair in pairs]), 2)
+        theirs = fixed(mean([pair.baseline for pair in pairs]), 2)
+        seeds = counted(len(pairs), "new seed")
         return f"{_capital(label)} wins: trained afresh with {seeds}, it scores {ours} against the baseline's {theirs}."
     if verdict.kind == "checkpoint" and verdict.checkpoint:
         share, units = percent(verdict.checkpoint.win_rate), statistics.units(verdict.checkpoint)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bracket.domain import Config, Judgement, Outcome, Round, TrialResult
 from bracket.files import storage_errors
+from bracket.report.added import tries
 from bracket.report.scores import BASELINE, RUNNER_UP, Rules, flips_of, shares_of
 from bracket.report.summary import Duel, Pair, Ranked, Summary
 from bracket.stats.flips import Flips
@@ -55,9 +56,27 @@ def build(summary: Summary) -> dict[str, Any]:
         "verdict": summary.verdict.as_dict(),
     }
     content["plan_sha256"] = hash_of(content["plan"])
+    if summary.additions:
+        content |= _additions(summary)
     shares, by_prompt, by_judge = flips(summary)
     content |= {"shares": shares, "flips": plain_flips(by_prompt, by_judge)}
     return {**content, "seal": hash_of(content)}
+
+
+def _additions(summary: Summary) -> dict[str, Any]:
+    """The duels of the settings that were added, each with its plan, pairs and numbers, and the first one's numbers."""
+    first, *later = (None if claim is None else claim.as_dict() for _, claim in tries(summary))
+    rows = [
+        {
+            "plan": dict(addition.plan),
+            "plan_sha256": hash_of(addition.plan),
+            "pairs": [_pair(summary, pair) for pair in addition.pairs],
+            "left_out": list(addition.left_out),
+            "claim": claim,
+        }
+        for addition, claim in zip(summary.additions, later, strict=True)
+    ]
+    return {"first_claim": first, "additions": rows}
 
 
 def training_seeds(ranked: Ranked | None) -> int:

@@ -48,6 +48,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Addition:
+    """A duel of the settings that was added to a finished session: its plan as it was fixed, the pairs that count, and
+    the planned training seeds that were left out."""
+
+    plan: Mapping[str, Any]
+    pairs: tuple[Pair, ...]
+    left_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Ranked:
     """A config of one round with its scores over training seeds. Lower totals are better; failed trials have none."""
 
@@ -88,7 +98,8 @@ class Summary:
         winner, baseline: the two that the finals leave to the duel; None before the finals ended.
         runner_up: the finals' second, where the plan compares the winner with it too.
         pairs: in the plan's order. left_out: planned training seeds without a pair because a training ended for reasons
-            that are no fault of its settings (a crash, not a melt); they no longer count as planned.
+            that are no fault of its settings (a crash, not a melt); they no longer count as planned. Both are of the
+            confirmation itself; additions: duels of the settings that were added later, in their order.
         before: the bare base's pictures of the choosing prompts, without any LoRA.
         command: argv to train the winner in full.
         seconds: wall time by phase (prepare, search, finals, confirmation).
@@ -122,6 +133,7 @@ class Summary:
     duel: Duel | None = None
     pairs: tuple[Pair, ...] = ()
     left_out: tuple[int, ...] = ()
+    additions: tuple[Addition, ...] = ()
     before: tuple[Sample, ...] = ()
     judge: str = ""
     command: tuple[str, ...] = ()

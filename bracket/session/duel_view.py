@@ -254,7 +254,7 @@ def _final(fight: Fight, c: Comparison) -> str:
         return every
     test = sign_flip([dot.difference for dot in c.dots])
     p = test.p_two_sided if c.watched.two_sided else test.p_greater
-    needed = f"{c.watched.final_alpha:.2g}"
+    needed = f"{c.watched.final_alpha:.3g}"
     found = f"{p_value(p)}, where {needed} or less is a finding"
     return f"{every} Exact test: {found}."
 

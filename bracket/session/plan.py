@@ -116,6 +116,13 @@ def rounds_of(settings: SessionSettings, on: bool, speed: Speed, workers: int) -
     return tuple(r.timed(speed, workers) for r in found)
 
 
+def with_pairs(duel: PlannedRound, pairs: int, speed: Speed, workers: int) -> PlannedRound:
+    """The duel with so many more fresh pairs of winner and baseline."""
+    more = 2 * pairs
+    grown = replace(duel, trials=duel.trials + more, all_steps=duel.all_steps + more * duel.steps)
+    return grown.timed(speed, workers)
+
+
 def arms(settings: SessionSettings) -> int:
     """Configs that the duel trains with every fresh seed: winner and baseline, and the runner-up where asked."""
     return (

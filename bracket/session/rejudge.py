@@ -1,11 +1,13 @@
 """Judging a session again with other judges, without training anything: a new session beside the old one.
 
 Trials, pictures and checkpoints are linked, not copied; the ledger is written anew with the new scores. What the new
-judge would have trained instead stays untrained, and the report of the new session says so.
+judge would have trained instead stays untrained, and the report of the new session says so. Of the fresh pairs those
+count that the session planned from the start, not those that were added because of what the old judge said.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
 
-_OF_OLD_JUDGE = (JUDGEMENTS, "plan.json")
+_PLANS = "plan*.json"
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
 _BEGINNINGS = ("study.db", "winner", "pairwise")
 
@@ -122,7 +124,8 @@ def _left_out(old: Path) -> Callable[[str, list[str]], set[str]]:
 
     def ignore(folder: str, names: list[str]) -> set[str]:
         top = Path(folder) == old
-        return {n for n in names if n in _OF_OLD_JUDGE or (top and (n in _AT_THE_TOP or n.startswith(_BEGINNINGS)))}
+        old_judge = {JUDGEMENTS, *(fnmatch.filter(names, _PLANS) if Path(folder) == old / FOLDER else ())}
+        return {n for n in names if n in old_judge or (top and (n in _AT_THE_TOP or n.startswith(_BEGINNINGS)))}
 
     return ignore
 

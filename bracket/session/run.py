@@ -23,6 +23,7 @@ from bracket.session import confirm, drawing, pairwise, plan, spread, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
+from bracket.session.more_duels import read_plans
 from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
@@ -50,6 +51,8 @@ class Reporter:
     listener: Listener
     guess: Speed
     runner: RoundRunner | None = None
+    added: int = 0
+    """Pairs that were added to the duel of the settings."""
     phase: str = "checks"
     message: str = ""
     last: float = field(default=0.0)
@@ -75,7 +78,8 @@ class Reporter:
 
     def _counts(self) -> tuple[int, int, float | None]:
         speed = estimate(self.runner.measures if self.runner else [], self.guess)
-        planned = list(plan.planned_rounds(self.context.settings, speed, self.workers))
+        *planned, duel = plan.planned_rounds(self.context.settings, speed, self.workers)
+        planned.append(plan.with_pairs(duel, self.added, speed, self.workers))
         done = Counter((r.trial.round.value, r.trial.rung) for round_ in Round for r in self.store.results(round_))
         spared = self.runner.spared if self.runner else 0
         if spared:
@@ -128,7 +132,7 @@ def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary
     before: list[Sample] = []
     judge = session_judge(settings, context.dataset, folder / "cache", before)
     runner = RoundRunner(context, store, executor, judge, slots, reporter)
-    reporter.runner = runner
+    reporter.runner, reporter.added = runner, sum(p.pairs for p in read_plans(folder)[1:])
     clock = _Clock(folder)
     try:
         reporter.say(message="Looking at the judge's model")
@@ -181,7 +185,8 @@ def _remember_spread(settings: SessionSettings, summary: Summary) -> None:
     if summary.duel:
         for ours, theirs in zip(summary.duel.winner, summary.duel.baseline, strict=False):
             prompts.setdefault(ours.sample.prompt, []).append(ours.score - theirs.score)
-    differences = [p.difference for p in summary.pairs]
+    every = [*summary.pairs, *(p for added in summary.additions for p in added.pairs)]
+    differences = [p.difference for p in every]
     spread.remember(plan.spread_key(settings), summary.fingerprint, differences, [mean(d) for d in prompts.values()])
 
 
@@ -227,7 +232,10 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
     with clock.phase("confirmation"):
         reporter.say(phase="confirmation", message="The duel: fresh prompts, fresh seeds")
         confirm.draw_duel(runner, duel)
-        stages.fresh_pairs(runner, duel)
+        for number, fixed in enumerate(read_plans(context.folder)):
+            if number:
+                reporter.say(message=f"{fixed.pairs} more fresh pairs for the settings")
+            stages.fresh_pairs(runner, fixed)
 
 
 def _preflight(folder: Path, settings: SessionSettings) -> None:

@@ -110,6 +110,8 @@ def _finals_trial(context: Context, origin: str, config: Config, seed: int, earl
 def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
     """Train the plan's arms with fresh paired seeds, drawing only verdict prompts, until their duel is over.
 
+    Trainings of other duels of the same session, which have seeds of their own, are left as they are.
+
     Pairs begin in the plan's order, the arms of one side by side where workers allow. What trains when the duel is over
     is stopped; what was trained beyond its last pair is kept and does not count.
     """
@@ -122,10 +124,11 @@ def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
 
     if over():  # a kill may have come between the last score and the stop of what no longer counts
         for trial in runner.store.open_trials(round_):
-            runner.store.finish(TrialResult(trial, Outcome.STOPPED, OVER))
+            if trial.seed in plan.training_seeds:
+                runner.store.finish(TrialResult(trial, Outcome.STOPPED, OVER))
     else:
         runner.run(round_, _listed(runner, round_, wanted), over)
-    runner.spared = len(wanted) - len(runner.store.begun(round_))
+    runner.spared += len(wanted) - sum(t.seed in plan.training_seeds for t in runner.store.begun(round_))
 
 
 def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:
@@ -200,4 +203,3 @@ def common_seed(*arms: Ranked) -> tuple[TrialResult, ...] | None:
         if all(seed in found for found in good):
             return tuple(found[seed] for found in good)
     return None
-

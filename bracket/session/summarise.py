@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
-from bracket.domain import Config, Outcome, Round, Trial, TrialResult
+from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.files import read_json, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
-from bracket.report.certificate import training_seeds
-from bracket.report.scores import Claims, Rules, claims_of
-from bracket.report.summary import Calibration, Duel, Pair, Ranked, Summary
+from bracket.report.summary import Ranked, Summary
 from bracket.runner.processes import write_command_sh
 from bracket.search.suggestion import suggest
 from bracket.session import memory
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
 from bracket.session.drawing import drawn_in
-from bracket.session.duel import duel_of, pairs_of, read_arms, scores_by_seed, trial_judgements
-from bracket.session.duel_plan import PLAN, read_plan
+from bracket.session.duel import trial_judgements
+from bracket.session.fight import read_fight, verdict_of
 from bracket.session.job import Context
 from bracket.session.pairwise import read_ranking
 from bracket.session.settings import fingerprint_in
 from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
-from bracket.stats import Verdict, decide
 from bracket.trainers.base import newest
 
 ARGV = "argv.json"
@@ -46,7 +42,7 @@ def summarise(
     told = [r for found in results.values() for r in found]
     pair = duellists(store.results(Round.FINALS))
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
-    fight = _Fight.read(context, store)
+    fight = read_fight(context.folder, store, plan_for(context, store.results(Round.FINALS)))
     calibration = calibrate(context.folder, store, fight.duel)
     ranking, flip_rate = read_ranking(context.folder)
     remarks = context.folder / REMARKS
@@ -63,7 +59,7 @@ def summarise(
         rounds={r: tuple(ranking) for r, ranking in rounds.items() if ranking},
         searched=tuple(results[Round.SEARCH]),
         suggestion=_next_space(context, results[Round.SEARCH]),
-        verdict=_verdict(context, winner, baseline, fight, calibration),
+        verdict=verdict_of(winner, baseline, fight, calibration, s.confirmation.alpha),
         plan=fight.plan,
         calibration=calibration,
         ranking=ranking,
@@ -77,6 +73,7 @@ def summarise(
         duel=fight.duel,
         pairs=fight.pairs,
         left_out=fight.left_out,
+        additions=fight.additions,
         before=tuple(newest(drawn_in(context.trainer, context.folder / "before"))),
         judge=judge,
         command=full_training(context, winner) if winner else (),
@@ -115,55 +112,6 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     write_command_sh(folder / "command.sh", launch)
     write_json(folder / ARGV, {"argv": list(launch.argv), "asked": asked})
     return launch.argv
-
-
-@dataclass(frozen=True)
-class _Fight:
-    """The confirmation as far as it counts. `plan` as it was written down; a session judged again has none on disk, and
-    is held to what its settings plan."""
-
-    plan: Mapping[str, Any] | None = None
-    duel: Duel | None = None
-    pairs: tuple[Pair, ...] = ()
-    left_out: tuple[int, ...] = ()
-    runner_up: Config | None = None
-    claims: Claims = field(default_factory=Claims)
-
-    @classmethod
-    def read(cls, context: Context, store: Store) -> _Fight:
-        path = context.folder / PLAN
-        plan = read_plan(context.folder) or plan_for(context, store.results(Round.FINALS))
-        if plan is None:
-            return cls()
-        duel = duel_of(plan, read_arms(context.folder, plan))
-        pairs, left_out = pairs_of(plan, scores_by_seed(plan, store.results(Round.CONFIRMATION)))
-        if not (duel or pairs or path.exists()):
-            return cls()
-        fixed = read_json(path) if path.exists() else plan.as_dict()
-        claims = claims_of(duel, pairs, Rules.of(fixed, left_out))
-        return cls(fixed, duel, pairs, left_out, plan.runner_up, claims)
-
-
-def _verdict(
-    context: Context,
-    winner: Ranked | None,
-    baseline: Ranked | None,
-    fight: _Fight,
-    calibration: Calibration | None,
-) -> Verdict:
-    alpha = float(fight.plan["alpha"]) if fight.plan else context.settings.confirmation.alpha
-    if winner is None or baseline is None:
-        return decide("none", "baseline", alpha=alpha)
-    if winner is baseline or winner.origin == "baseline":
-        return decide("baseline", "baseline", alpha=alpha, training_seeds=training_seeds(winner))
-    return decide(
-        winner.label,
-        "baseline",
-        **fight.claims.arguments,
-        training_seeds=training_seeds(winner),
-        alpha=alpha,
-        gate="" if calibration is None or calibration.gate.may_crown else calibration.gate.reason,
-    )
 
 
 def _found_again(ranking: Sequence[Ranked], pair: tuple[Ranked, Ranked]) -> tuple[Ranked, Ranked]:

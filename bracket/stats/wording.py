@@ -72,7 +72,7 @@ def hopeless(watched: Watched, unit: str) -> str:
     """Why a duel that ended hopeless did; `unit` in the singular."""
     return (
         f"it ended after {watched.units} of {plural(watched.planned, unit)}: whatever the rest had shown, p could no "
-        f"longer have come down to {watched.final_alpha:.2g}"
+        f"longer have come down to {watched.final_alpha:.3g}"
     )
 
 
