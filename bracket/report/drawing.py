@@ -43,12 +43,16 @@ DARK = Theme("-dark", "#16181b", "#e8eaed", "#98a1ad", "#2c3036", "#7aa7ff", "#c
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure that can be drawn: where it belongs, its words, its size in inches, and how."""
+    """A figure that can be drawn: where it belongs, its words, its size in inches, and how.
+
+    `beside` draws a second half on the right.
+    """
 
     kind: Kind
     figure: Figure
     size: tuple[float, float]
     draw: Callable[[Axes, Theme], None]
+    beside: Callable[[Axes, Theme], None] | None = None
 
 
 def save(plots: Sequence[Plot], folder: Path) -> list[Path]:
@@ -75,7 +79,13 @@ def _draw(plot: Plot, theme: Theme, path: Path) -> None:
 
     canvas = Canvas(figsize=plot.size, dpi=180, facecolor=theme.paper, layout="constrained")
     FigureCanvasAgg(canvas)
-    axes = canvas.add_subplot(facecolor=theme.paper)
+    halves = [plot.draw, *([plot.beside] if plot.beside else [])]
+    for place, draw in enumerate(halves, start=1):
+        _draw_half(canvas.add_subplot(1, len(halves), place, facecolor=theme.paper), theme, draw)
+    canvas.savefig(path, facecolor=theme.paper)
+
+
+def _draw_half(axes: Axes, theme: Theme, draw: Callable[[Axes, Theme], None]) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -83,13 +93,12 @@ def _draw(plot: Plot, theme: Theme, path: Path) -> None:
     axes.tick_params(which="both", colors=theme.quiet, labelcolor=theme.quiet, length=3)
     axes.grid(True, axis="y", color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
-    plot.draw(axes, theme)
+    draw(axes, theme)
     for text in (axes.xaxis.label, axes.yaxis.label):
         text.set_color(theme.quiet)
     if legend := axes.get_legend():
         for text in legend.get_texts():
             text.set_color(theme.ink)
-    canvas.savefig(path, facecolor=theme.paper)
 
 
 def _has_font(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""The report's plots, each of one round, drawn twice: for light and for dark paper. What mattered is in `maps`."""
+"""The report's plots, drawn twice: for light and for dark paper. Loss curves are here, one plot a round; what mattered
+is in `maps`, the duels are in `figures_duel`."""
 
 from __future__ import annotations
 
@@ -10,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Outcome, Round, TrialResult
-from bracket.report import maps, pareto
+from bracket.report import figures_duel, maps, pareto
 from bracket.report.document import Figure
 from bracket.report.drawing import Plot, Theme, legend, order_of
-from bracket.report.scores import duel_scores
 from bracket.report.searched import Searched, look
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import ROUND_NAMES
-from bracket.report.words import counted, percent
+from bracket.report.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ _GROWN = 1.3
 def plots(summary: Summary, searched: Searched | None = None) -> list[Plot]:
     """Every plot that this session has the data for, in reading order. `searched` saves working it out again."""
     found = [_loss_plot(summary, name, rows) for name, rows in summary.rounds.items()]
-    found += [pareto.plot(summary), *maps.plots(summary, searched or look(summary)), _duel_plot(summary)]
+    found += [pareto.plot(summary), *maps.plots(summary, searched or look(summary)), *figures_duel.plots(summary)]
     return [plot for plot in found if plot]
 
 
@@ -125,38 +125,3 @@ def _limit(axes: Axes, curves: Sequence[_Curve]) -> None:
         low, high = float(values.min()), float(np.quantile(values, 0.99))
         room = max(high - low, 1e-3 * abs(high), 1e-9)
         axes.set_ylim(low - 0.08 * room, high + 0.25 * room)
-
-
-# The duel, prompt by prompt
-
-
-def _duel_plot(summary: Summary) -> Plot | None:
-    claim = summary.verdict.checkpoint
-    if summary.duel is None or claim is None:
-        return None
-    try:
-        ours, theirs = duel_scores(summary.duel)
-    except ValueError:  # nothing to draw prompt by prompt; the certificate says what is wrong
-        return None
-    differences = np.sort((ours - theirs).mean(axis=1))[::-1]
-
-    def draw(axes: Axes, theme: Theme) -> None:
-        if claim.difference_low is not None and claim.difference_high is not None:
-            axes.axhspan(claim.difference_low, claim.difference_high, color=theme.accent, alpha=0.13, linewidth=0)
-        axes.axhline(claim.mean_difference, color=theme.accent, linewidth=1.2)
-        axes.axhline(0, color=theme.quiet, linewidth=1)
-        x = np.arange(1, differences.size + 1)
-        colours = [theme.accent if d > 0 else theme.strong for d in differences]
-        axes.vlines(x, 0, differences, colors=colours, linewidth=1.4, alpha=0.6)
-        axes.scatter(x, differences, color=colours, s=22, zorder=3)
-        axes.set_xlabel("fresh prompts, from the winner's best to its worst")
-        axes.set_ylabel("winner minus baseline")
-        axes.set_xticks([])
-
-    band = f" The band is the {percent(claim.interval_level)} interval of the mean."
-    caption = (
-        f"Each dot is one of {counted(differences.size, 'fresh prompt')}, sample seeds averaged; above 0 the winner's "
-        f"pictures are judged better.{band if claim.difference_low is not None else ''}"
-    )
-    figure = Figure("duel-differences", "Difference in judged score, prompt by prompt", caption)
-    return Plot("duel", figure, (7.4, 2.7), draw)

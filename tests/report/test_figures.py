@@ -10,7 +10,7 @@ from bracket.report.summary import Summary
 def test_plots_are_of_one_round_each(finished: Summary) -> None:
     assert [plot.figure.name for plot in figures.plots(finished)] == [
         "loss-search", "loss-finals", "loss-confirmation", "importance", "learning-rate", "two-knobs", "loss-judge",
-        "duel-differences",
+        "duel-differences", "duel-pairs",
     ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_needs_nothing_but_itself(page: str) -> None:
 
 
 def test_every_plot_comes_in_light_and_dark(page: str) -> None:
-    assert page.count('media="(prefers-color-scheme: dark)" srcset=') == page.count("<figure>") == 8
+    assert page.count('media="(prefers-color-scheme: dark)" srcset=') == page.count("<figure>") == 9
 
 
 def test_anchors_lead_somewhere(page: str) -> None:

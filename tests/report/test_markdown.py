@@ -51,5 +51,5 @@ def test_every_linked_image_was_written(finished: Summary) -> None:
     report = finished.folder / "report"
     tokens = MarkdownIt().parse((report / "report.md").read_text(encoding="utf-8"))
     images = [child.attrs["src"] for token in tokens for child in token.children or [] if child.type == "image"]
-    assert len(images) == 10
+    assert len(images) == 11
     assert all((report / str(name)).is_file() for name in images)
