@@ -48,6 +48,7 @@ class Cell:
     """A config in one column: its trials there, in the order they began.
 
     Attributes:
+        trials: of several duels of the settings only the newest's, once it has some.
         place: 1 for the best of those with a score so far, 0 without one. In the duel nobody has a place.
         won, pairs: in the duel, the paired trainings that can be told and those this arm came out better in.
     """
@@ -109,21 +110,25 @@ def lay_out(
     *,
     winner: Config | None = None,
     fresh: Collection[str] = (),
+    seeds: Collection[int] = (),
 ) -> Drawing:
     """The drawing of a session.
 
     Args:
         winner: the config that leads the finals, which counts once they have ended.
         fresh: the arms, "winner" and "baseline", that drew the duel's fresh prompts.
+        seeds: training seeds of the duel of the settings, of several the newest; those that are planned where empty.
     """
     columns = _columns(view, settings)
+    if seeds and columns[-1].round is Round.CONFIRMATION:
+        columns = (*columns[:-1], replace(columns[-1], seeds=len(seeds)))
     lanes = _lanes(view, columns)
     halving = settings.search.strategy in HALVING
     columns = _counted(columns, lanes, view, halving)
     over = next((c.closed for c in columns if c.round is Round.FINALS), False)
     leads = next((lane for lane in lanes if winner is not None and over and key(lane.config) == key(winner)), None)
     if leads is not None and leads.origin != _BASELINE:
-        lanes = _with_duel(lanes, leads, len(columns) - 1, fresh, view)
+        lanes = _with_duel([_newest(lane, len(columns) - 1, seeds) for lane in lanes], leads, columns, fresh, view)
     order = {t.id: n for n, t in enumerate(view.trials)}
     # Where finalists are taken from several rungs, or by two objectives, no place says beforehand who they are.
     lanes = _judged(lanes, columns, leads, foreseen=not halving and not settings.search.objectives)
@@ -209,13 +214,20 @@ def _closed(columns: Sequence[Column], number: int, view: SessionView, asynchron
     return not loose and column.ended == column.begun >= max(column.planned, 1)
 
 
+def _newest(lane: Lane, column: int, seeds: Collection[int]) -> Lane:
+    """The lane with its newest pairs in the duel, once there are some."""
+    if lane.last.column != column or not (mine := tuple(t for t in lane.last.trials if t.seed in seeds)):
+        return lane
+    return replace(lane, cells=(*lane.cells[:-1], replace(lane.last, trials=mine)))
+
+
 def _with_duel(
-    lanes: Sequence[Lane], leads: Lane, column: int, fresh: Collection[str], view: SessionView
+    lanes: Sequence[Lane], leads: Lane, columns: Sequence[Column], fresh: Collection[str], view: SessionView
 ) -> list[Lane]:
     """The lanes with the duel's cells: fresh pairs counted; also where only pictures are compared, once there are
     some. The winner is told by its pairs with the baseline, everybody else by those with the winner."""
     arms = {**{lane.id: _BASELINE for lane in lanes if lane.origin == _BASELINE}, leads.id: _WINNER}
-    running = view.phase == "confirmation" and view.state == "running"
+    column, running = len(columns) - 1, view.phase == "confirmation" and view.state == "running"
     duel: dict[str, Cell] = {}
     for lane in lanes:
         if lane.last.column == column:
@@ -245,16 +257,17 @@ def _judged(lanes: Sequence[Lane], columns: Sequence[Column], leads: Lane | None
     """The lanes with places and fates."""
     places = [_places(lanes, n, column) for n, column in enumerate(columns)]
     baseline = next((lane.id for lane in lanes if lane.origin == _BASELINE), "")
+    filling = any(c.round is Round.FINALS and _filling(c) for c in columns)
     found = []
     for lane in lanes:
-        cells = [replace(c, place=places[c.column].get(lane.id, 0), fate="advanced") for c in lane.cells]
-        last = replace(cells[-1], fate=lane.last.fate)
-        better = last.place - 1 - (0 < places[last.column].get(baseline, 0) < last.place)
+        *before, last = lane.cells
+        place = places[last.column].get(lane.id, 0)
+        better = place - 1 - (0 < places[last.column].get(baseline, 0) < place)
         fate = _fate(last, lane, columns, better, leads)
         if not foreseen and columns[last.column].round is Round.SEARCH and fate in ("through", "out"):
-            fate = "ended" if any(c.round is Round.FINALS and _filling(c) for c in columns) else "out"
-        cells[-1] = replace(last, fate=fate)
-        found.append(replace(lane, cells=tuple(cells)))
+            fate = "ended" if filling else "out"
+        cells = (replace(c, place=places[c.column].get(lane.id, 0), fate="advanced") for c in before)
+        found.append(replace(lane, cells=(*cells, replace(last, place=place, fate=fate))))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +26,9 @@ from bracket.session.duel import (
     score_matrix,
     scores_by_seed,
 )
-from bracket.session.duel_plan import BASELINE, FOLDER, PLAN, RUNNER_UP, WINNER, DuelPlan, read_plan
+from bracket.session.duel_plan import BASELINE, FOLDER, PLAN, RUNNER_UP, WINNER, DuelPlan
 from bracket.session.evaluate import JUDGEMENTS
+from bracket.session.more_duels import added_plans, read_plans
 from bracket.session.view import SessionView, TrialView
 from bracket.stats.claims import win_rate_interval
 from bracket.stats.sequential import Watched, interval_alpha
@@ -75,6 +76,7 @@ class Fight:
 
     Attributes:
         planned, counted, left_out: units; over, early: whether it ended, and before its planned end.
+        before: duels of the same settings that ended before it without a claim, and do not count in it.
         newest: the last judged picture of winner and baseline, of one prompt and seed.
     """
 
@@ -86,6 +88,7 @@ class Fight:
     early: bool
     comparisons: tuple[Comparison, ...]
     newest: tuple[Sample, Sample] | None = None
+    before: int = 0
 
     @property
     def saved(self) -> int:
@@ -95,9 +98,15 @@ class Fight:
 
 @dataclass(frozen=True)
 class DuelView:
-    """A session's confirmation: the duel of the checkpoints, then that of the settings where pairs are planned."""
+    """A session's confirmation: the duel of the checkpoints, then that of the settings where pairs are planned, of
+    several the newest.
+
+    Attributes:
+        plan: of the confirmation; newest: of the duel of the settings that is shown.
+    """
 
     plan: DuelPlan
+    newest: DuelPlan
     fights: tuple[Fight, ...]
 
     @property
@@ -118,7 +127,11 @@ def read(view: SessionView) -> DuelView | None:
         StorageError, JudgeError: the plan or a file of judgements is damaged.
     """
     told = [t for t in view.trials if t.round is Round.CONFIRMATION and t.outcome is not None]
-    files = [view.folder / PLAN, *(view.folder / FOLDER / arm / JUDGEMENTS for arm in (WINNER, BASELINE, RUNNER_UP))]
+    files = [
+        view.folder / PLAN,
+        *added_plans(view.folder),
+        *(view.folder / FOLDER / arm / JUDGEMENTS for arm in (WINNER, BASELINE, RUNNER_UP)),
+    ]
     stamp = (tuple(map(_stamp, files)), tuple((t.id, t.outcome, _stamp(t.folder / JUDGEMENTS)) for t in told))
     with _lock:
         if view.folder not in _views or _views[view.folder][0] != stamp:
@@ -135,13 +148,14 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _read(folder: Path, told: Sequence[TrialView]) -> DuelView | None:
-    plan = read_plan(folder)
-    if plan is None:
+    plans = read_plans(folder)
+    if not plans:
         return None
-    fights = [_of_prompts(plan, read_arms(folder, plan))]
-    if plan.training_seeds:
-        fights.append(_of_pairs(plan, [_result(t) for t in told]))
-    return DuelView(plan, tuple(fights))
+    fights = [_of_prompts(plans[0], read_arms(folder, plans[0]))]
+    if plans[-1].training_seeds:
+        before = sum(bool(plan.training_seeds) for plan in plans[:-1])
+        fights.append(replace(_of_pairs(plans[-1], [_result(t) for t in told]), before=before))
+    return DuelView(plans[0], plans[-1], tuple(fights))
 
 
 def _result(trial: TrialView) -> TrialResult:
@@ -215,6 +229,14 @@ def line(duel: DuelView) -> str:
     """The current duel on one line."""
     fight = duel.current
     return " ".join(part for c in fight.comparisons[:1] for part in (lead(fight, c), evidence(fight, c)) if part)
+
+
+def added(fight: Fight) -> str:
+    """What went before an added duel; "" for the confirmation's own."""
+    if not fight.before:
+        return ""
+    earlier = "An earlier duel" if fight.before == 1 else f"{fight.before} earlier duels"
+    return f"{earlier} ended without a claim. These are fresh pairs, and only they count here."
 
 
 def lead(fight: Fight, c: Comparison) -> str:

@@ -63,7 +63,8 @@ def _fight(fight: Fight, *, sealed: bool, pictures: bool) -> str:
     title, how = _TITLES[fight.kind]
     body = "".join(_comparison(fight, c) for c in fight.comparisons)
     shown = _newest(fight, sealed) if pictures and fight.newest else ""
-    return f'<article class="fight"><h3>{title}, {how}</h3>{body}{shown}</article>'
+    before = f'<p class="quiet">{esc(words)}</p>' if (words := duel_view.added(fight)) else ""
+    return f'<article class="fight"><h3>{title}, {how}</h3>{before}{body}{shown}</article>'
 
 
 def _comparison(fight: Fight, c: Comparison) -> str:
