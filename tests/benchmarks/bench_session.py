@@ -6,7 +6,6 @@ time its trainer processes ran, per trial. Then times the app's start beside `im
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import subprocess
 import sys
@@ -14,30 +13,21 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from types import ModuleType
 
 from bracket.demo.dataset import write_demo_dataset
 from bracket.session import launch, view
 from bracket.session.store import Store
+from tests.session import scripted
 
 ROOT = Path(__file__).parents[2]
 
 
-def scripted() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scripted", ROOT / "tests" / "session" / "scripted.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def per_trial() -> None:
     runs = Path(tempfile.mkdtemp(prefix="bracket-session-"))
-    module = scripted()
-    asked = module.settings_for(write_demo_dataset(runs / "data"), configs=12, pairs=5, workers=1)
+    asked = scripted.settings_for(write_demo_dataset(runs / "data"), configs=12, pairs=5, workers=1)
     folder = launch.create(asked, runs / "session")
     began = time.monotonic()
-    summary = module.play(folder)
+    summary = scripted.play(folder)
     wall = time.monotonic() - began
     store = Store(folder)
     trained = sum(r.train_seconds for ranking in summary.rounds.values() for ranked in ranking for r in ranked.results)

@@ -1,8 +1,9 @@
-"""A session whose trainer and judge cost nothing, in a process that can be killed: `python scripted.py FOLDER`."""
+"""A session whose trainer and judge cost nothing, here (`play`) or in a process that can be killed (`begin`)."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,6 +127,12 @@ def play(
     run.session_judge = lambda *_: judge or ScriptedJudge()
     plan.judge_problems = lambda *_: []
     return run.run(folder)
+
+
+def begin(folder: Path) -> subprocess.Popen[bytes]:
+    """`play` in a process of its own."""
+    command = [sys.executable, "-m", "tests.session.scripted", str(folder)]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], start_new_session=True)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,14 @@ nothing lost."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from bracket import cli
-from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Judgement, Launch, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import JudgeError, SettingsError
 from bracket.files import write_json
@@ -25,45 +22,18 @@ from bracket.session.settings import (
     ConfirmationSettings,
     FinalsSettings,
     SearchSettings,
-    SessionSettings,
 )
 from bracket.trainers import Job
+from tests.session import scripted
 
-SCRIPT = Path(__file__).with_name("scripted.py")
-
-
-def _scripted() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scripted", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-scripted = _scripted()
-
-
-@pytest.fixture(autouse=True)
-def _own_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`scripted.play` sets these; put them back after each test. What is remembered goes nowhere."""
-    from bracket.session import job, plan, run
-
-    monkeypatch.setattr(job, "make_trainer", job.make_trainer)
-    monkeypatch.setattr(run, "session_judge", run.session_judge)
-    monkeypatch.setattr(plan, "judge_problems", plan.judge_problems)
-    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo_dataset(tmp_path_factory.mktemp("data") / "zorp")
+pytestmark = pytest.mark.usefixtures("own_trainer")
 
 
 def made(
     tmp_path: Path, dataset: Path, search: Mapping[str, Any] | None = None, verdict_prompts: int = 20, **changes: Any
 ) -> Path:
     """A session of four configs in one rung, one seed in the finals, without fresh pairs."""
-    asked: SessionSettings = scripted.settings_for(dataset)
+    asked = scripted.settings_for(dataset)
     own = {"strategy": "random", "configs": 4, "steps": 6, **(search or {})}
     changed = {
         "dataset": asked.dataset.model_copy(update={"verdict_prompts": verdict_prompts}),
@@ -75,7 +45,7 @@ def made(
     return launch.create(asked.model_copy(update=changed), tmp_path / "a session")
 
 
-class Picky(scripted.ScriptedTrainer):  # type: ignore[misc, name-defined]
+class Picky(scripted.ScriptedTrainer):
     """A trainer whose program crashes for some trials."""
 
     def __init__(self, fails: Any) -> None:
@@ -83,7 +53,7 @@ class Picky(scripted.ScriptedTrainer):  # type: ignore[misc, name-defined]
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         self.fail = self._fails(trials[0])
-        return super().launch(job, trials)  # type: ignore[no-any-return]
+        return super().launch(job, trials)
 
 
 def results(summary: Summary, round_: Round = Round.SEARCH) -> list[TrialResult]:
@@ -190,12 +160,12 @@ def test_only_the_baseline_lives(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_pictures_the_judge_can_not_read_fail_their_trials_by_name(tmp_path: Path, dataset: Path) -> None:
-    class Half(scripted.ScriptedJudge):  # type: ignore[misc, name-defined]
+    class Half(scripted.ScriptedJudge):
         def score(self, samples: Sequence[Sample]) -> list[Judgement]:
             for sample in samples:
                 if "search-001" in str(sample.path) or "search-003" in str(sample.path):
                     raise JudgeError("the judge gave no answer about a picture", path=sample.path)
-            return super().score(samples)  # type: ignore[no-any-return]
+            return super().score(samples)
 
     folder = made(tmp_path, dataset, {"configs": 4})
     summary = scripted.play(folder, judge=Half())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psutil
@@ -26,6 +22,7 @@ from bracket.session.duel_plan import PLAN, DuelPlan, read_plan
 from bracket.session.rounds import RoundRunner, Stopped
 from bracket.session.store import Store
 from bracket.trainers.base import read_samples
+from tests.session import scripted
 
 TEXTS = tuple(f"prompt {i:02d}" for i in range(12))
 WINS, EVEN = 0.9, 0.5
@@ -241,35 +238,17 @@ def test_who_is_runner_up_and_which_checkpoints_duel(tmp_path: Path) -> None:
 # Whole sessions
 
 
-def _scripted() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scripted", Path(__file__).with_name("scripted.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def session(tmp_path: Path, dataset: Path, own_trainer: None) -> Path:
     """A session whose finals are over in the ledger, with the plan of a duel of seven pairs still to be trained."""
-    from bracket.demo.dataset import write_demo_dataset
-    from bracket.session import job, plan, run
-
-    scripted = _scripted()
-    monkeypatch.setattr(job, "make_trainer", job.make_trainer)
-    monkeypatch.setattr(run, "session_judge", run.session_judge)
-    monkeypatch.setattr(plan, "judge_problems", plan.judge_problems)
-    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
-    asked = scripted.settings_for(write_demo_dataset(tmp_path / "zorp"), configs=2, seeds=1, pairs=5)
+    asked = scripted.settings_for(dataset, configs=2, seeds=1, pairs=5)
     search = asked.search.model_copy(update={"strategy": "screen", "rungs": 1})
     return launch.create(asked.model_copy(update={"search": search}), tmp_path / "s")
 
 
 @pytest.mark.slow
 def test_a_duel_killed_in_the_middle_goes_on_by_its_plan_and_repeats_nothing(session: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    script = str(Path(__file__).with_name("scripted.py"))
-    process = subprocess.Popen([sys.executable, script, str(session)], env=env, start_new_session=True)
+    process = scripted.begin(session)
     until = time.monotonic() + 900
     while len(_told(session)) < 3:
         assert process.poll() is None and time.monotonic() < until
@@ -281,7 +260,7 @@ def test_a_duel_killed_in_the_middle_goes_on_by_its_plan_and_repeats_nothing(ses
     plan, told = (session / PLAN).read_bytes(), _told(session)
     drawn = {p: p.stat().st_mtime_ns for p in (session / "confirm").rglob("*.png")}
 
-    summary = _scripted().play(session)
+    summary = scripted.play(session)
 
     assert (session / PLAN).read_bytes() == plan
     assert {p: p.stat().st_mtime_ns for p in drawn} == drawn
@@ -293,9 +272,7 @@ def test_a_duel_killed_in_the_middle_goes_on_by_its_plan_and_repeats_nothing(ses
 
 @pytest.mark.slow
 def test_a_hopeless_duel_of_the_settings_spares_the_other_pairs(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripted = _scripted()
-
-    class Moody(scripted.ScriptedJudge):  # type: ignore[name-defined,misc]
+    class Moody(scripted.ScriptedJudge):
         """Likes the winner until it is trained afresh."""
 
         def _look(self, sample: Sample) -> float:

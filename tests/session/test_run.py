@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import json
-import os
 import random
 import subprocess
 import sys
@@ -13,13 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
 import yaml
 
-from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Judgement, Outcome, Round, Sample, Wanted
 from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
 from bracket.files import read_json, write_json
@@ -27,35 +24,9 @@ from bracket.report import certificate
 from bracket.session import launch, settings, view
 from bracket.session.control import Lock
 from bracket.session.store import Store
+from tests.session import scripted
 
-SCRIPT = Path(__file__).with_name("scripted.py")
-
-
-def _scripted() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scripted", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-scripted = _scripted()
-
-
-@pytest.fixture(autouse=True)
-def _own_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`scripted.play` sets these; put them back after each test. Timings go nowhere."""
-    from bracket.session import job, plan, run
-
-    monkeypatch.setattr(job, "make_trainer", job.make_trainer)
-    monkeypatch.setattr(run, "session_judge", run.session_judge)
-    monkeypatch.setattr(plan, "judge_problems", plan.judge_problems)
-    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo_dataset(tmp_path_factory.mktemp("data") / "zorp")
+pytestmark = pytest.mark.usefixtures("own_trainer")
 
 
 @pytest.fixture
@@ -95,6 +66,18 @@ def test_running_a_finished_session_again_trains_nothing(folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/exit.json")}
     scripted.play(folder)
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("trials/*/exit.json")}
+
+
+def test_a_session_that_an_earlier_bracket_wrote_is_certified_under_its_own_fingerprint(folder: Path) -> None:
+    said = yaml.safe_load((folder / "session.yaml").read_text())
+    asked = {n: v for n, v in said.items() if n not in ("fingerprint", "pairwise", "workers", "device")}
+    its_own = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    (folder / "session.yaml").write_text(yaml.safe_dump({**asked, "workers": 2, "fingerprint": its_own}))
+    summary = scripted.play(folder)
+    assert summary.fingerprint == its_own != settings.load(folder).fingerprint
+    assert read_json(folder / "report" / "certificate.json")["fingerprint"] == its_own
+    assert read_json(folder / "winner" / "argv.json")["asked"]["fingerprint"] == its_own
+    assert certificate.verify(folder / "report" / "certificate.json") == []
 
 
 def test_what_was_trained_in_the_winners_folder_stays_when_the_report_is_written_anew(folder: Path) -> None:
@@ -185,7 +168,7 @@ def test_finals_begin_anew_where_the_trainer_cannot_go_on(folder: Path) -> None:
 
 
 def test_a_stop_keeps_everything_and_resume_goes_on(folder: Path) -> None:
-    process = _begin(folder)
+    process = scripted.begin(folder)
     _wait_for(lambda: any(folder.glob("trials/search-00[2-9]/tfevents/*")))
     assert launch.stop(folder, wait=30)
     assert process.wait(10) == 0
@@ -202,7 +185,7 @@ def test_kill_at_random_moments_loses_and_repeats_nothing(folder: Path) -> None:
     chance = random.Random(5)
     ended: dict[str, float] = {}
     for _ in range(12):
-        process = _begin(folder)
+        process = scripted.begin(folder)
         time.sleep(chance.uniform(1.0, 3.0))
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.kill()
@@ -293,11 +276,6 @@ def test_missing_pictures_are_found_before_any_training(folder: Path) -> None:
         scripted.play(other)
     assert view.read(other).state == "failed" and "nowhere" in view.read(other).message
     assert not (other / "trials").exists()
-
-
-def _begin(folder: Path) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder)], env=env, start_new_session=True)
 
 
 def _told(folder: Path) -> dict[str, float]:
