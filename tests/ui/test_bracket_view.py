@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bracket.domain import Outcome, Round, Score
 from bracket.errors import SettingsError
 from bracket.session import view
-from bracket.ui import bracket_view, trial_view
+from bracket.session.bracket_view import Drawing, lay_out
+from bracket.ui import bracket_cards, bracket_view, trial_view
 from tests.ui.made import PROMPTS
 
 
 def tree(session: view.SessionView, *, sparks: bool = False) -> str:
-    return bracket_view.html(bracket_view.drawing(session), session, sparks=sparks)[0]
+    return bracket_cards.html(bracket_view.drawing(session), session.verdict, sparks=sparks)[0]
 
 
 def cards(html: str) -> list[str]:
@@ -75,7 +77,7 @@ def test_the_duel_counts_its_pairs(done: view.SessionView) -> None:
 
 
 def test_no_card_shows_a_picture_that_a_person_may_still_vote_on(done: view.SessionView) -> None:
-    html = "".join(bracket_view.html(bracket_view.drawing(done), done))
+    html = "".join(bracket_cards.html(bracket_view.drawing(done), done.verdict))
     faces = re.findall(r'<img class="frame" loading="lazy" src="([^"]+)"', html)
     assert faces and not [f for f in faces if "confirm" in f]
     duel = [c for c in cards(html) if 'data-trial="confirmation-' in c]
@@ -131,16 +133,16 @@ def many(done: view.SessionView, count: int) -> view.SessionView:
 
 def test_those_that_went_out_first_are_small_faces(done: view.SessionView) -> None:
     session = many(done, 200)
-    html, groups = bracket_view.html(bracket_view.drawing(session), session)
-    assert len(cards(html)) <= bracket_view.MOST + 1
+    html, groups = bracket_cards.html(bracket_view.drawing(session), session.verdict)
+    assert len(cards(html)) <= bracket_cards.MOST + 1
     assert groups.count('class="tile ') == 200 - len(cards(html))
     assert "more went out after 30 steps" in groups
 
 
 def test_ten_thousand_configs_are_not_ten_thousand_cards(done: view.SessionView) -> None:
     session = many(done, 10_000)
-    html, groups = bracket_view.html(bracket_view.drawing(session), session)
-    assert groups.count('class="tile ') == bracket_view.MOST_FACES
+    html, groups = bracket_cards.html(bracket_view.drawing(session), session.verdict)
+    assert groups.count('class="tile ') == bracket_cards.MOST_FACES
     assert "are not drawn: the table in Results lists every trial" in groups
     assert len(html) + len(groups) < 300_000
 
@@ -149,7 +151,7 @@ def test_ten_thousand_configs_are_not_ten_thousand_cards(done: view.SessionView)
     ("n", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (22, "22nd"), (113, "113th")]
 )
 def test_ordinals(n: int, words: str) -> None:
-    assert bracket_view.ordinal(n) == words
+    assert bracket_cards.ordinal(n) == words
 
 
 def test_a_trial_is_told_in_full(done: view.SessionView) -> None:
@@ -194,3 +196,24 @@ def test_made_sessions_go_through_all_rounds(done: view.SessionView) -> None:
         (Round.FINALS, 0),
         (Round.CONFIRMATION, 0),
     }
+
+
+def test_an_unchanged_session_is_drawn_once_for_all_pages(
+    live: view.SessionView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(session: view.SessionView, *given: Any, **more: Any) -> Drawing:
+        drawn.append(session.verdict)
+        return lay_out(session, *given, **more)
+
+    monkeypatch.setattr("bracket.ui.bracket_view.lay_out", counted)
+    session = replace(live, phase="prepare")
+    first = [bracket_view.told(session, "", sparks=sparks) for sparks in (False, True)]
+    stepped = [replace(t, step=t.step + 3) if t.outcome is None else t for t in session.trials]
+    again = bracket_view.told(replace(session, trials=tuple(stepped), done=7), first[0]["stamp"])
+    assert len(drawn) == 1 and first[0]["stamp"] != first[1]["stamp"]
+    assert again["now"] == {"search-007/0": ["training 24/30", 0.8]}
+    bracket_view.told(replace(session, verdict="It wins."), "")
+    bracket_view.told(replace(session, trials=session.trials[:-1]), "")
+    assert len(drawn) == 3

@@ -16,7 +16,19 @@ from bracket.domain import Outcome, Round, Score
 from bracket.errors import BracketError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import plan, view
-from bracket.ui import bracket_view, form, gallery, header, monitor, outcome, results, run, setup, trial_view
+from bracket.ui import (
+    bracket_cards,
+    bracket_view,
+    form,
+    gallery,
+    header,
+    monitor,
+    outcome,
+    results,
+    run,
+    setup,
+    trial_view,
+)
 from bracket.ui.chart import default_shown, points
 from bracket.ui.context import Context
 from tests.ui.made import FRESH, PROMPTS
@@ -188,7 +200,7 @@ def test_labels_from_a_session_are_escaped(done: view.SessionView) -> None:
     bad = replace(done, name=evil, message=evil, trials=trials)
     duel = outcome.duel_of(bad)
     for html in (
-        "".join(bracket_view.html(bracket_view.drawing(bad), bad, sparks=True)),
+        "".join(bracket_cards.html(bracket_view.drawing(bad), bad.verdict, sparks=True)),
         str(trial_view.told(bad, bad.trials[0].id)),
         monitor.message_html(bad),
         monitor.samples_html(bad, "search-000"),
