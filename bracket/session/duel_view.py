@@ -265,7 +265,7 @@ def evidence(fight: Fight, c: Comparison) -> str:
     if w.hopeless:
         return f"{fight.planned} {units} are too few for a claim, however they turn out."
     if not w.live_alpha:
-        return f"The exact test decides at the end: {fight.planned} {units} are too few to decide before."
+        return f"The exact test decides at the end of the {fight.planned} {units}; watching can't decide before."
     return f"e-value {evalue(w.e_winner)}; {evalue(w.e_needed)} decides." if c.dots else ""
 
 

@@ -110,7 +110,8 @@ class ConfirmationSettings(_Strict):
     """Fresh paired trainings, for the claim about the config; fewer than five can't support one."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     live_share: float = Field(0.2, ge=0, lt=1)
-    """Part of alpha that ending a duel early may spend; the test at its planned end has the rest."""
+    """Part of alpha that deciding a duel early may spend; the test at its planned end has the rest, and all of it where
+    too few units are planned to decide early."""
     runner_up: bool = False
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
 

@@ -113,6 +113,13 @@ def test_a_crash_is_told_and_costs_a_planned_pair(tmp_path: Path) -> None:
     assert "Pair 2 of 6: winner ahead in 2 of 2, mean +0.150, 1 pair left out." in duel.panel_html(seen)
 
 
+def test_a_duel_too_small_to_be_decided_early_shows_no_threshold(tmp_path: Path) -> None:
+    html = duel.panel_html(view.read(fought(tmp_path, "s", (), (0.1, 0.2))))
+    said = "The exact test decides at the end of the 5 pairs; watching can't decide before.".replace("'", "&#x27;")
+    assert said in html
+    assert "decides</" not in html and "inf" not in html and "no e-value" not in html
+
+
 def test_the_exact_test_speaks_at_the_planned_end(tmp_path: Path) -> None:
     seen = view.read(fought(tmp_path, "s", (), (0.1, 0.2, 0.1, 0.3, 0.2)))
     assert "All 5 pairs are there. Exact test: p = 0.031, where 0.05 or less is a finding." in duel.panel_html(seen)
