@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bracket import cli_grid, cli_judge, cli_trainers
+from bracket import cli_grid, cli_judge, cli_prove, cli_trainers
 from bracket.cli_run import SessionName, run, start
 from bracket.errors import BracketError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(cli_trainers.app, name="trainers")
 app.add_typer(cli_judge.app, name="judge")
 app.command()(cli_grid.grid)
+app.command()(cli_prove.prove)
 
 
 @app.command()

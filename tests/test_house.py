@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     5: (
-        *("app", "cli", "cli_bar", "cli_grid", "cli_judge", "cli_run", "cli_text", "cli_trainers"),
+        *("app", "cli", "cli_bar", "cli_grid", "cli_judge", "cli_prove", "cli_run", "cli_text", "cli_trainers"),
         *("doctor", "ui", "__main__"),
     ),
     4: ("session",),

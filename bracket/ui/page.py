@@ -22,6 +22,7 @@ from bracket.ui import (
     judge,
     judge_events,
     monitor,
+    proof,
     results,
     run,
     search_form,
@@ -102,6 +103,8 @@ class Page:
         opened = [self.header.session, self.remembered, self.tabs]
         self.run.start.click(self._start, [self.run.name, *inputs], [self.run.said, *opened], **_PRIVATE)
         self.setup.demo.click(warned(self._demo), None, opened, **_PRIVATE)
+        more = self.results.proof
+        more.start.click(self._prove, [self.header.session, more.pairs], [more.trouble, *opened], **_PRIVATE)
 
     def _plan(self, *given: Any) -> tuple[Any, ...]:
         try:
@@ -150,6 +153,13 @@ class Page:
         except BracketError as error:
             return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()
         return ("", *self._opened(folder.name))
+
+    def _prove(self, name: str | None, pairs: float | None) -> tuple[Any, ...]:
+        try:
+            proof.begin(self.context, name, pairs)
+        except BracketError as error:
+            return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()
+        return ("", *self._opened(str(name)))
 
     def _demo(self) -> tuple[Any, ...]:
         settings = launch.demo_settings(runs=self.context.runs)

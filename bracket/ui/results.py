@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from bracket.session.view import SessionView, TrialView
-from bracket.ui import bracket_view, gallery, mattered, vote, xyz
+from bracket.ui import bracket_view, gallery, mattered, proof, vote, xyz
 from bracket.ui.chart import chart
 from bracket.ui.context import Context, warned
 from bracket.ui.format import empty_html, esc, file_url, progress_words, sentence, trial_state
@@ -51,11 +51,13 @@ class Results:
     mattered: mattered.Mattered
     duel: gr.HTML
     """Kept up to date by the page, like Monitor's."""
+    proof: proof.Proof
 
     @property
-    def outputs(self) -> list[gr.components.Component]:
+    def outputs(self) -> list[Any]:
         shown = [self.verdict, self.report, self.pictures, self.winner, self.command, self.eyes, self.pick, self.table]
-        return [*shown, self.title, self.grid, self.tournament, self.mattered.html, self.mattered.use]
+        found = self.mattered
+        return [*shown, self.title, self.grid, self.tournament, found.html, found.use, *self.proof.outputs]
 
 
 def build(context: Context, session: gr.Dropdown) -> Results:
@@ -63,6 +65,8 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     with gr.Row(elem_id="verdict-row"):
         verdict = gr.Markdown(elem_id="verdict")
         report = gr.HTML(apply_default_css=False, elem_id="report")
+        add = proof.button()
+    more = proof.build(context, session, add)
     duel = gr.HTML(apply_default_css=False, elem_id="duel-result")
     eyes = vote.build(context)
     pictures, winner, command = _winner()
@@ -73,7 +77,8 @@ def build(context: Context, session: gr.Dropdown) -> Results:
     table = _table()
     what = mattered.build()
     pick = _side_by_side(context, session)
-    return Results(verdict, report, pictures, winner, command, eyes, pick, table, title, grid, tournament, what, duel)
+    shown = (verdict, report, pictures, winner, command, eyes, pick, table, title, grid, tournament, what, duel)
+    return Results(*shown, more)
 
 
 def _winner() -> tuple[gr.HTML, gr.HTML, gr.Textbox]:
@@ -167,7 +172,8 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
     if view is None:
         none = gr.update(choices=[], value=[])
         nothing = [verdict_text(None), "", "", "", gr.update(visible=False), vote.value_of(None), none, []]
-        return [*nothing, table_title(None), "", bracket_view.value_of(None), *mattered.updates(None)]
+        rest = [*mattered.updates(None), *proof.updates(None)]
+        return [*nothing, table_title(None), "", bracket_view.value_of(None), *rest]
     duel = duel_of(view)
     command = command_text(view.folder, duel)
     return [
@@ -183,6 +189,7 @@ def values(view: SessionView | None, *, pick: bool = False) -> list[Any]:
         xyz.stamp_of(view),
         bracket_view.value_of(view),
         *mattered.updates(view),
+        *proof.updates(view),
     ]
 
 
