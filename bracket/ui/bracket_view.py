@@ -115,10 +115,11 @@ def _shown(view: SessionView) -> _Shown:
     standing = "" if view.verdict else _standing(view)
     # Views of ended trials stay the same objects, so that comparing even thousands takes no time.
     trials = [t if t.outcome is not None else replace(t, step=0, state=_rests(t)) for t in view.trials]
-    of = (trials, view.state, view.phase, view.verdict, standing, winner, fresh, written)
+    seeds = _seeds(view)
+    of = (trials, view.state, view.phase, view.verdict, standing, winner, fresh, seeds, written)
     known = _known.get(view.folder)
     if known is None or known.of != of:
-        made = lay_out(view, _settings(view.folder, written), winner=winner, fresh=fresh)
+        made = lay_out(view, _settings(view.folder, written), winner=winner, fresh=fresh, seeds=seeds)
         busy = [(key(x, c), c, _planned(made.columns[c.column], c)) for x in made.lanes for c in x.cells if c.open]
         known = _Shown(of, made, standing, busy)
         _known.pop(view.folder, None)
@@ -135,6 +136,15 @@ def _rests(trial: TrialView) -> str:
 @lru_cache(maxsize=16)
 def _settings(folder: Path, _stamp: int) -> SessionSettings:
     return load(folder, to_read=True)
+
+
+def _seeds(view: SessionView) -> tuple[int, ...]:
+    """The training seeds of the newest duel of the settings; none before one was planned."""
+    try:
+        duel = duel_view.read(view)
+    except BracketError:  # its own panel says what is wrong
+        return ()
+    return duel.newest.training_seeds if duel else ()
 
 
 def _standing(view: SessionView) -> str:

@@ -201,6 +201,16 @@ def test_the_duel_counts_pairs_and_a_melted_arm_as_the_worst() -> None:
     assert winner.last.place == 0
 
 
+def test_of_two_duels_of_the_settings_the_newest_counts() -> None:
+    view = session([*to_finals(), *finals(), *duel(3)], phase="confirmation")
+    drawing = lay_out(view, settings(), winner={"rank": 2}, seeds=(32, 33, 34))
+    winner, baseline, *_ = drawing.lanes
+    assert [(lane.last.won, lane.last.pairs) for lane in (winner, baseline)] == [(2, 2), (0, 2)], "not the first, lost"
+    assert drawing.columns[-1].seeds == 3 and {t.seed for t in winner.last.trials} == {32, 33}
+    planned = lay_out(view, settings(), winner={"rank": 2}, seeds=(35, 36)).lanes[0]
+    assert len(planned.last.trials) == 3, "until one has begun"
+
+
 def test_the_runner_up_of_a_duel_is_told_by_its_pairs_with_the_winner() -> None:
     third = [replace(trial(3, 9, round_=Round.CONFIRMATION, seed=32, score=0.1), origin="runner_up")]
     view = session([*to_finals(), *finals(), *duel(3), *third], phase="confirmation")
