@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 
 from bracket.domain import Round, mean
+from bracket.report.added import alpha_after, tries
 from bracket.report.claimed import claims, mean_interval, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
@@ -16,7 +19,9 @@ from bracket.report.words import NOTHING, counted, duration, fixed, p_value, per
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
 from bracket.stats.power import detectable_difference, pairs_needed
+from bracket.stats.sequential import EDITION
 from bracket.stats.signflip import smallest_n
+from bracket.stats.tries import fewest_pairs
 from bracket.stats.verdict import Verdict
 
 __all__ = ["claims", "descriptive", "facts", "meaning", "more_runs", "units"]
@@ -158,16 +163,19 @@ def descriptive(summary: Summary) -> list[Block]:
 def more_runs(summary: Summary) -> list[Block]:
     """What it would cost and show to add prompts or pairs."""
     verdict, rules = summary.verdict, Rules.of(plan_of(summary), summary.left_out)
+    further = _next_rules(summary, rules)
     seconds = _pair_seconds(summary)
     each = f" A pair takes about {duration(seconds)} here." if seconds else ""
     least, done = smallest_n(verdict.final_alpha, two_sided=False), verdict.config.pairs if verdict.config else 0
     enough = f"{counted(done, 'pair')} of fresh trainings can speak about the settings; more find smaller differences"
-    items = [f"{enough if done >= least else _capitalised(_needed(least, done))}.{each}"]
-    if verdict.config and (observed := _pairs_for_observed(verdict.config, rules)):
+    items = [f"{enough if done >= least else _capitalised(_needed(verdict))}.{each}"]
+    if _open(verdict) and summary.plan is not None:
+        items.append(_how_to_add(summary, further))
+    if verdict.config and (observed := _pairs_for_observed(verdict.config, further)):
         items.append(observed)
     if verdict.single_seed:
         items.append("More training seeds in the finals: a choice on one seed follows luck as much as settings.")
-    rows = [*_prompt_rows(verdict.checkpoint, rules), *_pair_rows(verdict.config, rules)]
+    rows = [*_prompt_rows(verdict.checkpoint, rules), *_pair_rows(verdict.config, further)]
     blocks: list[Block] = [Bullets(tuple(items))]
     if rows:
         blocks += [
@@ -199,12 +207,41 @@ def _settings_state(verdict: Verdict) -> str:
     done = verdict.config.pairs if verdict.config else 0
     if done >= least:
         return f"{counted(done, 'pair')} of fresh trainings left that open"
-    return _needed(least, done)
+    return _needed(verdict)
 
 
-def _needed(least: int, done: int) -> str:
-    more = f"{counted(least - done, 'more pair', 'more pairs')}" if done else f"{least} pairs"
-    return f"{more} of fresh trainings would let it speak about the settings"
+def _needed(verdict: Verdict) -> str:
+    """What is missing for a claim; pairs that were planned and are there don't count in a duel that is added."""
+    claim, least = verdict.config, smallest_n(verdict.final_alpha, two_sided=False)
+    planned = claim is not None and not claim.complete
+    pairs = f"{counted(least - claim.pairs, 'more pair')}" if claim and planned else f"{least} pairs"
+    return f"{pairs} of fresh trainings would let it speak about the settings"
+
+
+def _next_rules(summary: Summary, first: Rules) -> Rules:
+    """What the next duel of the settings would be held to; where they are proved, what the last was."""
+    plans = [plan for plan, _ in tries(summary)]
+    if not plans:
+        return first
+    newest = Rules.of(plans[-1])
+    if not _open(summary.verdict):
+        return newest
+    return replace(newest, comparisons=newest.comparisons[:1], alpha=alpha_after(plans), edition=EDITION)
+
+
+def _open(verdict: Verdict) -> bool:
+    """Whether the settings may still be proved, and no duel of them is under way."""
+    watched = verdict.config.watched if verdict.config else None
+    return verdict.kind in ("checkpoint", "no_difference", "not_tested") and (watched is None or watched.ended)
+
+
+def _how_to_add(summary: Summary, rules: Rules) -> str:
+    least = fewest_pairs(alpha=rules.alpha, live_share=rules.live_share)
+    command = shlex.join(("python", "-m", "bracket", "prove", str(summary.folder)))
+    return (
+        f"To add pairs without searching anew: `{command}`, or Add proof in the app. They are a duel of their own, "
+        f"held to an alpha of {rules.alpha:.3g}, so it takes at least {least}."
+    )
 
 
 def _pairs_for_observed(claim: ConfigClaim, rules: Rules) -> str:
@@ -220,7 +257,7 @@ def _pairs_for_observed(claim: ConfigClaim, rules: Rules) -> str:
     if n <= claim.pairs:
         return ""
     size, often = fixed(claim.mean_difference), percent(POWER)
-    return f"If the true difference is the measured {size}, {n} pairs in all would find it {often} of the time."
+    return f"If the true difference is the measured {size}, a duel of {n} pairs would find it {often} of the time."
 
 
 def _pair_seconds(summary: Summary) -> float | None:
@@ -241,7 +278,7 @@ def _prompt_rows(claim: CheckpointClaim | None, rules: Rules) -> list[Row]:
 def _pair_rows(claim: ConfigClaim | None, rules: Rules) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    least = max(claim.pairs, smallest_n(claim.alpha, two_sided=False))
+    least = max(claim.pairs, fewest_pairs(alpha=rules.alpha, live_share=rules.live_share))
     size = _size_for(claim.sd, rules, two_sided=False)
     return _detectable_rows(least, "paired trainings", size, now=claim.pairs)
 

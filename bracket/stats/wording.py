@@ -126,6 +126,9 @@ def _settings_progress(verdict: Verdict) -> str:
         return f"for the settings, none of {least} needed runs is done."
     if not claim.can_support:
         least = claim.pairs + claim.pairs_needed
+        if claim.complete:  # what was planned is there; pairs that are added are a duel of their own (`tries`)
+            were = "was" if claim.pairs == 1 else "were"
+            return f"for the settings, {plural(claim.pairs, 'paired run')} {were} planned, and a claim takes {least}."
         return f"for the settings, {claim.pairs} of {least} needed runs {'is' if claim.pairs == 1 else 'are'} done."
     return f"for the settings, {_undecided(claim)}"
 

@@ -36,7 +36,8 @@ VERDICTS = {
 def test_a_file_that_wins_reads_as_the_house_writes_it() -> None:
     assert sentence(VERDICTS["file wins"], LABEL) == (
         "**lr 3e-4, rank 16** wins. Its pictures beat the baseline's in 80 % of 40 fresh prompts "
-        "(95 % interval 64–90 %). This is about this LoRA file; for the settings, 1 of 5 needed runs is done."
+        "(95 % interval 64–90 %). This is about this LoRA file; for the settings, 1 paired run was planned, and a "
+        "claim takes 5."
     )
     assert short_sentence(VERDICTS["file wins"], LABEL) == (
         "lr 3e-4, rank 16 wins: 80 % of 40 fresh prompts (64–90 %), about this LoRA file"
