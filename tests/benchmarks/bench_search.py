@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
+import numpy as np
+
 from bracket.runner.devices import workers
 from bracket.search.rungs import Rung
 from bracket.search.strategy import rungs_of
@@ -72,13 +74,15 @@ def needed(grades: Sequence[Grade], share: float) -> float | None:
 
 
 def compared(ours: Sequence[Grade], theirs: Sequence[Grade], sessions: int) -> list[str]:
-    """Where they, at some cost, found more than ours did for no more than that; beyond two standard errors."""
+    """Where they, at some cost, found more than ours would have for that cost, between two of its sizes in proportion;
+    beyond two standard errors. Costs below ours are left out: there we have no session to offer."""
+    costs, found = zip(*sorted((g.cost, g.reached) for g in ours), strict=True)
     worse = []
     for their in theirs:
-        best = max((g.reached for g in ours if g.cost <= their.cost), default=None)
+        expected = float(np.interp(their.cost, costs, found))
         error = 2 * (2 * their.reached * (1 - their.reached) / sessions) ** 0.5
-        if best is not None and best < their.reached - error:
-            worse.append(f"{their.cost:.1f} ({their.reached:.0%} against {best:.0%})")
+        if their.cost >= costs[0] and expected < their.reached - error:
+            worse.append(f"{their.cost:.1f} ({their.reached:.0%} against {expected:.0%})")
     return worse
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bracket.domain import Config, Knob, Outcome, Round, Trial, TrialResult, Wanted
 from bracket.presets import find_preset
+from bracket.search.enough import Enough
 from bracket.search.rungs import Rung, key, standing
 from bracket.search.space import effective
 from bracket.search.strategy import make_strategy
@@ -48,15 +49,18 @@ def simulator(table: Table, session: int, ramp: bool = True) -> Simulator:
     return Simulator(table, seeds, ScoreSettings(ramp=ramp))
 
 
-def search(name: str, rungs: Sequence[Rung], finalists: int = 0, seeds: int = 1, ramp: bool = True) -> Flow:
+def search(
+    name: str, rungs: Sequence[Rung], finalists: int = 0, seeds: int = 1, ramp: bool = True, below: float = 0.0
+) -> Flow:
     """One of bracket's strategies without curated configs, then finals at full length with so many training seeds.
 
-    Without finalists it names the best of its longest rung.
+    Without finalists it names the best of its longest rung. The first rung ends once the rest of it is expected to gain
+    less than `below`.
     """
 
     def play(table: Table, session: int) -> Ended:
         sim = simulator(table, session, ramp)
-        found = searched(sim, name, rungs, session)
+        found = searched(sim, name, rungs, session, below=below)
         best = [r for r in standing(found) if r.trial.origin != "baseline"]
         if finalists and best:
             wanted = finals(found, best[:finalists], seeds)
@@ -67,7 +71,9 @@ def search(name: str, rungs: Sequence[Rung], finalists: int = 0, seeds: int = 1,
     return play
 
 
-def searched(sim: Simulator, name: str, rungs: Sequence[Rung], session: int, room: int = 1) -> list[TrialResult]:
+def searched(
+    sim: Simulator, name: str, rungs: Sequence[Rung], session: int, room: int = 1, below: float = 0.0
+) -> list[TrialResult]:
     """The search round, to its end."""
     strategy = make_strategy(
         name,
@@ -77,6 +83,7 @@ def searched(sim: Simulator, name: str, rungs: Sequence[Rung], session: int, roo
         curated=(),
         seed=session,
         training_seed=SEARCH_SEED,
+        enough=Enough(KNOBS, configs=rungs[0].configs, below=below) if below else None,
     )
     told: list[TrialResult] = []
     while wanted := strategy.propose(told, (), room):
