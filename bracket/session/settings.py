@@ -61,7 +61,7 @@ class SearchSettings(_Strict):
     """Steps of a search trial; where trials get longer from rung to rung, of the longest."""
     rungs: int = Field(2, ge=1)
     """How many lengths a tournament has before the finals."""
-    reduction: float = Field(4.0, gt=1)
+    reduction: float = Field(6.0, gt=1)
     """From rung to rung configs get so many times fewer; a tournament's trials get twice as long, those of asha and
     hyperband so many times longer."""
     curated: int = Field(-1, ge=-1)

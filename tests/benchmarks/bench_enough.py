@@ -24,7 +24,7 @@ BELOW = (0.0, 0.003, 0.01, 0.03)
 
 def play(concept: str, sessions: int, below: float) -> Grade:
     """All sessions that end their first rung below this expected gain."""
-    rungs = rungs_of("tournament", configs=CONFIGS, steps=FULL // 4, rounds=2, reduction=4, finalists=FINALISTS)
+    rungs = rungs_of("tournament", configs=CONFIGS, steps=FULL // 4, rounds=2, reduction=6, finalists=FINALISTS)
     title = f"ended below {below:g}" if below else "never ended early"
     return grade(title, search("tournament", rungs, FINALISTS, below=below), load(concept), range(sessions))
 

@@ -46,7 +46,7 @@ class Method:
         if self.kind == "classic":
             return search("tpe", [Rung(n, FULL // 2)], FINALISTS, seeds=2, ramp=False)
         if self.kind in ("tournament", "screen"):
-            rungs = rungs_of(self.kind, configs=n, steps=FULL // 4, rounds=2, reduction=4, finalists=FINALISTS)
+            rungs = rungs_of(self.kind, configs=n, steps=FULL // 4, rounds=2, reduction=6, finalists=FINALISTS)
             return search(self.kind, rungs, FINALISTS)
         return pruned(self.kind, n)
 
