@@ -2,16 +2,17 @@
 
 Makes a session folder whose ledger holds so many search trials in three rungs (a real `study.db`; folders for only some
 hundred of them, with small pictures, as if the others had been cleared away) and one with 100, and times on both, in
-seconds and as a ratio: the next trial (proposed, begun, told), the reading of the session, and what the app builds of
-it. The figures to reach: the next trial below 0.5 s, the Results page below 1 s, memory flat.
+seconds and as a ratio: the next trial (proposed, begun, told), the reading of the session, what the app builds of it,
+the report, and the page in a real browser. Then the memory of a process that polls as pages do, while trials come in.
+The figures to reach: the next trial below 0.5 s, the Results page below 1 s, memory flat.
 
-Every figure is the median wall time, and beside it the processor's: on a busy machine the first is the longer.
+Every figure is the median wall time, and beside it the processor's: on a busy machine the first is the longer. For the
+page in the browser that is the time of all processors that the app and the browser use.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import statistics
@@ -27,17 +28,22 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from bracket.domain import Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
+from bracket.domain import DatasetSplit, Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.files import append_json
 from bracket.presets import find_preset
+from bracket.report import write_report
+from bracket.report.summary import Summary
 from bracket.search.rungs import Rung
 from bracket.search.space import active, distributions, effective, random_config
 from bracket.search.strategy import Strategy, make_strategy
 from bracket.session import view
 from bracket.session.control import Progress, write_progress
+from bracket.session.job import context_of
 from bracket.session.outlook import ahead, enough_of
 from bracket.session.settings import DatasetSettings, SessionSettings, bounded_knobs, from_preset, save
 from bracket.session.store import Store, _described, _told, name_of
+from bracket.session.summarise import summarise
+from tests.ui.browser import launched, opened, started
 
 PRESET = "flux2-klein-4b-lora"
 SMALL = 100
@@ -134,7 +140,7 @@ def _fill(store: Store, made: Made, rung: int, wanted: Sequence[Wanted], results
         for number, (w, r) in enumerate(zip(wanted, results, strict=True)):
             at = first + number
             state = TrialState.COMPLETE if r.score else TrialState.PRUNED
-            row = {"trial_id": at, "number": number, "study_id": study._study_id, "state": state}
+            row: dict[str, Any] = {"trial_id": at, "number": number, "study_id": study._study_id, "state": state}
             rows.setdefault(models.TrialModel, []).append({**row, "datetime_start": now, "datetime_complete": now})
             for name, kind in distributions(active(made.knobs, w.config)).items():
                 value = {"param_value": kind.to_internal_repr(w.config[name]), "param_name": name}
@@ -237,30 +243,89 @@ def drawing(made: Made) -> dict[str, Time]:
 
     page, name = Page(made.folder.parent), made.folder.name
     shown = page.context.read(name)
-    _, *rest = page._poll(name, None, {})
-    seen = rest[-1]
+    seen = page._poll(name, None, {})[-1]
+    stamp = bracket_view.told(shown, "")["stamp"]
+
+    def redrawn() -> None:
+        bracket_view._known.clear()
+        bracket_view.told(shown, "")
+
     return {
         "Results, built": timed(lambda: results.values(shown, pick=True), 3),
         "page, first poll": timed(lambda: page._poll(name, None, {}), 3),
         "page, later polls": timed(lambda: page._poll(name, None, seen), 5),
-        "bracket drawn": timed(lambda: bracket_view.told(shown, ""), 3),
+        "bracket, drawn": timed(redrawn, 3),
+        "bracket, polled unchanged": timed(lambda: bracket_view.told(shown, stamp), 5),
         "curves, polled": timed(lambda: chart.points(shown, None, {}), 3),
     }
 
 
+def reporting(made: Made) -> dict[str, Time]:
+    """The report of the search so far."""
+    dataset = DatasetSplit(made.folder, (), (), ("p0", "p1"), ("p2",), "", "")
+    context, store = context_of(made.folder, made.settings, "cpu", dataset, 0), Store(made.folder)
+    found: list[Summary] = []
+    times = {
+        "summary": timed(lambda: found.append(summarise(context, store, judge="made up", seconds={}))),
+        "report, written": timed(lambda: write_report(found[0], made.folder.parent / "report")),
+    }
+    store.close()
+    return times
+
+
+def paging(made: Made) -> dict[str, Time]:
+    """The app, opened in a browser on the session; then Results."""
+    log = made.folder.parent / "app.log"
+    with launched() as browser, started(made.folder.parent, log) as url, opened(browser, url):
+        pass  # what starts with the first page only
+    with launched() as browser, started(made.folder.parent, log) as url:
+        began = _now()
+        with opened(browser, url) as (page, complaints):
+            page.wait_for_selector("#cards .card")
+            page.wait_for_selector("#samples img")
+            watched = _now()
+            page.keyboard.press("5")
+            page.wait_for_selector("#tournament .card")
+            page.wait_for_function("() => document.querySelector('#table').innerText.includes('search')")
+            page.wait_for_selector("#xyz img")
+            found = _now()
+            assert not complaints, complaints
+    return {"page opened: Monitor shows": _between(began, watched), "then Results shows": _between(watched, found)}
+
+
+def _now() -> Time:
+    """The clock, and what this process and all it started have used of the processors."""
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    used = [p.cpu_times() for p in family]
+    return Time(time.perf_counter(), sum(t.user + t.system for t in used))
+
+
+def _between(one: Time, other: Time) -> Time:
+    return Time(other.wall - one.wall, other.cpu - one.cpu)
+
+
 def memory(made: Made) -> str:
-    """Resident memory over many polls, once everything was read."""
+    """Resident memory over many polls of all that a page asks for each second; a trial comes in with every tenth."""
+    from bracket.ui import bracket_view, chart
     from bracket.ui.page import Page
 
-    page, name, process, seen = Page(made.folder.parent), made.folder.name, psutil.Process(), {}
-    sizes = []
-    for _ in range(POLLS):
+    page, name, process = Page(made.folder.parent), made.folder.name, psutil.Process()
+    store, rng = Store(made.folder), np.random.default_rng(6)
+    seen: dict[str, Any] = {}
+    stamp, sizes = "", []
+    for poll in range(POLLS):
+        if poll % 10 == 0:
+            wanted = Wanted(Round.SEARCH, "tpe", random_config(made.knobs, rng), 1, 100)
+            store.finish(_result(store.begin(wanted, made.knobs)))
         page.context._read.cache_clear()
-        *_, seen = page._poll(name, None, seen)
+        seen = page._poll(name, None, seen)[-1]
+        shown = page.context.read(name)
+        stamp = bracket_view.told(shown, stamp, sparks=True)["stamp"]
+        chart.points(shown, None, {})
         sizes.append(process.memory_info().rss / 2**20)
-    gc.collect()
-    warm = sizes[POLLS // 10]
-    return f"memory: {warm:.0f} MiB after {POLLS // 10} polls, {sizes[-1]:.0f} MiB after {POLLS}"
+    store.close()
+    first, warm, last = (f"{sizes[n]:.0f}" for n in (0, POLLS // 10, -1))
+    return f"memory: {first} MiB after the first poll, {warm} after {POLLS // 10}, {last} after {POLLS}"
 
 
 def main() -> None:
@@ -269,9 +334,9 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="bracket-scale-") as runs:
-        small, big = (make(Path(runs), trials) for trials in (SMALL, given.trials))
+        small, big = (make(Path(runs, str(trials)), trials) for trials in (SMALL, given.trials))
         print(f"{'':<44}{SMALL:>10} trials{given.trials:>15} trials     ratio (of the processor's time)")
-        for measure in (proposing, reading, drawing):
+        for measure in (proposing, reading, drawing, reporting, paging):
             few, many = measure(small), measure(big)
             for title in few:
                 _line(title, few[title], many[title])
