@@ -136,18 +136,17 @@ def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "
 def _earlier(summary: Summary) -> list[Block]:
     """The duels of the settings before the one that the verdict rests on, which no longer count."""
     every = tries(summary)
-    with_pairs = [number for number, (_, claim) in enumerate(every) if claim]
-    before = every[: with_pairs[-1]] if with_pairs else []
+    newest = max((place for place, (_, claim) in enumerate(every) if claim), default=0)
+    before = [place for place in range(newest) if every[place][0]["training_seeds"]]
     if not before:
         return []
-    plan, _ = every[with_pairs[-1]]
-    able = [could_claim(earlier) for earlier, _ in before]
-    blocks: list[Block] = [Paragraph(_held_to(plan, before, sum(able)))]
+    able = [could_claim(every[place][0]) for place in before]
     rows = tuple(
-        _earlier_row(*earlier, p=p_at(summary, place), able=able[place]) for place, earlier in enumerate(before)
+        _earlier_row(*every[place], p=p_at(summary, place), able=can) for place, can in zip(before, able, strict=True)
     )
     columns = ("Earlier duel", "Alpha", "Mean difference", "How it ended")
-    return [*blocks, Table(columns, rows, frozenset({1, 2}))]
+    held_to = _held_to(every[newest][0], [every[place] for place in before], sum(able))
+    return [Paragraph(held_to), Table(columns, rows, frozenset({1, 2}))]
 
 
 def _held_to(plan: Mapping[str, Any], before: Sequence[Try], able: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bracket.report.added import newest_pairs
 from bracket.report.document import Figure
 from bracket.report.drawing import Plot, Theme, legend
 from bracket.report.scores import BASELINE, differences_to, duel_scores
@@ -32,8 +33,8 @@ def plots(summary: Summary) -> list[Plot]:
         what = f"Each dot is one of {counted(prompts.size, 'fresh prompt')}, sample seeds averaged"
         better = "above 0 the winner's pictures are judged better"
         found.append(_plot("duel-differences", "prompt", checkpoint, prompts, f"{what}; {better}."))
-    if config and summary.pairs:
-        pairs = np.array(differences_to(BASELINE, summary.pairs))
+    if config and (trained := newest_pairs(summary)):
+        pairs = np.array(differences_to(BASELINE, trained))
         what = f"Each dot is one of {counted(pairs.size, 'pair')} of trainings with a fresh seed"
         found.append(_plot("duel-pairs", "pair", config, pairs, f"{what}; above 0 the winner's settings did better."))
     return found

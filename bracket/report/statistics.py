@@ -239,8 +239,8 @@ def _how_to_add(summary: Summary, rules: Rules) -> str:
     least = fewest_pairs(alpha=rules.alpha, live_share=rules.live_share)
     command = shlex.join(("python", "-m", "bracket", "prove", str(summary.folder)))
     return (
-        f"To add pairs without searching anew: `{command}`, or Add proof in the app. They are a duel of their own, "
-        f"held to an alpha of {rules.alpha:.3g}, so it takes at least {least}."
+        "Pairs can be added without searching anew, as a duel of their own. It is held to an alpha of "
+        f"{rules.alpha:.3g} and takes at least {least} of them. Press Add proof in the app, or run: {command}"
     )
 
 
