@@ -102,6 +102,9 @@ def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> 
     """Builds the page and serves it until Ctrl-C."""
     # Gradio asks the network for its version and reports use unless it is told not to before it is imported.
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+    from starlette.middleware import Middleware
+
+    from bracket.ui.context import Files
     from bracket.ui.page import Page
     from bracket.ui.theme import look
 
@@ -120,10 +123,11 @@ def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> 
         show_error=False,
         max_file_size="40mb",
         ssr_mode=False,
+        app_kwargs={"middleware": [Middleware(Files, page.context)]},
         inbrowser=not args.no_browser,
         **look(),
     )
-    # Gradio reads this list at every request, so folders of sessions that are opened later count too.
+    # Gradio reads this list at every request.
     page.blocks.allowed_paths = page.context.served
     print(f"bracket is at {public or url}", flush=True)
     if args.share and not public:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from bracket.session.settings import FILE
 from bracket.session.view import SessionLine, SessionView
 
 POLL_SECONDS = 1.0
+_OF_SESSIONS = ("report", "confirm", "before")
+_OF_TRIALS = ("samples", "logs")
+"""Folders of a session, and of each of its trials, that a browser may see into."""
+_MOST = 64
 
 
 class Context:
@@ -26,11 +32,10 @@ class Context:
     """
 
     def __init__(self, runs: Path) -> None:
-        self.runs = runs
+        self.runs = Path(os.path.normpath(runs.absolute()))
         self.served: list[str] = []
-        """Folders whose files a browser may ask for: pictures, logs and reports of sessions that were opened."""
-        self._known: set[Path] = set()
-        """Those, and the trials' own folders."""
+        """Folders whose files Gradio gives to the browser: those that were asked for last."""
+        self._lock = threading.Lock()
         self._read = functools.lru_cache(maxsize=16)(lambda folder, _moment: sessions.read(folder))
 
     def folder(self, name: str) -> Path:
@@ -50,21 +55,46 @@ class Context:
         Raises:
             BracketError: there is no such session, or its ledger is damaged.
         """
-        view = self._read(self.folder(name), int(time.monotonic() * 2))
-        self._serve(view)
-        return view
+        return self._read(self.folder(name), int(time.monotonic() * 2))
 
     def lines(self) -> list[SessionLine]:
         """Every session, newest first."""
         return sessions.sessions(self.runs) if self.runs.is_dir() else []
 
-    def _serve(self, view: SessionView) -> None:
-        folders = [view.folder / "report", view.folder / "confirm", view.folder / "before"]
-        new = [trial.folder for trial in view.trials if trial.folder not in self._known]
-        self._known.update(new)
-        folders += [folder / part for folder in new for part in ("samples", "logs")]
-        self.served += [str(f) for f in folders if f not in self._known]
-        self._known.update(folders)
+    def serve(self, path: Path) -> None:
+        """Lets Gradio give a file to the page if it is a session's picture, log or report; others stay refused.
+
+        Gradio holds each request against all folders it may serve, one after another, so it knows the latest only.
+        """
+        folder = self._open_folder(path)
+        if folder is not None:
+            with self._lock:
+                self.served[:] = [folder, *(f for f in self.served if f != folder)][:_MOST]
+
+    def _open_folder(self, path: Path) -> str | None:
+        """The folder of a session that holds the file and may be served whole."""
+        try:
+            name, part, *rest = Path(os.path.normpath(path)).relative_to(self.runs).parts
+        except ValueError:
+            return None
+        folder = self.runs / name / part
+        if part == "trials" and len(rest) > 2 and rest[1] in _OF_TRIALS:
+            folder = folder / rest[0] / rest[1]
+        elif part not in _OF_SESSIONS or not rest:
+            return None
+        return str(folder) if (self.runs / name / FILE).is_file() else None
+
+
+class Files:
+    """ASGI middleware: each file the page asks for is looked at before Gradio does, which asks who is logged in."""
+
+    def __init__(self, app: Any, context: Context) -> None:
+        self._app, self._context = app, context
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if path := scope.get("path", "").partition("/gradio_api/file=")[2]:
+            self._context.serve(Path(path))
+        await self._app(scope, receive, send)
 
 
 def warned(handler: Callable[..., Any]) -> Callable[..., Any]:

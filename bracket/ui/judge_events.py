@@ -168,6 +168,8 @@ class Events:
         if place is None or not 0 <= int(place) < len(pairs):
             return gr.skip(), gr.skip(), gr.skip()
         a, b = pairs[int(place)]
+        for sample in (a, b):
+            self._context.serve(sample.path)
         return str(a.path), str(b.path), a.prompt
 
     def _begin(

@@ -43,13 +43,31 @@ def test_only_sessions_of_the_runs_folder_are_opened(runs: Path) -> None:
 
 
 def test_only_pictures_logs_and_reports_are_served(runs: Path) -> None:
+    context, zorp = Context(runs), runs / "zorp"
+    trial = zorp / "trials" / "search-000"
+    shown = (zorp / "report" / "figures" / "a.png", zorp / "confirm" / "winner" / "b.png", trial / "samples" / "c.png")
+    refused = (
+        zorp / "session.yaml",
+        zorp / "report",
+        trial / "config.yaml",
+        trial / "checkpoints" / "final" / "state.pt",
+        trial / "samples" / ".." / "exit.json",
+        zorp / "report" / ".." / "study.db",
+        runs / "no-session" / "report" / "a.png",
+        runs.parent / "zorp" / "report" / "a.png",
+        Path("/etc/hostname"),
+    )
+    for path in (*shown, *refused, trial / "logs" / "trainer.log", trial / "samples" / "d.png"):
+        context.serve(path)
+    folders = [trial / "samples", trial / "logs", zorp / "confirm", zorp / "report"]
+    assert context.served == [str(f) for f in folders], "each once, the latest first"
+
+
+def test_of_very_many_folders_only_the_latest_are_held_against_a_request(runs: Path) -> None:
     context = Context(runs)
-    context.read("zorp")
-    parts = {Path(f).relative_to(runs / "zorp").parts[-1] for f in context.served}
-    assert parts == {"report", "confirm", "before", "samples", "logs"}
-    before = len(context.served)
-    context.read("zorp")
-    assert len(context.served) == before
+    for n in range(1000):
+        context.serve(runs / "zorp" / "trials" / f"search-{n:03d}" / "samples" / "a.png")
+    assert len(context.served) == 64 and "search-999" in context.served[0]
 
 
 def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
