@@ -21,7 +21,8 @@ class NextSpace:
     """The settings of a session that goes on from another.
 
     Attributes:
-        settings: the other's with the suggested bounds.
+        settings: the other's with the suggested bounds, and another seed: what did well by the luck of the trainings
+            and pictures that drew this space has to do well again.
         suggestion: where these come from.
         moved: what the new bounds make of the baseline, by knob: the value it had and the one it gets.
     """
@@ -64,7 +65,7 @@ def next_space(folder: Path) -> NextSpace:
     if suggestion.note:
         raise SettingsError(suggestion.note.rstrip("."), path=folder, remedy="Wait for more trials.")
     bounds = {name: Bound(**bound) for name, bound in suggestion.bounds().items()}
-    made = settings.model_copy(update={"bounds": {**settings.bounds, **bounds}})
+    made = settings.model_copy(update={"bounds": {**settings.bounds, **bounds}, "seed": settings.seed + 1})
     return NextSpace(made, suggestion, _moved(preset, bounded_knobs(preset, settings), made))
 
 
