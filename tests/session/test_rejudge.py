@@ -10,7 +10,7 @@ from bracket.domain import Outcome, Round
 from bracket.errors import SettingsError
 from bracket.presets import find_preset
 from bracket.session import view
-from bracket.session.rejudge import rejudge
+from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
 from bracket.session.settings import JudgeSettings, load
 from bracket.session.store import Store
@@ -52,3 +52,10 @@ def test_a_judge_that_cannot_work_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "again").exists()
     with pytest.raises(SettingsError, match="something here"):
         rejudge(old, old, (SCORER,))
+
+
+def test_plans_of_added_duels_are_the_old_judges_too(tmp_path: Path) -> None:
+    ignore = _left_out(tmp_path)
+    names = ["plan.json", "plan-2.json", "winner"]
+    assert ignore(str(tmp_path / "confirm"), names) == {"plan.json", "plan-2.json"}
+    assert ignore(str(tmp_path / "trials" / "finals-000"), ["plan.json", "trial.json"]) == set()
