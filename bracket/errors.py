@@ -47,11 +47,13 @@ class SettingsError(BracketError):
 
 
 class SettingsChanged(SettingsError):
-    """A resume with other settings than the session was started with; `diff` lists them line by line."""
+    """A resume with other settings than the session was started with; `diff` lists them line by line. `instead` is a
+    sentence on where what they ask can be had after all."""
 
-    def __init__(self, message: str, *, diff: list[str], path: Path | str | None = None) -> None:
+    def __init__(self, message: str, *, diff: list[str], path: Path | str | None = None, instead: str = "") -> None:
         self.diff = diff
-        super().__init__(message, path=path, remedy="Start a new session, or put these back:\n  " + "\n  ".join(diff))
+        remedy = f"{instead} Start a new session, or put these back:".strip()
+        super().__init__(message, path=path, remedy="\n  ".join([remedy, *diff]))
 
 
 class PresetError(BracketError):

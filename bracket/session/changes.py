@@ -17,7 +17,9 @@ def refuse_changes(old: SessionSettings, new: SessionSettings, path: Path) -> No
     """
     diff = difference(old.question(), new.question())
     if diff:
-        raise SettingsChanged("this session was started with other settings", diff=diff, path=path)
+        more = "Once it is done, `prove` and Add proof in Results add fresh pairs."
+        instead = more if any(line.startswith("confirmation.pairs:") for line in diff) else ""
+        raise SettingsChanged("this session was started with other settings", diff=diff, path=path, instead=instead)
 
 
 def difference(old: Any, new: Any, place: str = "") -> list[str]:

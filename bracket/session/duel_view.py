@@ -243,7 +243,7 @@ def lead(fight: Fight, c: Comparison) -> str:
     """How far it is and who leads: "Pair 3 of 5: winner ahead in 3 of 3, mean +0.210." """
     head = f"{fight.kind.capitalize()} {len(c.dots)} of {fight.planned}"
     if not c.dots:
-        return f"{fight.planned} {fight.kind}s to come."
+        return f"{counted(fight.planned, fight.kind)} to come."
     against = "" if c.other == BASELINE else " of the runner-up"
     lost = f", {counted(fight.left_out, fight.kind)} left out" if fight.left_out else ""
     return f"{head}: winner ahead{against} in {c.ahead} of {len(c.dots)}, mean {signed(c.mean)}{lost}."

@@ -252,6 +252,9 @@ def test_other_settings_are_refused_with_the_difference(folder: Path, dataset: P
     with pytest.raises(SettingsChanged) as caught:
         launch.create(scripted.settings_for(dataset, configs=9), folder)
     assert caught.value.diff == ["search.configs: 6 → 9"]
+    assert caught.value.remedy == "Start a new session, or put these back:\n  search.configs: 6 → 9"
+    with pytest.raises(SettingsChanged, match="`prove` and Add proof in Results add fresh pairs"):
+        launch.create(scripted.settings_for(dataset, pairs=8), folder)
 
 
 def test_settings_may_be_mended_while_no_trial_has_begun(folder: Path, dataset: Path) -> None:
