@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ if TYPE_CHECKING:
     from bracket.report.summary import Summary
 
 
-def write_report(summary: Summary, folder: Path) -> Path:
+def write_report(summary: Summary, folder: Path, shown: Callable[[Path], Path] = lambda path: path) -> Path:
     """Writes report.md, report.html, figures/ and certificate.json into `folder`; see `bracket.report.write`."""
     from bracket.report.write import write
 
-    return write(summary, folder)
+    return write(summary, folder, shown)

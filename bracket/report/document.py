@@ -5,9 +5,10 @@ All text is plain and untrusted (captions, prompts, log lines, paths): whoever l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Tone = Literal["", "winner", "baseline", "failed", "muted"]
 
@@ -158,3 +159,18 @@ class Document:
             for block in section.blocks:
                 found += block.blocks if isinstance(block, Fold) else (block,)
         return found
+
+
+def with_pictures(document: Document, shown: Callable[[Path], Path]) -> Document:
+    """The document with other files in its grids of pictures."""
+
+    def row(one: PictureRow) -> PictureRow:
+        return replace(one, pictures=tuple(path and shown(path) for path in one.pictures))
+
+    def block(one: Block) -> Any:
+        if isinstance(one, Fold):
+            return replace(one, blocks=tuple(map(block, one.blocks)))
+        return replace(one, rows=tuple(map(row, one.rows))) if isinstance(one, Pictures) else one
+
+    sections = (replace(section, blocks=tuple(map(block, section.blocks))) for section in document.sections)
+    return replace(document, sections=tuple(sections))

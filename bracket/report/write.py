@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bracket.files import storage_errors, write_json, write_text, written_whole
 from bracket.report import certificate, contents, drawing, figures, html, markdown, mattered
-from bracket.report.document import Document, PictureRow, Pictures
+from bracket.report.document import Document, PictureRow, Pictures, with_pictures
 from bracket.report.grid import picture_grid
 from bracket.report.searched import look
 from bracket.report.summary import Summary
@@ -15,17 +16,20 @@ _THUMB = 192
 """Three times the embedded demo's 64 pixels, so that its whole pixels stay square."""
 
 
-def write(summary: Summary, folder: Path) -> Path:
+def write(summary: Summary, folder: Path, shown: Callable[[Path], Path] = lambda path: path) -> Path:
     """Writes report.md, report.html, figures/*.png, mattered.json and certificate.json. Returns report.html's path.
 
     report.html comes last, so that where it is the whole report is.
+
+    Args:
+        shown: the picture to show for a sample's file, which may be a clip.
 
     Raises:
         StorageError: the disk is full or the folder can't be written; an older report stays as it was, file by file.
     """
     searched = look(summary)
     plots = figures.plots(summary, searched)
-    document = contents.compose(summary, plots, searched)
+    document = with_pictures(contents.compose(summary, plots, searched), shown)
     pictures = folder / "figures"
     drawing.save(plots, pictures)
     write_json(folder / mattered.FILE, mattered.as_json(summary, searched, plots))

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Sample
-from bracket.errors import JudgeError
-from bracket.judges.frames import frames_of
 from bracket.report.xyz import Cell, Grid, Written, write_png
 from bracket.report.xyz.png import SIDE
 from bracket.session.settings import JudgeSettings, load
+from bracket.session.stills import still
 from bracket.session.view import SessionView
 
 FOLDER = Path("report", "grids")
 """In a session's folder."""
-_FRAMES = Path("cache", "frames")
-"""Where judges keep the frames of clips, too."""
 
 
 def save(view: SessionView, grid: Grid, *, side: int = SIDE, out: Path | None = None) -> Written:
@@ -34,22 +29,18 @@ def save(view: SessionView, grid: Grid, *, side: int = SIDE, out: Path | None = 
     judges = ", ".join(_judge(j) for j in (settings.judge, *settings.other_judges))
     preset = settings.load_preset()
     metadata = {"session": view.name, "preset": preset.title, "judge": judges}
-    grid = _still(grid, view.folder / _FRAMES)
+    grid = _stills(grid, view.folder)
     return write_png(grid, out or view.folder / FOLDER / name(grid), title=title(grid), metadata=metadata, side=side)
 
 
-def _still(grid: Grid, into: Path) -> Grid:
-    """The grid with a frame in place of every clip; of those that can't be read it tells as of any picture."""
+def _stills(grid: Grid, session: Path) -> Grid:
+    """The grid with a frame in place of every clip."""
 
-    def still(sample: Sample | None) -> Sample | None:
-        if sample is None or sample.path.suffix.lower() not in VIDEO_SUFFIXES:
-            return sample
-        with contextlib.suppress(JudgeError):
-            return replace(sample, path=frames_of(sample.path, 1, into)[0])
-        return sample
+    def shown(sample: Sample | None) -> Sample | None:
+        return sample and replace(sample, path=still(sample.path, session))
 
     def of(cell: Cell | None) -> Cell | None:
-        return cell and replace(cell, samples=tuple(map(still, cell.samples)))
+        return cell and replace(cell, samples=tuple(map(shown, cell.samples)))
 
     planes = (replace(p, cells=tuple(tuple(map(of, row)) for row in p.cells)) for p in grid.planes)
     return replace(grid, planes=tuple(planes))

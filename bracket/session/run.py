@@ -27,6 +27,7 @@ from bracket.session.more_duels import read_plans
 from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
 from bracket.session.settings import SessionSettings, load
+from bracket.session.stills import still
 from bracket.session.store import Store
 from bracket.session.summarise import REMARKS, summarise
 from bracket.session.timing import Speed, estimate, remember, remembered
@@ -171,7 +172,7 @@ def write_session_report(folder: Path) -> Path:
 def _report(context: Context, store: Store, judge: str, seconds: dict[str, float]) -> tuple[Summary, Path]:
     early = ended_early(context.settings, context.knobs, store.results(Round.SEARCH))
     summary = summarise(context, store, judge=judge, seconds=seconds, warnings=[f"{early}."] if early else [])
-    path = write_report(summary, context.folder / "report")
+    path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
     said = why_undecided(summary) or sentence(summary.verdict, label)

@@ -218,7 +218,7 @@ def patched(world: World, session: int) -> Iterator[None]:
         for module in (rounds, drawing, judging, run):
             stack.enter_context(patch.object(module, "POLL_SECONDS", 0.0))
         stack.enter_context(patch.object(run, "LocalExecutor", lambda _: InlineExecutor(world, session)))
-        stack.enter_context(patch.object(run, "write_report", lambda _, folder: folder / "report.html"))
+        stack.enter_context(patch.object(run, "write_report", lambda _, folder, shown: folder / "report.html"))
         yield
 
 
