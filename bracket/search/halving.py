@@ -44,9 +44,7 @@ class Halving(Tournament):
         seed: int,
         enough: Enough | None = None,
     ) -> None:
-        super().__init__(
-            name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough
-        )
+        super().__init__(name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough)
         self._competition = Competition(name, rungs=len(rungs), reduction=reduction, seed=seed)
 
     def propose(self, told: Sequence[TrialResult], open_: Sequence[Trial], room: int) -> list[Wanted]:

@@ -34,6 +34,8 @@ class Proposer:
             While some are in the study every value there is a quantile of its own rung.
     """
 
+    attempts = _TRIES // 2
+
     def __init__(
         self, kind: str, knobs: Sequence[Knob], *, seed: int, configs: int, borrowed: Sequence[Borrowed] = ()
     ) -> None:
@@ -62,7 +64,7 @@ class Proposer:
         found = None
         for attempt in range(_TRIES):
             # Once it keeps proposing what was tried, chance finds what is left.
-            study.sampler = self._sampler("random" if attempt > _TRIES // 2 else self._kind, number, attempt)
+            study.sampler = self._sampler("random" if attempt >= self.attempts else self._kind, number, attempt)
             asked = study.ask()
             config = effective(self._suggested(asked), self._knobs)
             self._forget(study, asked.number)

@@ -19,6 +19,7 @@ from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung, ladder
 from bracket.search.sampling import Proposer
 from bracket.search.space import effective, without_duplicates
+from bracket.search.surrogate import Surrogate
 from bracket.search.tournament import Enough, Tournament
 
 NAMES = ("tournament", "screen", "tpe", "random", "hyperband", "asha", "nsga2")
@@ -102,7 +103,7 @@ def make_strategy(
         seed: of the session. training_seed: of every trial, so that all see the same random numbers.
         reduction: for `HALVING`, as given to `rungs_of`.
         objectives: for nsga2; `OBJECTIVES` when empty.
-        borrowed: what earlier sessions found, for the strategies that propose by TPE.
+        borrowed: what earlier sessions found, for the strategies that learn from one value.
         enough: says when the first rung may end early, see `Tournament`.
     """
     configs = rungs[0].configs
@@ -110,6 +111,8 @@ def make_strategy(
     openings = without_duplicates(pairs)[:configs]
     if name == "nsga2":
         proposer: Proposer = Evolution(knobs, seed=seed, configs=configs, objectives=objectives or OBJECTIVES)
+    elif name in ("tournament", "screen"):
+        proposer = Surrogate(knobs, seed=seed, configs=configs, borrowed=borrowed)
     else:
         kind = "random" if name == "random" else "tpe"
         proposer = Proposer(kind, knobs, seed=seed, configs=configs, borrowed=borrowed)
@@ -124,6 +127,4 @@ def make_strategy(
             seed=seed,
             enough=enough,
         )
-    return Tournament(
-        name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough
-    )
+    return Tournament(name, rungs, proposer=proposer, openings=openings, training_seed=training_seed, enough=enough)
