@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 MOST = 100
-"""Results that it is fitted to; a proposal then takes about a third of a second."""
+"""Results that it is fitted to; a proposal then takes a fifth of a second."""
 _START = 10
 """Configs that are drawn by chance before it is asked, at most."""
 _ATTEMPTS = 3
