@@ -6,6 +6,7 @@ half of the configs. Its work grows with their cube, so a long search goes on wi
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from bracket.search.space import active, distributions
 if TYPE_CHECKING:
     import optuna
     from optuna.samplers import BaseSampler
+
+_log = logging.getLogger(__name__)
 
 MOST = 100
 """Results that it is fitted to; a proposal then takes a fifth of a second."""
@@ -47,9 +50,12 @@ class Surrogate(Proposer):
         self, number: int, told: Sequence[TrialResult], open_: Sequence[Trial], chosen: Sequence[Config] = ()
     ) -> Config | None:
         """See `Proposer.next`."""
-        if len(told) > MOST:
-            return self._later.next(number, told, open_, chosen)
-        return super().next(number, told, open_, chosen)
+        if len(told) <= MOST:
+            try:
+                return super().next(number, told, open_, chosen)
+            except (RuntimeError, ValueError) as error:  # torch's and NumPy's LinAlgError are such
+                _log.warning("the Gaussian process can't be fitted, so TPE proposes config %d: %s", number, error)
+        return self._later.next(number, told, open_, chosen)
 
     def _sync(self, told: Sequence[TrialResult], open_: Sequence[Trial]) -> optuna.Study:
         self._study = None
