@@ -18,7 +18,7 @@ from tests.benchmarks.tabular.grid import CONCEPTS
 from tests.benchmarks.tabular.play import Grade, grade
 from tests.benchmarks.tabular.table import load
 
-CONFIGS = 57
+CONFIGS = 33
 BELOW = (0.0, 0.003, 0.01, 0.03)
 
 
