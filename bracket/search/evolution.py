@@ -14,7 +14,7 @@ from bracket.domain import Config, Knob, TrialResult
 from bracket.search.pareto import aims
 from bracket.search.rungs import key
 from bracket.search.sampling import Proposer, startup_trials
-from bracket.search.space import active, distributions, drawn
+from bracket.search.space import drawn
 
 if TYPE_CHECKING:
     import optuna
@@ -50,8 +50,7 @@ class Evolution(Proposer):
         import numpy as np
 
         rng = np.random.default_rng([self._seed, *key(config).encode()])
-        counting = {k.name: config[k.name] for k in active(self._knobs, config)}
-        return {**drawn(self._knobs, rng), **counting}, distributions(self._knobs)
+        return self._whole(config, drawn(self._knobs, rng))
 
     def _tell(self, study: optuna.Study, result: TrialResult, value: float | None) -> None:
         values = aims(result, self._objectives)

@@ -113,6 +113,12 @@ class Proposer:
         counting = active(self._knobs, config)
         return {k.name: config[k.name] for k in counting}, distributions(counting)
 
+    def _whole(self, config: Config, elsewhere: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same with every knob: one that does not count in this config has its value from `elsewhere`."""
+        return {**elsewhere, **{k.name: config[k.name] for k in active(self._knobs, config)}}, distributions(
+            self._knobs
+        )
+
     def _add(self, study: optuna.Study, config: Config, value: float | None = None) -> int:
         """A trial of the study: complete with its value, running without one."""
         from optuna.trial import TrialState, create_trial

@@ -16,7 +16,6 @@ from bracket.domain import Config, Knob, Outcome, Trial, TrialResult, Value
 from bracket.search.memory import Borrowed
 from bracket.search.rungs import key
 from bracket.search.sampling import Proposer, startup_trials
-from bracket.search.space import active, distributions
 
 if TYPE_CHECKING:
     import optuna
@@ -65,17 +64,14 @@ class Surrogate(Proposer):
     def _params(self, config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         """Parameters and distributions of every knob: one that does not count in this config has its middle value, as
         the process is fitted only to what all trials have."""
-        counting = {k.name: config[k.name] for k in active(self._knobs, config)}
-        return {**{k.name: _middle(k) for k in self._knobs}, **counting}, distributions(self._knobs)
+        return self._whole(config, {k.name: _middle(k) for k in self._knobs})
 
     def _tell(self, study: optuna.Study, result: TrialResult, value: float | None) -> None:
-        if value is None and result.outcome is Outcome.DIVERGED:
-            value = self._worst
-        number = self._numbers[key(result.trial.config)]
-        if value is None:
-            self._forget(study, number)
+        if result.outcome is Outcome.DIVERGED:
+            melted = self._worst if value is None else value
+            study.tell(self._numbers[key(result.trial.config)], melted, skip_if_finished=True)
         else:
-            study.tell(number, value, skip_if_finished=True)
+            super()._tell(study, result, value)
 
     def _made(self, kind: str, seed: int) -> BaseSampler:
         import optuna
