@@ -107,10 +107,10 @@ def judge_settings(kind: str, model: str, url: str, rubric: str, more: list[str]
     Raises:
         SettingsError: one of `more` is no name=value, or a setting doesn't fit.
     """
-    import yaml
     from pydantic import ValidationError
 
     from bracket.presets import DEMO_PRESET, find_preset, plain
+    from bracket.reading import Unreadable, from_yaml
     from bracket.session.settings import JudgeSettings
 
     demo = find_preset(DEMO_PRESET)
@@ -120,8 +120,8 @@ def judge_settings(kind: str, model: str, url: str, rubric: str, more: list[str]
     for entry in more:
         name, equals, value = entry.partition("=")
         try:
-            given[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            given[name] = from_yaml(value)
+        except Unreadable:
             equals = ""
         if not equals:
             raise SettingsError(f"--set needs name=value, got {entry!r}", remedy="As in --set repeats=3.")

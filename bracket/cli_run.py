@@ -150,12 +150,12 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    import yaml
+    from bracket.reading import Unreadable, from_yaml, read_text, why
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"the settings file can't be read: {error}", path=path) from error
+        found = from_yaml(read_text(path))
+    except (OSError, Unreadable) as error:
+        raise SettingsError(f"the settings file can't be read: {why(error)}", path=path) from error
     if not isinstance(found, dict) or not found:
         raise SettingsError("the settings file holds no settings", path=path)
     return found

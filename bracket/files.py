@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bracket.errors import StorageError
+from bracket.reading import Unreadable, from_json, read_bytes
 
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
+_MOST_BYTES = 1 << 30
+"""Of a file that bracket wrote itself."""
 _OWN_FOLDER = "Choose a folder you own, or change its permissions."
 _REMEDIES = {
     errno.ENOSPC: ("The disk is full", _FREE_SPACE),
@@ -83,11 +86,11 @@ def read_json(path: Path) -> Any:
     Raises:
         StorageError: the file is missing, can't be read, or is not whole JSON.
     """
-    with storage_errors(path):
-        data = path.read_bytes()
     try:
-        return json.loads(data)
-    except ValueError as error:
+        with storage_errors(path):
+            data = read_bytes(path, _MOST_BYTES)
+        return from_json(data, _MOST_BYTES)
+    except Unreadable as error:
         raise StorageError(f"This file is damaged: {error}", path=path, remedy="Restore it from a copy.") from error
 
 
@@ -131,11 +134,13 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     with storage_errors(path):
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_bytes(path, _MOST_BYTES).splitlines()
         except FileNotFoundError:
             return []
+        except Unreadable as error:
+            raise StorageError(f"This file is damaged: {error}", path=path, remedy="Move it away.") from error
     values = []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             values.append(json.loads(line))
     return values

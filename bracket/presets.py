@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bracket.domain import Config, Knob, Problem, Value
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
+from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.weights import check_weight
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -270,13 +271,9 @@ def read_mapping(path: Path, seen: tuple[Path, ...] = (), what: str = "preset") 
         PresetError: a file is missing or is no YAML, or extends itself; `what` is what to call it.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except OSError as error:
-        raise PresetError(f"the {what} can't be read: {error.strerror}", path=path) from error
-    except UnicodeDecodeError as error:
-        raise PresetError(f"the {what} is no text", path=path, remedy="Save it as UTF-8.") from error
-    except yaml.YAMLError as error:
-        raise PresetError(f"the {what} is no YAML: {error}", path=path, remedy="Mend the line it names.") from error
+        raw = from_yaml(read_text(path), _LOADER)
+    except (OSError, Unreadable) as error:
+        raise PresetError(f"the {what} can't be read: {why(error)}", path=path, remedy="Mend or replace it.") from error
     if not isinstance(raw, dict):
         raise PresetError(f"the {what} doesn't fit: it holds no keys", path=path)
     base = raw.pop("extends", "")

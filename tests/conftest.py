@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,3 +19,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["BRACKET_CACHE"]
     else:
         os.environ["BRACKET_CACHE"] = before
+
+
+settings.register_profile("bracket", deadline=None, max_examples=60, derandomize=True, database=None)
+settings.load_profile("bracket")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 
 from bracket.homes.look import canonical
 from bracket.homes.registry import Home
+from bracket.reading import Unreadable, from_toml, read_text
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _MARKED = re.compile(r";\s*.+")
@@ -42,8 +42,8 @@ def _in_file(path: Path, depth: int = 0) -> list[str]:
 
 def _in_project(path: Path) -> list[str]:
     try:
-        project = tomllib.loads(path.read_text("utf-8")).get("project", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        project = from_toml(read_text(path)).get("project", {})
+    except (OSError, Unreadable):
         return []
     return [name for line in project.get("dependencies", []) for name in _name_in(str(line))]
 

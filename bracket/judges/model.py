@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 
 from bracket.domain import Problem
 from bracket.errors import JudgeError
+from bracket.reading import from_json, read_text
 
 Vectors = NDArray[np.float32]
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -70,7 +70,7 @@ def kind_of(folder: Path) -> str | Problem | None:
     if not config.is_file():
         return Problem("error", "the judge's model has no config.json", "Name the folder of a whole model.", folder)
     try:
-        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        found = from_json(read_text(config)).get("model_type")
     except (OSError, ValueError, AttributeError):
         return Problem("error", "the config.json of the judge's model is damaged", "Get the model anew.", config)
     return None if found is None else str(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from bracket.domain import Problem
 from bracket.errors import BracketError, JudgeError
 from bracket.judges.base import JudgeSettings
 from bracket.judges.model import is_hub_id, snapshot
+from bracket.reading import from_json, read_text
 from bracket.runner.devices import Device, devices, memory_limit
 from bracket.weights import identify, read_header
 
@@ -88,7 +88,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = from_json(read_text(path))
     except (OSError, ValueError) as error:
         raise JudgeError("the judge's model has no readable config.json", path=path, remedy=_WHOLE) from error
     if not isinstance(config, dict):
@@ -110,7 +110,7 @@ def weight_files(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.is_file():
             try:
-                listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                listed = from_json(read_text(index))["weight_map"].values()
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise JudgeError("the index of the weights is damaged", path=index, remedy=_WHOLE) from error
             return [folder / Path(str(file)).name for file in sorted(set(map(str, listed)))]

@@ -6,7 +6,6 @@ image processor and the tokenizer do the same, bit for bit. Other models come th
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from bracket.errors import JudgeError
 from bracket.judges.asking import Question
 from bracket.judges.images import open_image
+from bracket.reading import from_json, read_text
 
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
 """Model types whose pictures are read by Qwen2-VL's image processor."""
@@ -244,7 +244,7 @@ def first_line(error: BaseException) -> str:
 def _processor_template(folder: Path) -> str | None:
     """The template in a processor's `chat_template.json`, which tokenizers don't read."""
     try:
-        found = json.loads((folder / "chat_template.json").read_text(encoding="utf-8")).get("chat_template")
+        found = from_json(read_text(folder / "chat_template.json")).get("chat_template")
     except (OSError, ValueError, AttributeError):
         return None
     return found if isinstance(found, str) else None

@@ -18,6 +18,7 @@ from bracket.domain import Knob, Value
 from bracket.errors import SettingsError
 from bracket.files import write_text
 from bracket.presets import Preset, VramProfile, find_preset, plain
+from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
@@ -331,11 +332,11 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     remedy = "Restore the file, or start a new session; finished trials stay in the folder."
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = from_yaml(read_text(path))
     except FileNotFoundError as error:
         raise SettingsError("there is no session here", path=folder, remedy="Check the folder's name.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError("session.yaml is damaged and can't be read", path=path, remedy=remedy) from error
+    except (OSError, Unreadable) as error:
+        raise SettingsError(f"session.yaml can't be read: {why(error)}", path=path, remedy=remedy) from error
     if not isinstance(said, dict):
         raise SettingsError("session.yaml is damaged: it holds no settings", path=path, remedy=remedy)
     return said

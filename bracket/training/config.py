@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bracket.errors import SettingsError
+from bracket.reading import Unreadable, bounded, from_yaml, read_text, why
 from bracket.training.schema import Section, TrainingConfig, TrialSection
 
 Tree = dict[str, Any]
@@ -89,16 +90,17 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Tree, dict[str, 
 
 def _load(path: Path) -> tuple[Tree, dict[str, str]]:
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
+        text = read_text(path)
+        loader = yaml.SafeLoader(text)
+    except (OSError, Unreadable, yaml.YAMLError) as error:
+        reason = str(error) if isinstance(error, yaml.YAMLError) else why(error)
         raise SettingsError(f"The config can't be read: {reason}", path=path, remedy="Check its name.") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError("The config is not UTF-8 text", path=path, remedy="Save it as UTF-8.") from error
     try:
         node = loader.get_single_node()
+        tree = bounded(loader.construct_document(node)) if node else {}
         places = dict(_places(node, path)) if node else {}
-        tree = loader.construct_document(node) if node else {}
+    except (RecursionError, Unreadable) as error:
+        raise SettingsError("The config is nested too deep or repeats itself too often", path=path) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -144,8 +146,8 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise SettingsError(f"--set needs key=value, not {text!r}")
     try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        return key, from_yaml(value)
+    except Unreadable as error:
         raise SettingsError(f"The value of --set {text!r} is not valid YAML") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bracket.errors import SettingsError, TrainerError
+from bracket.reading import from_json, read_text
 from bracket.training.schema import ModelSection
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _local(path: str) -> Path:
         folder = _download(path)
     index = folder / "model_index.json"
     try:
-        name = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+        name = from_json(read_text(index))["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             "The model is not a pipeline in diffusers format",

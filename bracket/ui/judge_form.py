@@ -15,6 +15,7 @@ from bracket.errors import BracketError, PresetError, SettingsError
 from bracket.files import write_text
 from bracket.judges.rubric import Rubric, find_rubric, load_rubric
 from bracket.presets import RUBRICS
+from bracket.reading import Unreadable, from_yaml
 from bracket.session.settings import JudgeSettings, SessionSettings, load
 
 KINDS = {
@@ -140,8 +141,8 @@ def mapping(given: str, name: str) -> dict[str, Any]:
     """
     remedy = "Type it like adherence: 0.5, likeness: 0.2."
     try:
-        found = yaml.safe_load("{" + given + "\n}")
-    except yaml.YAMLError:
+        found = from_yaml("{" + given + "\n}")
+    except Unreadable:
         raise SettingsError(f"{name}: {given!r} can't be read", remedy=remedy) from None
     if not isinstance(found, dict) or None in found.values():
         raise SettingsError(f"{name}: {given!r} can't be read", remedy=remedy)

@@ -96,7 +96,7 @@ def test_a_missing_file_a_missing_name_and_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"no rubric called 'styl'.*default, style, video"):
         load_rubric("styl")
     (tmp_path / "odd.yaml").write_bytes(b"a: [1")
-    with pytest.raises(PresetError, match="the rubric is no YAML"):
+    with pytest.raises(PresetError, match="the rubric can't be read: it is no YAML"):
         load_rubric(tmp_path / "odd.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"system: \xe9\xff")
     with pytest.raises(PresetError, match="no text"):
