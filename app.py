@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bracket.environment import runs_folder
 from bracket.errors import BracketError
+from bracket.unforeseen import guarded
 
 PORT = 7860
 _TRIES = 50
@@ -139,4 +140,4 @@ def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -12,6 +12,7 @@ import typer
 from bracket import cli_grid, cli_judge, cli_prove, cli_trainers
 from bracket.cli_run import SessionName, run, start
 from bracket.errors import BracketError
+from bracket.unforeseen import guarded
 
 app = typer.Typer(
     add_completion=False,
@@ -168,11 +169,16 @@ def _unused(folder: Path) -> Path:
 def main() -> None:
     """Run the command line; a BracketError becomes its one sentence and exit code 1."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s", handlers=[logging.NullHandler()])
+    sys.exit(guarded(_main))
+
+
+def _main() -> int:
     try:
         app()
     except BracketError as error:
         typer.echo(str(error), err=True)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         typer.echo("Interrupted. `resume` goes on where it was.", err=True)
-        sys.exit(130)
+        return 130
+    return 0

@@ -40,9 +40,14 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        unknown = (f"This can't be read or written: {error.strerror or error}", "Check the path and the disk.")
-        message, remedy = _REMEDIES.get(error.errno or 0, unknown)
-        raise StorageError(message, path=path, remedy=remedy) from error
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path | str) -> StorageError:
+    """What the system says of `path`, with a remedy."""
+    unknown = (f"This can't be read or written: {error.strerror or error}", "Check the path and the disk.")
+    message, remedy = _REMEDIES.get(error.errno or 0, unknown)
+    return StorageError(message, path=path, remedy=remedy)
 
 
 @contextlib.contextmanager

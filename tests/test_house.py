@@ -24,7 +24,10 @@ FLOORS = {
     4: ("session",),
     3: ("search", "trainers", "judges", "report"),
     2: ("runner", "dataset", "stats"),
-    1: ("domain", "presets", "errors", "environment", "files", "homes", "reading", "weights", "demo", "bootstrap"),
+    1: (
+        *("domain", "presets", "errors", "environment", "files", "homes", "reading", "unforeseen", "weights"),
+        *("demo", "bootstrap"),
+    ),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 APART = {"training": {"training", "dataset", *FLOORS[1]}, "bootstrap": {"bootstrap"}}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from bracket.errors import BracketError, SettingsError
 from bracket.session import view as sessions
 from bracket.session.settings import FILE
 from bracket.session.view import SessionLine, SessionView
+from bracket.unforeseen import kept
 
 POLL_SECONDS = 1.0
+_ONCE_SECONDS = 60.0
+"""The same fault is told once in so long: a page asks every second."""
 _OF_SESSIONS = ("report", "confirm", "before")
 _OF_TRIALS = ("samples", "logs")
 """Folders of a session, and of each of its trials, that a browser may see into."""
@@ -111,8 +115,45 @@ def warned(handler: Callable[..., Any]) -> Callable[..., Any]:
     return handled
 
 
+def caught(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Any event handler; what it doesn't catch itself becomes a notice, said once a minute, and changes nothing."""
+    told: dict[str, float] = {}
+
+    def tell(error: Exception) -> None:
+        words, now = kept(error), time.monotonic()
+        if now - told.get(words, -_ONCE_SECONDS) >= _ONCE_SECONDS:
+            told[words] = now
+            gr.Warning(_escaped(words), title="Something went wrong", duration=15)
+
+    @functools.wraps(handler)
+    def handled(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except gr.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  the edge of the app
+            tell(error)
+            return gr.skip()
+
+    @functools.wraps(handler)
+    async def streamed(*values: Any) -> AsyncIterator[Any]:
+        try:
+            async for value in handler(*values):
+                yield value
+        except gr.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  the edge of the app
+            tell(error)
+
+    return streamed if inspect.isasyncgenfunction(handler) else handled
+
+
 def said(error: BracketError) -> str:
     """An error as the app says it: with a capital letter, and safe in HTML."""
+    return _escaped(str(error))
+
+
+def _escaped(words: str) -> str:
     from bracket.ui.format import esc, sentence
 
-    return esc(sentence(str(error)))
+    return esc(sentence(words))

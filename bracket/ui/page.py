@@ -30,7 +30,7 @@ from bracket.ui import (
     trial_view,
     vote,
 )
-from bracket.ui.context import POLL_SECONDS, Context, said, warned
+from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _DEMO = "demo"
@@ -61,6 +61,9 @@ class Page:
             self._form_events()
             self._session_events()
             self.judge_events = judge_events.Events(self.context, self.header.session, self.judge, self.setup)
+        for event in self.blocks.fns.values():
+            if event.fn:
+                event.fn = caught(event.fn)
 
     # The form: its fields arrive as one flat list, in this order.
 

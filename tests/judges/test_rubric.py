@@ -99,7 +99,7 @@ def test_a_missing_file_a_missing_name_and_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match="the rubric can't be read: it is no YAML"):
         load_rubric(tmp_path / "odd.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"system: \xe9\xff")
-    with pytest.raises(PresetError, match="no text"):
+    with pytest.raises(PresetError, match="not UTF-8 text"):
         load_rubric(tmp_path / "latin.yaml")
 
 

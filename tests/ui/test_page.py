@@ -12,6 +12,7 @@ from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import launch
 from bracket.session.settings import load
 from bracket.ui import form
+from bracket.ui.context import caught
 from bracket.ui.page import Page
 
 
@@ -108,3 +109,16 @@ def test_another_preset_keeps_the_pictures(page: Page, runs: Path) -> None:
     assert values["trigger_word"] == "zorp"
     assert values["steps"] == find_preset("flux2-klein-4b-lora").rounds.search_steps
     assert [row[0] for row in values["knobs"]] == list(find_preset("flux2-klein-4b-lora").knobs)
+
+
+def test_what_a_handler_does_not_foresee_is_told_once_a_minute(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("gradio.Warning", lambda words, **_: told.append(words))
+
+    def broken(name: str) -> str:
+        raise ZeroDivisionError(f"<b>{name}</b>")
+
+    handler = caught(broken)
+    assert skipped(handler("one")) and skipped(handler("one")) and skipped(handler("two"))
+    assert len(told) == 2 and "ZeroDivisionError: &lt;b&gt;one&lt;/b&gt;" in told[0] and "Traceback" not in told[0]
+    assert all(hasattr(event.fn, "__wrapped__") for event in page.blocks.fns.values() if event.fn)
