@@ -105,10 +105,12 @@ def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> 
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
     from starlette.middleware import Middleware
 
+    from bracket.runner.processes import sweep_orphans
     from bracket.ui.context import Files
     from bracket.ui.page import Page
     from bracket.ui.theme import look
 
+    sweep_orphans()
     page = Page(args.runs)
     page.blocks.queue(api_open=False)
     _, url, public = page.blocks.launch(

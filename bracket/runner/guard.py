@@ -37,6 +37,8 @@ GIVE_UP = 10.0
 """Seconds of SIGKILL after which a process can only be stuck in the kernel."""
 TICK = 0.05
 
+NAME = "BRACKET_GUARD"
+"""Environment variable that names the guard, by its process id, to all that runs under it."""
 INTERRUPT, TERM, KILL = "interrupt", "terminate", "kill"
 
 
@@ -88,6 +90,7 @@ class Guard:
         self.sent = ""
         self.deadline: float | None = None
         self.killed_at: float | None = None
+        os.environ[NAME] = str(os.getpid())
         # Before the start: what bracket ignores (SIGINT under nohup) would be ignored by the command too.
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,17 +204,39 @@ def sweep(mark: str) -> int:
 
     The guard makes this needless but for one case: guard and bracket were both killed -9.
     """
+    return _kill_those(lambda environment: environment.get(MARK) == mark, f"an earlier run of {mark}")
+
+
+def sweep_orphans() -> int:
+    """Kills every process of this user whose guard is gone, whichever bracket began it; returns how many there were."""
+    return _kill_those(
+        lambda environment: guard.NAME in environment and not _guards(environment[guard.NAME]), "an earlier bracket"
+    )
+
+
+def _guards(pid: str) -> bool:
+    """Whether this process is a guard."""
+    try:
+        return Path(guard.__file__).name in " ".join(psutil.Process(int(pid)).cmdline())
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+    except psutil.Error:  # another user's: not ours to judge
+        return True
+
+
+def _kill_those(chosen: Callable[[Mapping[str, str]], bool], whose: str) -> int:
+    """Kills the processes of this user with such an environment, and waits for their end."""
     left = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            if process.pid != os.getpid() and chosen(process.environ()):
                 process.kill()
                 left.append(process)
     end = time.monotonic() + guard.GIVE_UP
     while any(map(_lives, left)) and time.monotonic() < end:
         time.sleep(0.01)
     if left:
-        _log.warning("killed %d processes that an earlier run of %s had left", len(left), mark)
+        _log.warning("killed %d processes that %s had left", len(left), whose)
     return len(left)
 
 

@@ -18,7 +18,7 @@ from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.report.undecided import nothing_judged, why_undecided
 from bracket.runner.executor import LocalExecutor, for_device
-from bracket.runner.processes import write_command_sh
+from bracket.runner.processes import sweep_orphans, write_command_sh
 from bracket.session import confirm, drawing, pairwise, plan, spread, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
@@ -102,6 +102,7 @@ def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
     settings = load(folder)
     with Lock(folder), logged_to(folder / "session.log"):
         clear_stop(folder)
+        sweep_orphans()
         try:
             return _run(folder, settings, listener)
         except Stopped:

@@ -12,11 +12,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bracket.domain import Round, Trial
 from bracket.errors import StorageError, TrainerError
-from bracket.runner.processes import exit_files, read_exit, start, sweep, write_command_sh
+from bracket.runner.processes import exit_files, read_exit, start, sweep, sweep_orphans, write_command_sh
 from tests.runner.help import Program, marked, until, with_bracket
 
 # Starts a child in a session of its own, and a grandchild that a dead parent left to init.
@@ -219,6 +220,21 @@ def test_a_launch_ends_what_its_earlier_run_left(program: Program, tmp_path: Pat
     start(launch).wait(10)
     assert orphan.wait(5) == -signal.SIGKILL
     assert sweep(str(launch.log)) == 0
+
+
+def test_whichever_bracket_starts_next_ends_what_lost_its_guard(program: Program, tmp_path: Path) -> None:
+    """Not what a living guard watches, whoever started that guard."""
+    guarded = start(program("import time; open('ready', 'w').close(); time.sleep(100)"))
+    until(lambda: (tmp_path / "ready").exists())
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    lost = {**os.environ, "BRACKET_GUARD": str(gone.pid)}
+    orphan = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(100)"], env=lost)
+    until(lambda: psutil.Process(orphan.pid).environ().get("BRACKET_GUARD") == str(gone.pid))
+    assert sweep_orphans() == 1
+    assert orphan.wait(5) == -signal.SIGKILL
+    assert guarded.alive and sweep_orphans() == 0
+    guarded.stop(0)
 
 
 def test_losing_the_process_object_stops_the_launch(program: Program, tmp_path: Path) -> None:
