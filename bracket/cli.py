@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bracket import cli_grid, cli_judge, cli_prove, cli_trainers
-from bracket.cli_run import SessionName, run, start
+from bracket.cli_run import SessionName, Share, run, start
 from bracket.errors import BracketError
 from bracket.unforeseen import guarded
 
@@ -47,11 +47,15 @@ app.command()(run)
 
 
 @app.command()
-def resume(session: SessionName, quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False) -> None:
+def resume(
+    session: SessionName,
+    quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    share: Share = False,
+) -> None:
     """Continue a session where it was, however it ended."""
     from bracket.session import launch
 
-    start(launch.named(session), quiet=quiet)
+    start(launch.named(session), quiet=quiet, share=share)
 
 
 @app.command()

@@ -109,9 +109,10 @@ def judge_settings(kind: str, model: str, url: str, rubric: str, more: list[str]
     """
     from pydantic import ValidationError
 
-    from bracket.presets import DEMO_PRESET, find_preset, plain
+    from bracket.presets import DEMO_PRESET, find_preset
     from bracket.reading import Unreadable, from_yaml
     from bracket.session.settings import JudgeSettings
+    from bracket.strict import plain_error
 
     demo = find_preset(DEMO_PRESET)
     if not model and kind == demo.judge.kind:
@@ -128,7 +129,7 @@ def judge_settings(kind: str, model: str, url: str, rubric: str, more: list[str]
     try:
         return JudgeSettings.model_validate(given)
     except ValidationError as error:
-        raise SettingsError(f"these settings of the judge don't fit: {plain(error)}") from error
+        raise SettingsError(f"these settings of the judge don't fit: {plain_error(error, JudgeSettings)}") from error
 
 
 def model_name(settings: JudgeSettings) -> str:

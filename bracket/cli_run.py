@@ -11,6 +11,7 @@ import typer
 from bracket.errors import SettingsError
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
+Share = Annotated[bool, typer.Option("--share", help="Beside another session on the same GPU, not after it.")]
 
 _PLACES = {
     "preset": "preset",
@@ -83,6 +84,7 @@ def run(
     vram: Annotated[int | None, typer.Option(help="GB of GPU memory to fit into; default: what there is.")] = None,
     extra: Annotated[str | None, typer.Option(help="Arguments added to every training command, in quotes.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda:0, cpu…; default: whatever the machine has.")] = None,
+    share: Share = False,
     memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Learn from earlier sessions.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
@@ -99,22 +101,22 @@ def run(
         launch.create(_settings(folder, asked, space_from, hours), folder)
     if workers:
         save_workers(workers, folder)
-    start(folder, quiet=quiet)
+    start(folder, quiet=quiet, share=share)
 
 
-def start(folder: Path, quiet: bool = False) -> None:
+def start(folder: Path, quiet: bool = False, share: bool = False) -> None:
     """Run a session here and say how it ended; exit code 1 where nothing could be judged."""
     from bracket.cli_text import ending_lines
     from bracket.report.undecided import nothing_judged
     from bracket.session.run import run as run_session
 
     if quiet:
-        summary = run_session(folder)
+        summary = run_session(folder, share=share)
     else:
         from bracket.cli_bar import Bar
 
         with Bar(folder.name) as bar:
-            summary = run_session(folder, bar)
+            summary = run_session(folder, bar, share=share)
     typer.echo("\n".join(ending_lines(folder, summary)))
     if summary is not None and nothing_judged(summary):
         raise typer.Exit(1)

@@ -6,20 +6,22 @@ configs and sample defaults. A new model is a new YAML file, not a new Python fi
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from bracket.domain import Config, Knob, Problem, Value
+from bracket.domain import Config, Knob, Problem
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
 from bracket.reading import Unreadable, from_yaml, read_text, why
+from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
 from bracket.weights import check_weight
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,11 +31,7 @@ _NOMINAL = 1.05
 """A card sold as 24 GB shows a little less."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WeightSpec(_Strict):
+class WeightSpec(Strict):
     """One file or folder a preset needs. `default` may hold `{presets}`; `env` names a variable that overrides it."""
 
     key: str
@@ -42,7 +40,7 @@ class WeightSpec(_Strict):
     """`path` is a file or a folder; `hub` may also be the id of a repository on the Hugging Face hub."""
     default: str = ""
     env: str = ""
-    size_gb: float = 0.0
+    size_gb: Annotated[float, within(0, 1e6)] = 0.0
     source: str = ""
     """Where to get it, in words or as a hub id."""
     must_contain: tuple[str, ...] = ()
@@ -52,7 +50,7 @@ class WeightSpec(_Strict):
     optional: bool = False
 
 
-class KnobSpec(_Strict):
+class KnobSpec(Strict):
     """One searchable knob: where it goes in the trainer's dialect, its default range and kind. See `domain.Knob`."""
 
     target: str | tuple[str, ...] = ()
@@ -60,10 +58,10 @@ class KnobSpec(_Strict):
     low: float | None = None
     high: float | None = None
     log: bool = False
-    choices: tuple[Value, ...] = ()
-    means: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    when: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
-    otherwise: Value | None = None
+    choices: tuple[Setting, ...] = ()
+    means: Mapping[str, Mapping[str, Plain]] = Field(default_factory=dict)
+    when: Mapping[str, tuple[Setting, ...]] = Field(default_factory=dict)
+    otherwise: Setting | None = None
     at_most: Mapping[str, float] = Field(default_factory=dict)
     why: str = ""
 
@@ -87,58 +85,58 @@ class KnobSpec(_Strict):
         return Knob(name=name, targets=self.targets, **self.model_dump(exclude={"target"}))
 
 
-class Script(_Strict):
+class Script(Strict):
     """One program of a trainer: which of the preset's weights it takes (by flag), and settings of its own."""
 
     script: str
     weights: Mapping[str, str] = Field(default_factory=dict)
-    settings: Mapping[str, Any] = Field(default_factory=dict)
+    settings: Mapping[str, Plain] = Field(default_factory=dict)
 
 
-class Scripts(_Strict):
+class Scripts(Strict):
     """A trainer's programs: caches in their order, and the one that trains."""
 
     cache: tuple[Script, ...] = ()
     train: Script
 
 
-class VramProfile(_Strict):
+class VramProfile(Strict):
     """What makes the training fit into so many GB of GPU memory: settings over `fixed`, and the choices that fit."""
 
-    gb: int
-    settings: Mapping[str, Any] = Field(default_factory=dict)
-    choices: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    gb: Annotated[int, within(1, 10_000)]
+    settings: Mapping[str, Plain] = Field(default_factory=dict)
+    choices: Mapping[str, tuple[Setting, ...]] = Field(default_factory=dict)
     about: str = ""
 
 
-class JudgeDefault(_Strict):
+class JudgeDefault(Strict):
     """The judge a preset suggests, with its model: a folder (may hold `{presets}`) or a hub id."""
 
     kind: str = "clip"
     model: str = "openai/clip-vit-large-patch14"
 
 
-class RoundDefaults(_Strict):
+class RoundDefaults(Strict):
     """Lengths a preset suggests, in optimiser steps and counts."""
 
-    configs: int = 12
-    search_steps: int = 300
-    finals_steps: int = 600
-    finalists: int = 3
-    finals_seeds: int = 2
-    pairs: int = 5
+    configs: Annotated[int, within(1, 10_000)] = 12
+    search_steps: Annotated[int, within(1, STEPS)] = 300
+    finals_steps: Annotated[int, within(1, STEPS)] = 600
+    finalists: Annotated[int, within(1, 1_000)] = 3
+    finals_seeds: Annotated[int, within(1, 100)] = 2
+    pairs: Annotated[int, within(0, 1_000)] = 5
 
 
-class Guess(_Strict):
+class Guess(Strict):
     """What a trial costs on a typical machine, for the first plan; measured speed replaces the seconds."""
 
-    step_seconds: float = 1.0
-    overhead_seconds: float = 60.0
-    trial_mb: float = 500.0
+    step_seconds: Annotated[float, within(0, 1e6)] = 1.0
+    overhead_seconds: Annotated[float, within(0, 1e6)] = 60.0
+    trial_mb: Annotated[float, within(0, 1e7)] = 500.0
     """Disk a trial leaves behind: its LoRA, the optimiser's state, and its pictures."""
 
 
-class Preset(_Strict):
+class Preset(Strict):
     """One model × method × trainer."""
 
     name: str
@@ -153,20 +151,20 @@ class Preset(_Strict):
     scripts: Scripts | None = None
     trains: str = ""
     """Key of the weight that a full fine-tune replaces."""
-    fixed: Mapping[str, Any] = Field(default_factory=dict)
+    fixed: Mapping[str, Plain] = Field(default_factory=dict)
     vram: tuple[VramProfile, ...] = ()
     knobs: Mapping[str, KnobSpec]
-    baseline: Mapping[str, Value]
-    curated: tuple[Mapping[str, Value], ...] = ()
+    baseline: Mapping[str, Setting]
+    curated: tuple[Mapping[str, Setting], ...] = ()
     """Differences from the baseline, in the order they are tried."""
-    sample: Mapping[str, Any] = Field(default_factory=dict)
+    sample: Mapping[str, Plain] = Field(default_factory=dict)
     """How pictures are drawn: width, height, steps, guidance, negative, flow_shift, frames…"""
     prompt_keys: Mapping[str, str] = Field(default_factory=dict)
     """Where the trainer takes a sample setting under another name than usual (guidance: guidance_scale)."""
     judge: JudgeDefault = JudgeDefault()
     rounds: RoundDefaults = RoundDefaults()
     guess: Guess = Guess()
-    final_steps: int = 2000
+    final_steps: Annotated[int, within(1, STEPS)] = 2000
     """Steps of a full training with the winner, outside any search."""
 
     @model_validator(mode="after")
@@ -261,7 +259,7 @@ def load_preset(path: Path) -> Preset:
     try:
         return Preset.model_validate(read_mapping(path))
     except ValidationError as error:
-        raise PresetError(f"the preset doesn't fit: {plain(error)}", path=path) from error
+        raise PresetError(f"the preset doesn't fit: {plain_error(error, Preset)}", path=path) from error
 
 
 def read_mapping(path: Path, seen: tuple[Path, ...] = (), what: str = "preset") -> dict[str, Any]:
@@ -297,12 +295,6 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def plain(error: ValidationError) -> str:
-    """A pydantic error as one line: place and reason, first three only."""
-    parts = [f"{'.'.join(map(str, e['loc'])) or 'whole'}: {e['msg']}" for e in error.errors()[:3]]
-    return "; ".join(parts)
-
-
 def list_presets(folder: Path | None = None) -> list[Preset]:
     """Every preset under `presets/`, sorted by title, the embedded demo first. A name that begins with `_` is only for
     other presets to extend; `rubrics` holds what judges ask."""
@@ -328,8 +320,6 @@ def find_preset(name: str, folder: Path | None = None) -> Preset:
     Raises:
         PresetError: there is none; names the nearest.
     """
-    import difflib
-
     presets = list_presets(folder)
     for preset in presets:
         if preset.name == name:

@@ -16,11 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
-from bracket.presets import RUBRICS, plain, read_mapping
+from bracket.presets import RUBRICS, read_mapping
+from bracket.strict import Strict, plain_error
 
 Need = Literal["prompt", "references", "frames"]
 PLACES = ("prompt", "class_word", "references", "frames")
@@ -28,11 +29,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _ANSWER = re.compile(r"[^\W_]{1,20}")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Option(_Strict):
+class Option(Strict):
     """One answer of a scale: the word, what it is worth (0 worst, 1 best), and when it is right."""
 
     answer: str
@@ -49,7 +46,7 @@ class Option(_Strict):
         return word
 
 
-class Axis(_Strict):
+class Axis(Strict):
     """One question.
 
     Attributes:
@@ -64,14 +61,14 @@ class Axis(_Strict):
     scale: tuple[Option, ...] = ()
 
 
-class Comparison(_Strict):
+class Comparison(Strict):
     """The question about two pictures; `with_references` is added where training pictures are shown."""
 
     question: str = Field(min_length=1)
     with_references: str = ""
 
 
-class Rubric(_Strict):
+class Rubric(Strict):
     """A whole rubric.
 
     Attributes:
@@ -129,7 +126,7 @@ def load_rubric(path: str | Path = "") -> Rubric:
     try:
         return Rubric.model_validate(data)
     except ValidationError as error:
-        raise PresetError(f"the rubric doesn't fit: {plain(error)}", path=file, remedy=_remedy(error)) from error
+        raise PresetError(f"the rubric doesn't fit: {plain_error(error)}", path=file, remedy=_remedy(error)) from error
 
 
 def find_rubric(path: str | Path = "") -> Path:
@@ -188,7 +185,7 @@ def _remedy(error: ValidationError) -> str:
     """The nearest known key for the first that is unknown."""
     for e in error.errors():
         if e["type"] == "extra_forbidden":
-            parts: dict[str, type[_Strict]] = {"axes": Axis, "compare": Comparison}
+            parts: dict[str, type[Strict]] = {"axes": Axis, "compare": Comparison}
             part = Option if "scale" in e["loc"][:-1] else parts.get(str(e["loc"][0]), Rubric)
             # The error may be about the top level itself, where a misspelt key is the only place it names.
             known, word = list((part if len(e["loc"]) > 1 else Rubric).model_fields), str(e["loc"][-1])

@@ -1,6 +1,6 @@
 """How a running session is spoken to, and how it says what it does: small files in its folder.
 
-`lock` names the process that runs it, `control/stop` asks it to stop, `state.json` says where it is.
+`lock` is held by the process that runs it, `control/stop` asks it to stop, `state.json` says where it is.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from pathlib import Path
 
 import psutil
 
+from bracket import locks
 from bracket.errors import SessionBusy, StorageError
-from bracket.files import read_json, write_json, write_text
+from bracket.files import read_json, storage_errors, write_json, write_text
 
-_STALE = 1.0
-"""Seconds two clocks may differ when a process's start time is compared."""
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
 class Progress:
     """What `state.json` holds. `eta` and times in seconds (unix time for `updated`).
 
-    `doing` is what each running trial is at, by its id, in the runner's words ("loading the model", "sampling").
+    `doing` is what each running trial is at, by its id, in the runner's words ("loading the model", "sampling"); `by`
+    is the process that wrote it.
     """
 
     state: str
@@ -35,10 +36,11 @@ class Progress:
     message: str = ""
     updated: float = 0.0
     doing: Mapping[str, str] = field(default_factory=dict)
+    by: int = 0
 
 
 def write_progress(folder: Path, progress: Progress) -> None:
-    write_json(folder / "state.json", {**asdict(progress), "updated": time.time()})
+    write_json(folder / "state.json", {**asdict(progress), "updated": time.time(), "by": os.getpid()})
 
 
 def read_progress(folder: Path) -> Progress | None:
@@ -49,43 +51,54 @@ def read_progress(folder: Path) -> Progress | None:
         return None
 
 
-def running_process(folder: Path) -> psutil.Process | None:
-    """The process that runs this session now, if it lives."""
+def running_process(folder: Path) -> int | None:
+    """The number of the process that runs this session now; None when none does."""
     try:
-        lock = read_json(folder / "lock")
-        process = psutil.Process(int(lock["pid"]))
-        same = abs(process.create_time() - float(lock["started"])) < _STALE
+        held = locks.holder(folder / _LOCK)
+    except OSError:  # whoever may not look may not start it either, and is told why there
+        return None
+    return _before_locks(folder) if held is None else int(held.get("pid", 0))
+
+
+def _before_locks(folder: Path) -> int | None:
+    """The living process of an earlier bracket, which only wrote down its number and when it started."""
+    try:
+        said = read_json(folder / _LOCK)
+        process = psutil.Process(int(said["pid"]))
+        same = abs(process.create_time() - float(said["started"])) < 1.0
+        return process.pid if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (StorageError, psutil.Error, KeyError, TypeError, ValueError):
         return None
-    alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return process if same and alive else None
 
 
 class Lock:
-    """Held by the one process that runs a session.
+    """Held by the one process that runs a session, for as long as it lives: see `bracket.locks`.
 
     Raises:
-        SessionBusy: another living process holds it.
+        SessionBusy: another process, or another part of this one, holds it.
+        StorageError: the folder can't be written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
         self._folder = folder
+        self._held: locks.Held | None = None
 
     def __enter__(self) -> Lock:
-        other = running_process(self._folder)
-        if other is not None and other.pid != os.getpid():
+        path = self._folder / _LOCK
+        if (other := _before_locks(self._folder)) is None:
+            with storage_errors(path):
+                self._held = locks.take(path)
+        if self._held is None:
             raise SessionBusy(
-                f"this session is already running (process {other.pid})",
+                f"this session is already running (process {other or running_process(self._folder) or 'unknown'})",
                 path=self._folder,
                 remedy="Watch it in Monitor, or stop it first.",
             )
-        me = psutil.Process()
-        write_json(self._path, {"pid": me.pid, "started": me.create_time()})
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._held is not None:
+            self._held.release()
 
 
 def ask_to_stop(folder: Path) -> None:

@@ -13,10 +13,11 @@ from bracket.files import read_json, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.search.space import effective
+from bracket.session.bounds import bounded_knobs
 from bracket.session.judges import plain_prompts
 from bracket.session.score import at_length
 from bracket.session.seeds import choosing_prompts, verdict_prompts
-from bracket.session.settings import ScoreSettings, SessionSettings, bounded_knobs
+from bracket.session.settings import ScoreSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 
 PROFILE = "vram.json"

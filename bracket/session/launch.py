@@ -54,7 +54,7 @@ def start(folder: Path) -> None:
     slots = slots_of(load(folder))
     other = running_process(folder)
     if other is not None:
-        raise SessionBusy(f"this session is already running (process {other.pid})", path=folder)
+        raise SessionBusy(f"this session is already running (process {other})", path=folder)
     with (folder / PROCESS_LOG).open("ab") as output:
         subprocess.Popen(
             [python_executable(), "-m", "bracket", "run", str(folder), "--quiet"],

@@ -11,7 +11,8 @@ from bracket.presets import Preset
 from bracket.report.words import knob_title, knob_value
 from bracket.search.space import effective
 from bracket.search.suggestion import Suggestion, suggest
-from bracket.session.settings import Bound, SessionSettings, bounded_knobs, load
+from bracket.session.bounds import bounded_knobs
+from bracket.session.settings import Bound, SessionSettings, load
 from bracket.session.store import FILE as LEDGER
 from bracket.session.store import Store
 
@@ -65,7 +66,7 @@ def next_space(folder: Path) -> NextSpace:
     if suggestion.note:
         raise SettingsError(suggestion.note.rstrip("."), path=folder, remedy="Wait for more trials.")
     bounds = {name: Bound(**bound) for name, bound in suggestion.bounds().items()}
-    made = settings.model_copy(update={"bounds": {**settings.bounds, **bounds}, "seed": settings.seed + 1})
+    made = settings.model_copy(update={"bounds": {**settings.bounds, **bounds}, "seed": (settings.seed + 1) % 2**64})
     return NextSpace(made, suggestion, _moved(preset, bounded_knobs(preset, settings), made))
 
 

@@ -10,6 +10,8 @@ from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Problem
 from bracket.errors import BracketError, DatasetError
 from bracket.presets import Preset
+from bracket.report.words import counted
+from bracket.runner import claims
 from bracket.runner.devices import Device
 from bracket.session import memory
 from bracket.session.job import context_of, goes_on, memory_of, preview_split, slots_of
@@ -140,7 +142,7 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
     Args:
         folder: the session's, that is or will be; a new one under the runs folder when not given.
     """
-    problems = problems_of(settings, deep=deep)
+    problems = problems_of(settings, deep=deep, folder=folder)
     try:
         preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
@@ -219,7 +221,7 @@ def speed_of(preset: Preset, device: str) -> Speed:
     return estimate(remembered(preset.name, device), guess_of(preset))
 
 
-def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Problem]:
+def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path | None = None) -> list[Problem]:
     """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting.
 
     Args:
@@ -229,7 +231,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False) -> list[Proble
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
     found += _checked(lambda: search_problems(settings))
-    found += _checked(lambda: _device_problems(settings))
+    found += _checked(lambda: _device_problems(settings, folder))
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
@@ -242,9 +244,18 @@ def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
     return check_disk(folder, plan.disk_bytes)
 
 
-def _device_problems(settings: SessionSettings) -> list[Problem]:
-    slots_of(settings)
-    return []
+def _device_problems(settings: SessionSettings, folder: Path | None) -> list[Problem]:
+    """Other sessions that train on the same devices now."""
+    slots = slots_of(settings)
+    found = []
+    for device, other in claims.on_same_gpu(slots, folder).items():
+        remedy = "This one waits for its turn; `run` or `resume` with --share begins at once, if both fit the memory."
+        found.append(Problem("warning", f"the session {other} trains on {device} now", remedy))
+    others, too_many = claims.beside_on_cpu(slots, folder)
+    if too_many > 0:
+        what = f"{others} trains on this CPU too, {counted(too_many, 'training')} more than there are cores for"
+        found.append(Problem("warning", what, "Each slows the other down; wait for its end, or take fewer workers."))
+    return found
 
 
 def _trainer_problems(settings: SessionSettings) -> list[Problem]:

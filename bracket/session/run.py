@@ -17,6 +17,8 @@ from bracket.judges import Judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.report.undecided import nothing_judged, why_undecided
+from bracket.runner.claims import claimed
+from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import sweep_orphans, write_command_sh
 from bracket.session import confirm, drawing, pairwise, plan, spread, stages
@@ -93,8 +95,11 @@ class Reporter:
         return done.total(), sum(p.trials for p in planned), eta
 
 
-def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
+def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = False) -> Summary | None:
     """Run (or continue) the session in `folder`; returns its summary, or None when it was stopped.
+
+    Args:
+        share: begin beside a session that trains on the same GPU, instead of after it.
 
     Raises:
         BracketError: what is wrong and what to do; the session's state says the same, and nothing done is lost.
@@ -103,30 +108,42 @@ def run(folder: Path, listener: Listener = lambda _: None) -> Summary | None:
     with Lock(folder), logged_to(folder / "session.log"):
         clear_stop(folder)
         sweep_orphans()
+        _say(folder, "running", "Starting.", listener)
         try:
-            return _run(folder, settings, listener)
+            return _run(folder, settings, listener, share)
         except Stopped:
-            _final(folder, "stopped", "Stopped. Resume to go on where it was.", listener)
+            _say(folder, "stopped", "Stopped. Resume to go on where it was.", listener)
             return None
         except KeyboardInterrupt:
-            _final(folder, "stopped", "Interrupted. Resume to go on where it was.", listener)
+            _say(folder, "stopped", "Interrupted. Resume to go on where it was.", listener)
             raise
         except BracketError as error:
             log.error("%s", error)
-            _final(folder, "failed", str(error), listener)
+            _say(folder, "failed", str(error), listener)
             raise
         except Exception as error:
             log.exception("unexpected error")
-            _final(folder, "failed", f"unexpected error: {error!r}. session.log has the details.", listener)
+            _say(folder, "failed", f"unexpected error: {error!r}. session.log has the details.", listener)
             raise
         finally:
             clear_stop(folder)
 
 
-def _run(folder: Path, settings: SessionSettings, listener: Listener) -> Summary:
+def _run(folder: Path, settings: SessionSettings, listener: Listener, share: bool) -> Summary:
     slots = slots_of(settings)
-    device = slots[0].kind
     _preflight(folder, settings)
+
+    def waiting(others: str) -> None:
+        _say(folder, "running", f"Waiting for {others}", listener)
+        if stop_asked(folder):
+            raise Stopped
+
+    with claimed(slots, folder, share=share, waiting=waiting):
+        return _on(slots, folder, settings, listener)
+
+
+def _on(slots: list[Device], folder: Path, settings: SessionSettings, listener: Listener) -> Summary:
+    device = slots[0].kind
     context = make_context(folder, settings, slots[0])
     guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
     store, executor = Store(folder), LocalExecutor(len(slots))
@@ -298,7 +315,7 @@ class _Clock:
             write_json(self._path, {**seconds, name: seconds.get(name, 0.0) + time.monotonic() - began})
 
 
-def _final(folder: Path, state: str, message: str, listener: Listener) -> None:
+def _say(folder: Path, state: str, message: str, listener: Listener) -> None:
     last = read_progress(folder) or Progress(state, "checks")
     progress = replace(last, state=state, message=message, eta=None, doing={})
     write_progress(folder, progress)

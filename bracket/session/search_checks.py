@@ -10,8 +10,9 @@ from bracket.judges import axes_of
 from bracket.search.pareto import objective_problems
 from bracket.search.rungs import key
 from bracket.search.space import effective
+from bracket.session.bounds import baseline_problems, bounded_knobs
 from bracket.session.judges import judges_of
-from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.settings import SessionSettings
 
 _MOST = 5_000
 """Combinations that are counted one by one; larger spaces count as large."""
@@ -21,11 +22,13 @@ def search_problems(settings: SessionSettings) -> list[Problem]:
     """What keeps a search from being what was asked.
 
     Raises:
-        SettingsError: the bounds contradict the knobs or their ranges.
+        SettingsError: the bounds contradict the knobs or their ranges, or the baseline names no knob.
     """
-    knobs = bounded_knobs(settings.load_preset(), settings)
+    preset = settings.load_preset()
+    knobs = bounded_knobs(preset, settings)
     axes = axes_of(judges_of(settings)) if settings.search.objectives else set()
     return [
+        *baseline_problems(preset, settings, knobs),
         *_space_problems(settings, knobs),
         *_rung_problems(settings),
         *objective_problems(settings.search.objectives, axes),

@@ -6,33 +6,28 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from bracket.domain import Knob, Value
 from bracket.errors import SettingsError
 from bracket.files import write_text
-from bracket.presets import Preset, VramProfile, find_preset, plain
+from bracket.presets import Preset, find_preset
 from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
+from bracket.strict import COUNT, STEPS, Plain, Setting, Strict, plain_error, within
 
 FILE = "session.yaml"
 _WHERE = {"workers", "device"}
 """Settings that say where and not what: they may change on a resume, and no fingerprint is of them."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetSettings(_Strict):
+class DatasetSettings(Strict):
     """Which pictures, and the words that name the concept."""
 
     folder: str
@@ -40,32 +35,32 @@ class DatasetSettings(_Strict):
     trigger_word: str = ""
     class_word: str = ""
     """What a judge that doesn't know the trigger word is told instead."""
-    validation: int = Field(8, ge=0)
+    validation: Annotated[int, within(0, COUNT)] = 8
     """Pictures held out for the validation loss."""
-    prompts: int = Field(12, ge=1)
+    prompts: Annotated[int, within(1, 1_000, "every trial draws each of them")] = 12
     """Prompts every trial draws."""
-    verdict_prompts: int = Field(20, ge=0)
+    verdict_prompts: Annotated[int, within(0, 10_000)] = 20
     """Prompts kept for the verdict alone."""
-    plain_prompts: int = Field(2, ge=0)
+    plain_prompts: Annotated[int, within(0, 1_000)] = 2
     """Search prompts that are also drawn without the trigger word, where a judge looks at what leaks into those."""
-    per_folder: int = Field(0, ge=0)
+    per_folder: Annotated[int, within(0, COUNT)] = 0
     """Pictures of each folder that are trained on, for short trials; 0 for all."""
 
 
-class SearchSettings(_Strict):
+class SearchSettings(Strict):
     """How configs are proposed and how long each is trained, in optimiser steps."""
 
     strategy: Literal["tournament", "screen", "tpe", "random", "hyperband", "asha", "nsga2"] = "tournament"
-    configs: int = Field(12, ge=1)
+    configs: Annotated[int, within(1, 10_000, "more trainings than anybody has time for")] = 12
     """Configs compared, the baseline and the curated ones included."""
-    steps: int = Field(300, ge=1)
+    steps: Annotated[int, within(1, STEPS)] = 300
     """Steps of a search trial; where trials get longer from rung to rung, of the longest."""
-    rungs: int = Field(2, ge=1)
+    rungs: Annotated[int, within(1, 20)] = 2
     """How many lengths a tournament has before the finals."""
-    reduction: float = Field(6.0, gt=1)
+    reduction: Annotated[float, within(1, 1_000)] = Field(6.0, gt=1)
     """From rung to rung configs get so many times fewer; a tournament's trials get twice as long, those of asha and
     hyperband so many times longer."""
-    curated: int = Field(-1, ge=-1)
+    curated: Annotated[int, within(-1, 10_000)] = -1
     """How many of the preset's curated configs are tried first; -1 for all."""
     stop_below: float = Field(0.0, ge=0, lt=1)
     """The search ends early once the rest of it is expected to improve the best score by less; 0 for never."""
@@ -91,23 +86,23 @@ class SearchSettings(_Strict):
         return self
 
 
-class FinalsSettings(_Strict):
+class FinalsSettings(Strict):
     """The best configs and the baseline again: longer, more training seeds."""
 
-    finalists: int = Field(3, ge=1)
-    steps: int = Field(600, ge=1)
-    seeds: int = Field(2, ge=1)
+    finalists: Annotated[int, within(1, 1_000)] = 3
+    steps: Annotated[int, within(1, STEPS)] = 600
+    seeds: Annotated[int, within(1, 100)] = 2
     go_on: bool = True
     """Finalists train on from their search trial, with its seed as one of theirs, where the trainer can do that
     truthfully; otherwise every finals trial begins anew."""
 
 
-class ConfirmationSettings(_Strict):
+class ConfirmationSettings(Strict):
     """The duel: winner against baseline on prompts and seeds that took no part in choosing."""
 
-    sample_seeds: int = Field(2, ge=1)
+    sample_seeds: Annotated[int, within(1, 100)] = 2
     """Pictures per verdict prompt and checkpoint, for the claim about the checkpoint."""
-    pairs: int = Field(5, ge=0)
+    pairs: Annotated[int, within(0, 1_000)] = 5
     """Fresh paired trainings, for the claim about the config; fewer than five can't support one."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     live_share: float = Field(0.2, ge=0, lt=1)
@@ -117,7 +112,7 @@ class ConfirmationSettings(_Strict):
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
 
 
-class ScoreSettings(_Strict):
+class ScoreSettings(Strict):
     """How much the judged samples count against the validation loss."""
 
     sample_weight: float = Field(0.7, ge=0, le=1)
@@ -130,7 +125,7 @@ class ScoreSettings(_Strict):
         return 1.0 - self.sample_weight
 
 
-class JudgeSettings(_Strict):
+class JudgeSettings(Strict):
     """Which judge looks at the pictures. What a kind has no use for it ignores."""
 
     kind: str = "clip"
@@ -139,8 +134,8 @@ class JudgeSettings(_Strict):
     """Folder or hub id of the judge's model; its name on the server for openai_api."""
     weights: Mapping[str, float] = Field(default_factory=dict)
     """Weights of the judge's axes, over its own defaults."""
-    batch_size: int = Field(16, ge=1)
-    share: float = Field(1.0, ge=0)
+    batch_size: Annotated[int, within(1, 4_096)] = 16
+    share: Annotated[float, within(0, 1_000_000)] = 1.0
     """What it counts beside the session's other judges."""
     rubric: str = ""
     """YAML with the questions of a vision-language judge; empty for the one that ships."""
@@ -148,25 +143,25 @@ class JudgeSettings(_Strict):
     """Address of an OpenAI-compatible server, such as http://localhost:1234/v1."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the server's key; the key itself is never written down."""
-    repeats: int = Field(5, ge=1)
+    repeats: Annotated[int, within(1, 100)] = 5
     """How often a question is asked where the model's probabilities can't be had."""
-    references: int = Field(2, ge=0)
+    references: Annotated[int, within(0, 64)] = 2
     """Training pictures shown with the question about likeness."""
     quantize: Literal["", "8bit", "4bit"] = ""
     device: str = ""
     """Where a local model runs; empty for the GPU when there is one."""
-    timeout: float = Field(120.0, gt=0)
+    timeout: Annotated[float, within(0, 86_400, "nobody waits longer than a day for an answer")] = Field(120.0, gt=0)
     """Seconds a server may take for an answer."""
-    concurrency: int = Field(4, ge=1)
+    concurrency: Annotated[int, within(1, 1_024)] = 4
     """Questions sent to a server at once."""
 
 
-class Bound(_Strict):
+class Bound(Strict):
     """Limits that every config of the session is clamped to."""
 
     low: float | None = None
     high: float | None = None
-    choices: tuple[Value, ...] = ()
+    choices: tuple[Setting, ...] = ()
 
     @model_validator(mode="after")
     def _ordered(self) -> Bound:
@@ -175,7 +170,7 @@ class Bound(_Strict):
         return self
 
 
-class SessionSettings(_Strict):
+class SessionSettings(Strict):
     """Everything a session was asked. Two sessions with the same fingerprint ask the same question."""
 
     preset: str
@@ -189,24 +184,24 @@ class SessionSettings(_Strict):
     other_judges: tuple[JudgeSettings, ...] = ()
     """Judges beside the first; the score is their mean by `share`."""
     bounds: Mapping[str, Bound] = Field(default_factory=dict)
-    baseline: Mapping[str, Value] = Field(default_factory=dict)
+    baseline: Mapping[str, Setting] = Field(default_factory=dict)
     """Changes to the preset's baseline."""
-    sample: Mapping[str, Any] = Field(default_factory=dict)
+    sample: Mapping[str, Plain] = Field(default_factory=dict)
     """Changes to the preset's sample defaults (width, height, steps, guidance)."""
-    fixed: Mapping[str, Any] = Field(default_factory=dict)
+    fixed: Mapping[str, Plain] = Field(default_factory=dict)
     """Changes to the preset's fixed settings, in the trainer's dialect."""
-    pairwise: int = Field(0, ge=0)
+    pairwise: Annotated[int, within(0, 10_000)] = 0
     """Pairs of finals configs whose pictures the judge compares side by side, closest in score first; 0 for none."""
-    sample_every: int = Field(0, ge=0)
-    validate_every: int = Field(0, ge=0)
+    sample_every: Annotated[int, within(0, STEPS)] = 0
+    validate_every: Annotated[int, within(0, STEPS)] = 0
     extra_args: tuple[str, ...] = ()
     """An expert's additions to the training command, each one argument."""
-    vram: int = Field(0, ge=0)
+    vram: Annotated[int, within(0, 10_000, "it is in GB")] = 0
     """GB of GPU memory that the preset's profile is chosen for; 0 for what the device has."""
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, within(0, 2**64 - 1)] = 0
     device: str = ""
     """"cpu", "cuda:0"…; empty for whatever the machine has."""
-    workers: int = Field(0, ge=0)
+    workers: Annotated[int, within(0, 1_024, "each is a training of its own")] = 0
     """Trials at a time; 0 for one per GPU, or one per core without a GPU. Does not change the question asked."""
 
     def question(self) -> dict[str, Any]:
@@ -258,7 +253,9 @@ def validated(data: Mapping[str, Any]) -> SessionSettings:
     try:
         return SessionSettings.model_validate(data)
     except ValidationError as error:
-        raise SettingsError(f"these settings don't fit: {plain(error)}", remedy="Mend what it names.") from error
+        raise SettingsError(
+            f"these settings don't fit: {plain_error(error, SessionSettings)}", remedy="Mend what it names."
+        ) from error
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -355,43 +352,3 @@ def _fingerprint(said: Mapping[str, Any]) -> str:
 def _beside_defaults(settings: SessionSettings) -> str:
     """The fingerprint that sessions had for a while: of what differs from the defaults."""
     return _fingerprint(settings.model_dump(mode="json", exclude_defaults=True))
-
-
-def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfile | None = None) -> tuple[Knob, ...]:
-    """The preset's knobs with the session's bounds applied, and what the memory profile leaves of their choices.
-
-    Raises:
-        SettingsError: a bound names no knob, or leaves nothing of its range.
-    """
-    unknown = set(settings.bounds) - set(preset.knobs)
-    if unknown:
-        known = ", ".join(preset.knobs)
-        raise SettingsError(f"bounds name unknown knobs: {', '.join(sorted(unknown))}", remedy=f"Known: {known}.")
-    limits = profile.choices if profile else {}
-    fitting = [_narrow(k, Bound(choices=limits[k.name]) if k.name in limits else None) for k in preset.knob_list()]
-    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in fitting)
-
-
-def _narrow(knob: Knob, bound: Bound | None) -> Knob:
-    if bound is None:
-        return knob
-    if knob.kind == "choice":
-        kept = tuple(c for c in knob.choices if _allowed(c, bound))
-        if not kept:
-            raise SettingsError(f"the bounds of {knob.name} leave none of its choices", remedy="Widen them.")
-        return replace(knob, choices=kept)
-    low = knob.low if bound.low is None else bound.low
-    high = knob.high if bound.high is None else bound.high
-    if low is not None and high is not None and low > high:
-        raise SettingsError(f"the bounds of {knob.name} contradict its range", remedy=f"Keep {low:g} ≤ {high:g}.")
-    if knob.log and low is not None and low <= 0:
-        raise SettingsError(f"{knob.name} is on a log scale: its lower bound must be above 0")
-    return replace(knob, low=low, high=high)
-
-
-def _allowed(choice: Value, bound: Bound) -> bool:
-    if bound.choices and choice not in bound.choices:
-        return False
-    if isinstance(choice, int | float) and not isinstance(choice, bool):
-        return (bound.low is None or choice >= bound.low) and (bound.high is None or choice <= bound.high)
-    return True

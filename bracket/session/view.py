@@ -194,8 +194,9 @@ def _step(folder: Path) -> int:
 def _state(folder: Path, progress: Progress | None) -> State:
     """Running only if its process lives; what a dead process last said of itself, unless it said it was running."""
     ends: dict[str, State] = {"done": "done", "failed": "failed", "stopped": "stopped"}
-    if running_process(folder) is not None:
-        if progress and progress.state in ends and progress.updated > (folder / "lock").stat().st_mtime:
+    running = running_process(folder)
+    if running is not None:
+        if progress and progress.state in ends and progress.by == running:
             return ends[progress.state]  # it has said its last word and is only leaving
         return "stopping" if stop_asked(folder) else "running"
     if progress is None:

@@ -11,7 +11,8 @@ from typing import Any
 from bracket.domain import Value
 from bracket.errors import SettingsError
 from bracket.presets import KnobSpec, Preset, find_preset
-from bracket.session.settings import Bound, SessionSettings, bounded_knobs, from_preset, split_words, validated
+from bracket.session.bounds import bounded_knobs
+from bracket.session.settings import Bound, SessionSettings, from_preset, split_words, validated
 from bracket.session.settings import DatasetSettings as Pictures
 from bracket.ui import judge_form
 

@@ -16,7 +16,7 @@ from bracket.domain import DatasetSplit, Problem, Sample
 from bracket.errors import BracketError, JudgeError
 from bracket.files import read_json
 from bracket.judges import check_judge
-from bracket.presets import find_preset, plain
+from bracket.presets import find_preset
 from bracket.report.words import counted, percent
 from bracket.session.job import preview_split
 from bracket.session.settings import JudgeSettings, validated
@@ -299,7 +299,9 @@ def _path(error: BracketError) -> Path | None:
 def _plain(error: ValueError) -> str:
     from pydantic import ValidationError
 
-    return plain(error) if isinstance(error, ValidationError) else str(error)
+    from bracket.strict import plain_error
+
+    return plain_error(error, JudgeSettings) if isinstance(error, ValidationError) else str(error)
 
 
 @contextlib.contextmanager

@@ -37,10 +37,11 @@ from bracket.search.rungs import Rung
 from bracket.search.space import active, distributions, effective, random_config
 from bracket.search.strategy import Strategy, make_strategy
 from bracket.session import view
+from bracket.session.bounds import bounded_knobs
 from bracket.session.control import Progress, write_progress
 from bracket.session.job import context_of
 from bracket.session.outlook import ahead, enough_of
-from bracket.session.settings import DatasetSettings, SessionSettings, bounded_knobs, from_preset, save
+from bracket.session.settings import DatasetSettings, SessionSettings, from_preset, save
 from bracket.session.store import Store, _described, _told, name_of
 from bracket.session.summarise import summarise
 from tests.ui.browser import launched, opened, started

@@ -6,8 +6,9 @@ import pytest
 
 from bracket.errors import SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
+from bracket.session.bounds import bounded_knobs
 from bracket.session.next_space import next_bounds, next_space
-from bracket.session.settings import Bound, bounded_knobs
+from bracket.session.settings import Bound
 from tests.session.searched import searched_session
 
 

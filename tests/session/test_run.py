@@ -21,7 +21,7 @@ from bracket.domain import Judgement, Outcome, Round, Sample, Wanted
 from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
 from bracket.files import read_json, write_json
 from bracket.report import certificate
-from bracket.session import launch, settings, view
+from bracket.session import bounds, launch, settings, view
 from bracket.session.control import Lock
 from bracket.session.store import Store
 from tests.session import scripted
@@ -97,7 +97,7 @@ def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> Non
     asked = scripted.settings_for(dataset, configs=3).model_copy(update={"baseline": {"learning_rate": 1e-4}})
     folder = launch.create(asked, tmp_path / "s")
     store = Store(folder)
-    knobs = settings.bounded_knobs(asked.load_preset(), asked)
+    knobs = bounds.bounded_knobs(asked.load_preset(), asked)
     hot = {"learning_rate": 0.09, "rank": 8, "batch_size": 4}
     base = {"learning_rate": 1e-4, "rank": 8, "batch_size": 4}
     store.begin(Wanted(Round.SEARCH, "baseline", base, 0, 6), knobs)

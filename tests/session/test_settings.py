@@ -12,6 +12,7 @@ import yaml
 
 from bracket.errors import SettingsError
 from bracket.presets import find_preset
+from bracket.session.bounds import bounded_knobs
 from bracket.session.changes import difference
 from bracket.session.settings import (
     FILE,
@@ -19,7 +20,6 @@ from bracket.session.settings import (
     DatasetSettings,
     SearchSettings,
     SessionSettings,
-    bounded_knobs,
     fingerprint_in,
     from_preset,
     load,

@@ -17,8 +17,9 @@ from bracket.presets import find_preset
 from bracket.search.rungs import ranked, standing
 from bracket.search.space import effective
 from bracket.session import launch
+from bracket.session.bounds import bounded_knobs
 from bracket.session.control import Progress, write_progress
-from bracket.session.settings import SessionSettings, bounded_knobs
+from bracket.session.settings import SessionSettings
 from bracket.session.stages import rank
 from bracket.session.store import Store
 from bracket.training.events import EventLog

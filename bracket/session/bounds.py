@@ -1,0 +1,125 @@
+"""The space that a session searches: its preset's knobs within the session's bounds, and the baseline in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bracket.domain import Knob, Problem, Value
+from bracket.errors import SettingsError
+from bracket.presets import Preset, VramProfile
+from bracket.search.space import effective
+from bracket.session.settings import Bound, SessionSettings
+from bracket.strict import nearest
+
+_BEYOND = 1_000
+"""Times a preset's own highest value that a bound may reach."""
+
+
+def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfile | None = None) -> tuple[Knob, ...]:
+    """The preset's knobs with the session's bounds applied, and what the memory profile leaves of their choices.
+
+    Raises:
+        SettingsError: a bound names no knob, or leaves nothing of its range, or is beyond all sense.
+    """
+    _heed_names("the bounds name", settings.bounds, preset)
+    limits = profile.choices if profile else {}
+    fitting = [_narrow(k, Bound(choices=limits[k.name]) if k.name in limits else None) for k in preset.knob_list()]
+    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in fitting)
+
+
+def baseline_problems(preset: Preset, settings: SessionSettings, knobs: tuple[Knob, ...]) -> list[Problem]:
+    """What a session asks of its baseline that it can't have, and what the bounds change about the preset's own.
+
+    Raises:
+        SettingsError: it names no knob.
+    """
+    _heed_names("the baseline names", settings.baseline, preset)
+    asked = {**preset.baseline, **settings.baseline}
+    problems = [p for k in knobs if k.name in settings.baseline and (p := _unfit(k, settings.baseline[k.name]))]
+    if problems:
+        return problems
+    trained = effective(asked, knobs)
+    for name, value in trained.items():
+        if name in settings.baseline and value != asked[name] and (whose := _overruled(name, asked, knobs)):
+            problems.append(
+                Problem("error", f"the baseline's {name} {asked[name]} becomes {value}, {whose}", "Mend it.")
+            )
+        elif name in settings.bounds and value != asked[name]:
+            what = f"the bounds move the baseline's {name} from the preset's {asked[name]} to {value}"
+            problems.append(Problem("warning", what, "Widen them to keep the preset's baseline."))
+    return problems
+
+
+def _heed_names(what: str, given: Mapping[str, object], preset: Preset) -> None:
+    for name in given:
+        if name not in preset.knobs:
+            known = ", ".join(preset.knobs)
+            message = f"{what} unknown knobs: {name}{nearest(name, preset.knobs)}"
+            raise SettingsError(message, remedy=f"Known: {known}.")
+
+
+def _overruled(name: str, asked: Mapping[str, Value], knobs: tuple[Knob, ...]) -> str:
+    """Why a value that lies in its knob's range is not what is trained; "" where the knob does not count."""
+    knob = next(k for k in knobs if k.name == name)
+    return f"as it may be no more than so many times {', '.join(knob.at_most)}" if knob.at_most else ""
+
+
+def _unfit(knob: Knob, value: Value) -> Problem | None:
+    """Why a knob can't have this value."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if knob.kind == "choice":
+        if value in knob.choices:
+            return None
+        known = ", ".join(map(str, knob.choices))
+        return Problem("error", f"the baseline's {knob.name} {value!r} is not one of its choices", f"Known: {known}.")
+    assert knob.low is not None and knob.high is not None
+    if not number or (knob.kind == "int" and value != int(value)):  # type: ignore[arg-type]
+        whole = "whole " if knob.kind == "int" else ""
+        return Problem("error", f"the baseline's {knob.name} {value!r} is no {whole}number", "Type one.")
+    if not knob.low <= float(value) <= knob.high:
+        what = f"the baseline's {knob.name} {value:g} lies outside the knob's range {knob.low:g} to {knob.high:g}"
+        return Problem("error", what, "Mend it, or widen the knob's bounds.")
+    return None
+
+
+def _narrow(knob: Knob, bound: Bound | None) -> Knob:
+    if bound is None:
+        return knob
+    if knob.kind == "choice":
+        kept = tuple(c for c in knob.choices if _allowed(c, bound))
+        if not kept:
+            raise SettingsError(f"the bounds of {knob.name} leave none of its choices", remedy="Widen them.")
+        return replace(knob, choices=kept)
+    low = knob.low if bound.low is None else bound.low
+    high = knob.high if bound.high is None else bound.high
+    if low is not None and high is not None and low > high:
+        raise SettingsError(f"the bounds of {knob.name} contradict its range", remedy=f"Keep {low:g} ≤ {high:g}.")
+    if knob.log and low is not None and low <= 0:
+        raise SettingsError(f"{knob.name} is on a log scale: its lower bound must be above 0")
+    for end in (bound.low, bound.high):
+        if end is not None:
+            _heed_end(knob, end)
+    return replace(knob, low=low, high=high)
+
+
+def _heed_end(knob: Knob, end: float) -> None:
+    """Raises SettingsError where a bound is not a value the knob could have."""
+    assert knob.low is not None and knob.high is not None
+    own = f"The preset searches {knob.low:g} to {knob.high:g}."
+    largest = _BEYOND * max(1.0 if knob.kind == "int" else 0.0, abs(knob.low), abs(knob.high))
+    if abs(end) > largest:
+        raise SettingsError(f"the bound {end:g} of {knob.name} is beyond all sense", remedy=own)
+    if knob.kind == "int" and end != math.floor(end):
+        raise SettingsError(f"the bound {end:g} of {knob.name} is not a whole number", remedy=own)
+    if end < 0 <= knob.low or (knob.kind == "int" and end < 1 <= knob.low):
+        raise SettingsError(f"the bound {end:g} of {knob.name} is too small: it can't be that", remedy=own)
+
+
+def _allowed(choice: Value, bound: Bound) -> bool:
+    if bound.choices and choice not in bound.choices:
+        return False
+    if isinstance(choice, int | float) and not isinstance(choice, bool):
+        return (bound.low is None or choice >= bound.low) and (bound.high is None or choice <= bound.high)
+    return True
