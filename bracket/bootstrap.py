@@ -1,8 +1,8 @@
 """Makes `.venv` and starts what was asked: what start_gui.sh and start_gui.bat run, with whatever Python they found.
 
-Standard library only, and no import of the rest of bracket: nothing is installed yet when this runs. A second start
-finds the stamp of the first one, installs nothing and needs no network. Which torch fits a machine is asked here by the
-installer of trainers too.
+Standard library only, and of the rest of bracket only `locks`, which is too: nothing is installed yet when this runs.
+A second start finds the stamp of the first one, installs nothing and needs no network. Which torch fits a machine is
+asked here by the installer of trainers too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bracket.locks import Held
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "2.13.0"
@@ -111,14 +115,14 @@ def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "") -> Path
     wanted["torch"] = f"{TORCH} {kind} {index}".strip()
     if wanted.items() <= done.items() and not marker.exists() and _runs(python, "torch"):
         return python
-    _claim(marker, venv)
+    held = _claim(marker, venv)
     try:
         _install(root, venv, python, kind, index, wanted)
     except SetupError:
-        marker.unlink()
+        held.release()
         raise
     # Where a kill or Ctrl-C comes between, the marker stays, and what may be half-made is made again.
-    marker.unlink()
+    held.release()
     say("Everything is installed.")
     return python
 
@@ -156,37 +160,26 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
-def _claim(marker: Path, venv: Path) -> None:
-    """Marks that this process installs; wipes what a killed one left half-made.
+def _claim(marker: Path, venv: Path) -> Held:
+    """Marks that this process installs, by a lock; wipes what a killed one left half-made.
 
     Raises:
         SetupError: another set-up is at work, or the folder can't be written.
     """
-    text = marker.read_text().strip() if marker.exists() else ""
-    if text.isdigit() and _alive(int(text)):
-        raise SetupError(f"another set-up is at work here (process {text}). Wait for it, or remove {marker}")
+    sys.path.insert(0, str(ROOT))  # this file is also run alone, with nothing on the path
+    from bracket.locks import holder, take
+
     try:
-        if marker.exists():
+        held = take(marker)
+        if held is None:
+            process = (holder(marker) or {}).get("pid", "unknown")
+            raise SetupError(f"another set-up is at work here (process {process}). Wait for it, or end it")
+        if held.left:
             say("The last set-up was interrupted; starting over.")
             shutil.rmtree(venv, ignore_errors=True)
-            marker.unlink()
-        with marker.open("x") as file:
-            file.write(str(os.getpid()))
     except OSError as error:
         raise SetupError(f"{venv.parent} can't be written ({error.strerror}). Free space or own the folder") from error
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # there, os.kill(pid, 0) would end the process
-        listing = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=False)
-        return str(pid) in listing.stdout
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
+    return held
 
 
 def _runs(python: Path, module: str) -> bool:

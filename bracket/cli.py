@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import typer
 from bracket import cli_grid, cli_judge, cli_prove, cli_trainers
 from bracket.cli_run import SessionName, Share, run, start
 from bracket.errors import BracketError
+from bracket.files import storage_errors
 from bracket.unforeseen import guarded
 
 app = typer.Typer(
@@ -162,12 +165,15 @@ def doctor(
 
 
 def _unused(folder: Path) -> Path:
-    number = 2
-    candidate = folder
-    while candidate.exists():
-        candidate = folder.with_name(f"{folder.name}-{number}")
-        number += 1
-    return candidate
+    """The folder, or the first of NAME-2, NAME-3… that nobody has. It is made at once, so that nobody else takes it."""
+    with storage_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        candidate = folder.with_name(f"{folder.name}-{number}") if number > 1 else folder
+        with storage_errors(candidate), contextlib.suppress(FileExistsError):
+            candidate.mkdir()
+            return candidate
+    raise AssertionError("there is always one more number")
 
 
 def main() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or the folder can't be written; `path` is then as it was.
     """
-    part = path.with_name(f".{path.stem[:100]}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    stem = os.fsencode(path.stem)[:100].decode(errors="ignore")  # a name has 255 bytes, not letters
+    part = path.with_name(f".{stem}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -81,8 +83,24 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes indented JSON. NaN is refused (ValueError): other readers could not read it. Raises StorageError."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Writes indented JSON, by the rule of `plain_json`. Raises StorageError."""
+    write_text(path, plain_json(value, indent=2) + "\n")
+
+
+def plain_json(value: object, indent: int | None = None) -> str:
+    """JSON that every reader takes: NaN and infinity, which a trainer's figures may be, are null there."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:
@@ -127,8 +145,8 @@ def append_line(path: Path, line: str) -> None:
 
 
 def append_json(path: Path, value: object) -> None:
-    """Adds `value` as one line of JSON. Raises StorageError, and ValueError for NaN."""
-    append_line(path, json.dumps(value, ensure_ascii=False, allow_nan=False))
+    """Adds `value` as one line of JSON, by the rule of `plain_json`. Raises StorageError."""
+    append_line(path, plain_json(value))
 
 
 def read_json_lines(path: Path) -> list[Any]:

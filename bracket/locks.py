@@ -49,19 +49,25 @@ else:
 
 
 class Held:
-    """A lock that this process holds until it lets go or ends."""
+    """A lock that this process holds until it lets go or ends. `left` is what a holder that was killed left in it."""
 
-    def __init__(self, path: Path, file: int, proxy: int | None = None) -> None:
-        self._path, self._files = path, [file, *([proxy] if proxy is not None else [])]
+    def __init__(self, path: Path, file: int, proxy: int | None, left: str) -> None:
+        self._path, self._files, self.left = path, [file, *([proxy] if proxy is not None else [])], left
 
     def release(self) -> None:
-        """Let go. The file goes first: who opened it meanwhile finds that it is not the one at `path` any more."""
-        if sys.platform != "win32":  # there, an open file can't be removed
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        """Let go. The file goes first: who opened it meanwhile finds that it is not the one at `path` any more. Under
+        Windows it goes last, since an open file can't be removed there, neither ours nor the next holder's."""
+        if sys.platform != "win32":
+            self._remove()
         for file in self._files:
             os.close(file)
         self._files = []
+        if sys.platform == "win32":
+            self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink()
 
 
 def take(path: Path, says: Mapping[str, Any] | None = None, wait: float = _BLINK) -> Held | None:
@@ -80,8 +86,9 @@ def take(path: Path, says: Mapping[str, Any] | None = None, wait: float = _BLINK
         try:
             locked, proxy = _locked(file, path)
             if locked and _is_at(file, path):
+                left = _read(file)
                 _write(file, {"pid": os.getpid(), **(says or {})})
-                return Held(path, file, proxy)
+                return Held(path, file, proxy, left)
         except BaseException:
             os.close(file)
             raise
@@ -110,7 +117,7 @@ def holder(path: Path) -> dict[str, Any] | None:
             if locked:
                 return None
             if not again:
-                return _read(file)
+                return _said(_read(file))
         finally:
             for other in (file, *([proxy] if proxy is not None else [])):
                 os.close(other)
@@ -166,9 +173,14 @@ def _write(file: int, says: Mapping[str, Any]) -> None:
     os.write(file, json.dumps(says).encode())
 
 
-def _read(file: int) -> dict[str, Any]:
+def _read(file: int) -> str:
     os.lseek(file, 0, os.SEEK_SET)
-    with contextlib.suppress(OSError, ValueError):
-        said = json.loads(os.read(file, 65_536))
-        return said if isinstance(said, dict) else {}
-    return {}
+    return os.read(file, 65_536).decode(errors="replace")
+
+
+def _said(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except ValueError:  # it is just being written
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bracket import bootstrap
+from bracket import bootstrap, locks
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX scripts")
 
@@ -128,10 +128,13 @@ def test_a_killed_install_starts_over(house: House, capsys: pytest.CaptureFixtur
 
 
 def test_two_set_ups_do_not_meet(house: House) -> None:
-    (house.root / ".venv.installing").write_text(str(os.getppid()))
-    with pytest.raises(bootstrap.SetupError, match=f"process {os.getppid()}"):
+    held = locks.take(house.root / ".venv.installing")
+    assert held is not None
+    with pytest.raises(bootstrap.SetupError, match=f"process {os.getpid()}"):
         house.set_up()
     assert house.calls == []
+    held.release()
+    assert house.set_up() == ["venv", CPU, LIST]
 
 
 def test_a_new_gpu_brings_its_own_torch(house: House) -> None:

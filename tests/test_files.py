@@ -42,10 +42,18 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.bin"]
 
 
-def test_nan_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        files.write_json(tmp_path / "a.json", {"loss": float("nan")})
-    assert names(tmp_path) == []
+def test_what_json_has_no_word_for_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"loss": float("nan"), "deep": [1.5, (float("inf"), {"a": -float("inf")})]})
+    assert files.read_json(path) == {"loss": None, "deep": [1.5, [None, {"a": None}]]}
+    files.append_json(tmp_path / "a.jsonl", [float("nan"), 2])
+    assert files.read_json_lines(tmp_path / "a.jsonl") == [[None, 2]]
+
+
+def test_a_long_name_that_is_no_ascii_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / f"{'猫' * 80}.json"  # 245 bytes
+    files.write_json(path, 1)
+    assert names(tmp_path) == [path.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

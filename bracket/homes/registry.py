@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bracket import locks
 from bracket.environment import config_folder, trainer_variable
 from bracket.errors import TrainerError
-from bracket.files import read_json, write_json
+from bracket.files import read_json, storage_errors, write_json
 from bracket.homes.upstream import UPSTREAMS, Upstream, identify
 
 REGISTRY = "trainers.json"
@@ -98,8 +99,10 @@ def use(trainer: str, folder: Path, python: Path | None = None) -> Home:
 
 def remember(home: Home) -> Home:
     """Writes a home down as it is. Raises TrainerError and StorageError as `use` does."""
-    entries = _remembered() | {home.trainer: {"folder": str(home.folder), "python": str(home.python)}}
-    write_json(config_folder() / REGISTRY, entries)
+    path = config_folder() / REGISTRY
+    with storage_errors(path), locks.alone(path):
+        entries = _remembered() | {home.trainer: {"folder": str(home.folder), "python": str(home.python)}}
+        write_json(path, entries)
     return home
 
 
@@ -109,10 +112,12 @@ def forget(trainer: str) -> bool:
     Raises:
         TrainerError, StorageError: what was remembered can't be understood, read or written.
     """
-    entries = _remembered()
-    if entries.pop(trainer, None) is None:
-        return False
-    write_json(config_folder() / REGISTRY, entries)
+    path = config_folder() / REGISTRY
+    with storage_errors(path), locks.alone(path):
+        entries = _remembered()
+        if entries.pop(trainer, None) is None:
+            return False
+        write_json(path, entries)
     return True
 
 

@@ -125,7 +125,7 @@ class Competition:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # The name draws hyperband's brackets; nothing is sampled here.
-        name, sampler = f"{self._name}-{self._seed}", optuna.samplers.RandomSampler(seed=self._seed)
+        name, sampler = f"{self._name}-{self._seed}", optuna.samplers.RandomSampler(seed=0)
         return optuna.create_study(study_name=name, sampler=sampler, pruner=self._pruner(), direction="minimize")
 
     def _pruner(self) -> BasePruner:

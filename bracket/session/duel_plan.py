@@ -11,7 +11,6 @@ from bracket.domain import Config, Prompt, Round
 from bracket.errors import StorageError
 from bracket.files import read_json
 from bracket.session.job import Context
-from bracket.session.seeds import training_seeds
 from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
 FOLDER = "confirm"
@@ -93,7 +92,7 @@ class DuelPlan:
 def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: str) -> DuelPlan:
     """The plan that the settings ask for."""
     s = context.settings.confirmation
-    seeds = tuple(training_seeds(context.settings.seed, Round.CONFIRMATION, s.pairs))
+    seeds = tuple(context.settings.seeds.training(Round.CONFIRMATION, s.pairs))
     comparisons = 2 if runner_up is not None else 1
     return DuelPlan(
         winner=dict(winner),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError, StorageError
-from bracket.files import read_json, write_text
+from bracket.files import plain_json, read_json, write_text
 from bracket.judges import Judge, judgement_to_json
 from bracket.runner.events import Curve
 from bracket.runner.outcome import classify
@@ -71,7 +71,7 @@ def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = Fal
         trial=trial,
         outcome=outcome,
         cause=cause,
-        validation_loss=float(losses[1][-1]) if losses and len(losses[1]) else None,
+        validation_loss=float(losses[1][-1]) if losses and len(losses[1]) and math.isfinite(losses[1][-1]) else None,
         train_seconds=seconds,
         samples=tuple(samples),
         checkpoint=checkpoint,
@@ -129,7 +129,7 @@ def judged(result: TrialResult, judge: Judge) -> TrialResult:
     if result.outcome is not Outcome.OK:
         return result
     try:
-        judgements = judge.score(result.samples)
+        judgements = [_answered(j) for j in judge.score(result.samples)]
     except JudgeError as error:
         if error.path is None:
             raise
@@ -138,9 +138,16 @@ def judged(result: TrialResult, judge: Judge) -> TrialResult:
     return replace(result, judgements=tuple(judgements), axes=axis_means(judgements))
 
 
+def _answered(judgement: Judgement) -> Judgement:
+    """A judgement without the axes that are no number. Raises JudgeError where the score itself is none."""
+    if not math.isfinite(judgement.score):
+        raise JudgeError(f"{judgement.judge} gave no score ({judgement.score})", path=judgement.sample.path)
+    return replace(judgement, axes={axis: value for axis, value in judgement.axes.items() if math.isfinite(value)})
+
+
 def keep_judgements(folder: Path, judgements: Sequence[Judgement]) -> None:
     """Write what was judged beside the pictures, replacing what an earlier judging left."""
-    lines = [json.dumps(judgement_to_json(j, folder), ensure_ascii=False, allow_nan=False) for j in judgements]
+    lines = [plain_json(judgement_to_json(_answered(j), folder)) for j in judgements]
     write_text(folder / JUDGEMENTS, "".join(f"{line}\n" for line in lines))
 
 

@@ -16,7 +16,6 @@ from bracket.search.space import effective
 from bracket.session.bounds import bounded_knobs
 from bracket.session.judges import plain_prompts
 from bracket.session.score import at_length
-from bracket.session.seeds import choosing_prompts, verdict_prompts
 from bracket.session.settings import ScoreSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 
@@ -48,7 +47,7 @@ class Context:
     def choosing_job(self) -> Job:
         """The job of search and finals: the prompts that choose, the last of them without the trigger word."""
         texts = (*self.dataset.prompts, *plain_prompts(self.settings, self.dataset))
-        return self._job(choosing_prompts(texts, self.settings.seed))
+        return self._job(self.settings.seeds.choosing(texts))
 
     def verdict_job(self) -> Job:
         """The job of the confirmation: only prompts and sample seeds that took no part in choosing."""
@@ -56,7 +55,7 @@ class Context:
 
     def verdict_prompts(self) -> tuple[Prompt, ...]:
         s = self.settings
-        return verdict_prompts(self.dataset.verdict_prompts, s.seed, s.confirmation.sample_seeds)
+        return s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds)
 
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""

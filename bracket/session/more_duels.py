@@ -10,7 +10,7 @@ from bracket.domain import Round
 from bracket.errors import StorageError
 from bracket.report.added import alpha_after
 from bracket.session.duel_plan import FOLDER, PLAN, DuelPlan, read_plan_at, rule
-from bracket.session.seeds import training_seeds
+from bracket.session.seeds import Seeds
 from bracket.stats.sequential import EDITION
 
 _ADDED = "plan-{}.json"
@@ -44,15 +44,18 @@ def next_plan(folder: Path) -> Path:
     return folder / FOLDER / _ADDED.format(len(added_plans(folder)) + 2)
 
 
-def further(earlier: Sequence[DuelPlan], pairs: int, session_seed: int, begun: Collection[int] = ()) -> DuelPlan:
+def further(
+    earlier: Sequence[DuelPlan], pairs: int, session_seed: int, begun: Collection[int] = (), edition: int = 1
+) -> DuelPlan:
     """One more duel of the settings, winner against baseline, on fresh training seeds; `stats.tries` has its rules.
 
     Args:
         earlier: the plans so far.
         begun: training seeds that the ledger has of the confirmation, whether or not a plan names them.
+        edition: of the session's seeds.
     """
     first, used = earlier[0], {*begun, *(seed for plan in earlier for seed in plan.training_seeds)}
-    seeds = training_seeds(session_seed, Round.CONFIRMATION, len(used) + pairs)
+    seeds = Seeds(session_seed, edition).training(Round.CONFIRMATION, len(used) + pairs)
     alpha = alpha_after([plan.as_dict() for plan in earlier])
     return DuelPlan(
         winner=dict(first.winner),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
-from bracket.domain import DatasetSplit, Problem
+from bracket.domain import DatasetSplit, Picture, Problem
 from bracket.errors import BracketError, DatasetError
 from bracket.presets import Preset
 from bracket.report.words import counted
@@ -16,6 +16,7 @@ from bracket.runner.devices import Device
 from bracket.session import memory
 from bracket.session.job import context_of, goes_on, memory_of, preview_split, slots_of
 from bracket.session.judges import judge_problems, judges_of
+from bracket.session.limits import limit_problems
 from bracket.session.preview import Command, commands
 from bracket.session.promise import Promise, claim, fewest_prompts, promises
 from bracket.session.search_checks import search_problems
@@ -234,6 +235,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     found += _checked(lambda: _device_problems(settings, folder))
     found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
     found += _checked(lambda: _split_problems(settings))
+    found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
     found += _checked(lambda: _trainer_problems(settings))
     # Several checks stumble over one missing folder: said once.
@@ -278,6 +280,14 @@ def _trainer_problems(settings: SessionSettings) -> list[Problem]:
         what = f"{preset.title} needs a GPU with {least} GB; {device.name} has {device.memory / 1e9:.0f} GB"
         found.append(Problem("warning", what, "It will likely run out of memory. Choose a smaller model."))
     return found
+
+
+def _pictures(settings: SessionSettings) -> Sequence[Picture]:
+    try:
+        made = preview_split(settings)
+    except DatasetError:  # said by the dataset's own check
+        return ()
+    return (*made.train, *made.validation)
 
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from bracket.domain import DatasetSplit, Launch, Round, Trial
 from bracket.runner.devices import Device
 from bracket.session.job import Context, context_of, memory_of, preview_split
-from bracket.session.seeds import training_seeds
 from bracket.session.settings import SessionSettings
 
 PLACE = "SESSION"
@@ -65,7 +64,7 @@ def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
 
 def _first(context: Context) -> Trial:
     settings = context.settings
-    seed = training_seeds(settings.seed, Round.SEARCH, 1)[0]
+    seed = settings.seeds.training(Round.SEARCH, 1)[0]
     schedule = settings.finals.steps if context.goes_on else 0
     place, steps = context.folder / "trials" / "search-000", settings.search_rungs()[0].steps
     return Trial("search-000", Round.SEARCH, "baseline", context.baseline, seed, steps, place, schedule)

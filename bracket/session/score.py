@@ -16,7 +16,8 @@ from bracket.session.settings import ScoreSettings
 
 def loss_part(validation_loss: float, baseline_loss: float) -> float:
     """v / (v + v_baseline): 0.5 for a loss like the baseline's, towards 0 when lower, towards 1 when higher."""
-    return validation_loss / (validation_loss + baseline_loss)
+    both = validation_loss + baseline_loss
+    return validation_loss / both if both else 0.5
 
 
 def sample_part(judgements: Sequence[Judgement]) -> float:

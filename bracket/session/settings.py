@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shlex
@@ -20,9 +21,11 @@ from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
+from bracket.session.seeds import Seeds
 from bracket.strict import COUNT, STEPS, Plain, Setting, Strict, plain_error, within
 
 FILE = "session.yaml"
+_TRIES = 20
 _WHERE = {"workers", "device"}
 """Settings that say where and not what: they may change on a resume, and no fingerprint is of them."""
 
@@ -199,6 +202,8 @@ class SessionSettings(Strict):
     vram: Annotated[int, within(0, 10_000, "it is in GB")] = 0
     """GB of GPU memory that the preset's profile is chosen for; 0 for what the device has."""
     seed: Annotated[int, within(0, 2**64 - 1)] = 0
+    seed_edition: Annotated[int, within(1, 2)] = 2
+    """By which rule the seeds of trainings and pictures follow from it: see `bracket.session.seeds`."""
     device: str = ""
     """"cpu", "cuda:0"…; empty for whatever the machine has."""
     workers: Annotated[int, within(0, 1_024, "each is a training of its own")] = 0
@@ -212,6 +217,10 @@ class SessionSettings(Strict):
     def fingerprint(self) -> str:
         """Of everything that `save` writes down. A session keeps the one in its file: `fingerprint_in`."""
         return _fingerprint(self.question())
+
+    @property
+    def seeds(self) -> Seeds:
+        return Seeds(self.seed, self.seed_edition)
 
     def load_preset(self) -> Preset:
         return find_preset(self.preset)
@@ -303,16 +312,48 @@ def load(folder: Path, *, to_read: bool = False) -> SessionSettings:
         SettingsError: there is no session, the file is damaged, or it was edited since it was written.
     """
     said = _read(folder)
-    stored = said.pop("fingerprint", None)
-    settings = validated(said)
-    found = _fingerprint(said)
-    if stored not in (found, _beside_defaults(settings)) and not to_read:
+    stored, found = said.pop("fingerprint", None), _fingerprint(said)
+    try:
+        settings = validated(said)
+    except SettingsError as error:
+        if to_read:
+            return _as_of(said, validated(_fitting(said)))
+        if stored == found:  # as an earlier bracket wrote it, which took more
+            remedy = "Its results stay; ask the same without this in a new session."
+            raise SettingsError(error.message, path=folder / FILE, remedy=remedy) from error
+        settings = None
+    if (settings is None or stored not in (found, _beside_defaults(settings))) and not to_read:
         raise SettingsError(
             f"session.yaml was changed after the session began (fingerprint {found}, was {stored})",
             path=folder / FILE,
             remedy="Put it back, or start a new session with the new settings.",
         )
-    return settings
+    assert settings is not None
+    return _as_of(said, settings)
+
+
+def _as_of(said: Mapping[str, Any], settings: SessionSettings) -> SessionSettings:
+    """The settings of a file with the seeds of its time."""
+    return settings if "seed_edition" in said else settings.model_copy(update={"seed_edition": 1})
+
+
+def _fitting(said: dict[str, Any]) -> dict[str, Any]:
+    """What of a file's settings still fits, for who only looks at the session."""
+    said = copy.deepcopy(said)
+    for _ in range(_TRIES):
+        try:
+            SessionSettings.model_validate(said)
+        except ValidationError as error:
+            for wrong in error.errors(include_url=False):
+                within: Any = said
+                for part in wrong["loc"]:
+                    inner = within.get(part) if isinstance(within, dict) else None
+                    if not isinstance(inner, dict) or part == wrong["loc"][-1]:
+                        break
+                    within = inner
+                if isinstance(within, dict):
+                    within.pop(part, None)
+    return said
 
 
 def fingerprint_in(folder: Path) -> str:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from bracket import locks
 from bracket.environment import user_cache
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json
@@ -39,12 +40,14 @@ def remember(question: str, session: str, pairs: Sequence[float], prompts: Seque
     found = {name: _measured(d) for name, d in (("pairs", pairs), ("prompts", prompts)) if len(d) > 1}
     if not found:
         return
+    path = user_cache() / "spreads.json"
     try:
-        known = _read()
-        mine = {k: v for k, v in known.get(question, {}).items() if k != session}
-        known[question] = dict([*mine.items(), (session, found)][-_KEEP:])
-        write_json(user_cache() / "spreads.json", known)
-    except StorageError:
+        with locks.alone(path):
+            known = _read()
+            mine = {k: v for k, v in known.get(question, {}).items() if k != session}
+            known[question] = dict([*mine.items(), (session, found)][-_KEEP:])
+            write_json(path, known)
+    except (StorageError, OSError):
         return
 
 

@@ -20,7 +20,6 @@ from bracket.session.job import Context
 from bracket.session.memory import session_memory
 from bracket.session.outlook import ahead, ended_early, enough_of
 from bracket.session.rounds import NextTrial, RoundRunner
-from bracket.session.seeds import training_seeds
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def session_strategy(context: Context, enough: Enough | None = None) -> Strategy
     """The session's strategy, with the bounds applied to all it proposes; `enough` may end it early."""
     settings, s = context.settings, context.settings.search
     curated = context.preset.curated_configs()
-    (training_seed,) = training_seeds(settings.seed, Round.SEARCH, 1)
+    (training_seed,) = settings.seeds.training(Round.SEARCH, 1)
     memory = session_memory(context)
     return make_strategy(
         s.strategy,
@@ -96,8 +95,8 @@ def finals(runner: RoundRunner) -> None:
 def finals_seeds(context: Context) -> list[int]:
     """The finals' training seeds: fresh ones, but for the search's where finalists train on from it."""
     s = context.settings
-    fresh = training_seeds(s.seed, Round.FINALS, s.finals.seeds)
-    return [*training_seeds(s.seed, Round.SEARCH, 1), *fresh[:-1]] if context.goes_on else fresh
+    fresh = s.seeds.training(Round.FINALS, s.finals.seeds)
+    return [*s.seeds.training(Round.SEARCH, 1), *fresh[:-1]] if context.goes_on else fresh
 
 
 def _finals_trial(context: Context, origin: str, config: Config, seed: int, earlier: Trial | None) -> Wanted:

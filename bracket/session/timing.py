@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from bracket import locks
 from bracket.environment import user_cache
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json
@@ -56,15 +57,16 @@ def remember(preset: str, device: str, measures: Sequence[Measure]) -> None:
     """Keep the newest measures for the next plan. What can't be written is only an estimate lost."""
     if not measures:
         return
+    path, key = user_cache() / "timings.json", f"{preset}|{device}"
     try:
-        known: dict[str, list[Mapping[str, float]]] = _read()
-    except StorageError:
-        known = {}
-    key = f"{preset}|{device}"
-    known[key] = [*known.get(key, []), *(asdict(m) for m in measures)][-_KEEP:]
-    try:
-        write_json(user_cache() / "timings.json", known)
-    except StorageError:
+        with locks.alone(path):
+            try:
+                known: dict[str, list[Mapping[str, float]]] = _read()
+            except StorageError:
+                known = {}
+            known[key] = [*known.get(key, []), *(asdict(m) for m in measures)][-_KEEP:]
+            write_json(path, known)
+    except (StorageError, OSError):
         return
 
 

@@ -28,6 +28,7 @@ from bracket.files import read_json, write_json
 from bracket.homes import Home, checked_home, find_home
 from bracket.runner.traces import write_trace
 from bracket.trainers import ai_toolkit_run
+from bracket.trainers.additions import numbers, taken, unknown_samples
 from bracket.trainers.ai_toolkit_config import (
     DATASETS,
     SAMPLE_KEYS,
@@ -75,10 +76,11 @@ class AiToolkitTrainer:
 
     def check(self, job: Job) -> list[Problem]:
         home, problems = checked_home(self.name)
+        problems = [*problems, *_setting_problems(job)]
         if home is None:
             return problems
         lost = untold("ai_toolkit", sources_of(job.dataset), job.dataset.options)
-        said = (_setting_problems(job), _version_problems(job, home), _text_problems(job), dataset_problems(job), lost)
+        said = (_version_problems(job, home), _text_problems(job), dataset_problems(job), lost)
         return [*problems, *(problem for found in said for problem in found)]
 
     def prepare(self, job: Job) -> list[Launch]:
@@ -214,11 +216,12 @@ def _setting_problems(job: Job) -> list[Problem]:
     meant = {key for knob in job.knobs for each in knob.means.values() for key in each}
     keys = dict.fromkeys([*settings, *meant, *(t for knob in job.knobs for t in knob.targets)])
     said = [key_problem(key, arch) for key in keys if not key.startswith("dataset.")]
-    said += [f"a trial's pictures have no setting {key} in AI-Toolkit" for key in job.sample if key not in SAMPLE_KEYS]
     if settings.get("train.cache_text_embeddings") and arch in NO_CAPTION_CACHE:
         said.append(f"AI-Toolkit can't draw with {arch} when train.cache_text_embeddings is on")
     remedy = "Take it out, or correct its name."
     found = [Problem("error", sentence, remedy) for sentence in said if sentence]
+    extra = [word.partition("=")[0] for word in job.extra_args]
+    found += [*taken(job, (), extra), *unknown_samples(job, SAMPLE_KEYS, "AI-Toolkit"), *numbers(job.sample)]
     for word in job.extra_args:
         if "=" not in word or word.startswith("-"):
             message = f"{word!r} is no setting: AI-Toolkit has a config and no flags"

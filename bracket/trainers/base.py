@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
-from bracket.errors import StorageError
+from bracket.errors import SettingsError, StorageError
 from bracket.files import read_json_lines, write_json
 from bracket.presets import Preset
 from bracket.weights import read_header
@@ -139,12 +139,18 @@ def loads(path: Path) -> bool:
 
 
 def nested(flat: Mapping[str, object]) -> dict[str, Any]:
-    """{"a.b": 1} as {"a": {"b": 1}}."""
+    """{"a.b": 1} as {"a": {"b": 1}}.
+
+    Raises:
+        SettingsError: a key would lie in one that holds a value of its own.
+    """
     tree: dict[str, Any] = {}
     for key, value in flat.items():
         *parents, leaf = key.split(".")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise SettingsError(f"{key} can't be set beside {parent}", remedy="Take one of them out.")
         node[leaf] = value
     return tree

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bracket.domain import Launch, Picture, Problem, Prompt, Sample, Trace, Trial
+from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
-from bracket.errors import TrainerError
+from bracket.errors import SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
+from bracket.trainers.additions import numbers, taken
 from bracket.trainers.base import TRIAL, Job, loads, nested, read_samples, settings_of, write_trial
 
 _CHECKPOINTS_PER_TRIAL = 4
 """How often an interrupted trial could save itself: it loses at most a quarter of its steps."""
+
+_SIDES = 16
+"""Pixels a token of the model stands for, on each side."""
+_OURS = frozenset({
+    "output_dir", "seed", "device", "model.path", "data.train", "data.validation", "data.folder", "data.cache_dir",
+    "train.steps", "train.schedule_steps", "checkpoint.every", "sample.every", "sample.prompts", "trials", "extends",
+})  # fmt: skip
 
 
 class BuiltinTrainer:
@@ -44,7 +52,7 @@ class BuiltinTrainer:
         if ignored:
             words = "the built-in trainer leaves control and regularisation pictures out"
             found.append(Problem("warning", words, "Choose another trainer's preset to use them.", ignored[0]))
-        return found
+        return [*found, *_setting_problems(job)]
 
     def prepare(self, job: Job) -> list[Launch]:
         folder = job.folder / "cache"
@@ -127,6 +135,50 @@ class BuiltinTrainer:
             warm_task=(program, *arguments),
             expected_steps=max((t.steps for t in trials), default=0),
         )
+
+
+def _setting_problems(job: Job) -> list[Problem]:
+    """What the trainer's own schema says of the baseline, and of the ends of all ranges, with what was added."""
+    from bracket.training.config import validate
+    from bracket.training.schema import TrainingConfig
+
+    try:
+        extra = dict(_set(job.extra_args))
+        if found := [*taken(job, _OURS, extra), *numbers(job.sample, _SIDES)]:
+            return found
+        sample = {f"sample.{k}": v for k, v in job.sample.items()}
+        for config in _ends(job):
+            needed = {"output_dir": "-", "model.path": "-", "data.folder": "-"}
+            validate(TrainingConfig, nested({**needed, **sample, **settings_of(job, config), **extra}), {})
+    except SettingsError as error:
+        return [Problem("error", error.message, error.remedy or "Mend it in the settings.")]
+    return []
+
+
+def _ends(job: Job) -> Iterator[Config]:
+    """The baseline, and two configs between which all others lie."""
+    yield job.preset.baseline
+    yield {k.name: k.choices[0] if k.low is None else k.low for k in job.knobs}
+    yield {k.name: k.choices[-1] if k.high is None else k.high for k in job.knobs}
+
+
+def _set(words: Sequence[str]) -> Iterator[tuple[str, object]]:
+    """The settings in `--set key=value --set=key=value …`.
+
+    Raises:
+        SettingsError: the words say something else.
+    """
+    rest = iter(words)
+    for word in rest:
+        pair = next(rest, "") if word == "--set" else word.removeprefix("--set=")
+        key, equals, value = pair.partition("=")
+        if not equals or not word.startswith("--set"):
+            what = f"{pair or word!r} can't be added: the built-in trainer takes --set key=value"
+            raise SettingsError(what, remedy="As in --set train.max_grad_norm=0.5.")
+        try:
+            yield key, yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise SettingsError(f"the value of {key} can't be read: {value!r}", remedy="Mend it.") from error
 
 
 def _take_over(trial: Trial) -> None:

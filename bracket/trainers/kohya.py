@@ -13,19 +13,23 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from bracket.dataset.keys import Keys, fits
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
 from bracket.homes import UPSTREAMS, Home, checked_home, find_home, missing_flags
+from bracket.homes.flags import flags_of
 from bracket.homes.look import distributions, interpreter
 from bracket.presets import Script, Scripts
 from bracket.runner.traces import write_trace
+from bracket.strict import nearest
+from bracket.trainers.additions import by_knobs, given, numbers, taken, unknown_samples, unknown_settings
 from bracket.trainers.artefacts import kohya_samples
 from bracket.trainers.base import Job, loads, settings_of, write_trial
 
@@ -43,6 +47,7 @@ class KohyaTrainer(ABC):
     title: str
     tags: Mapping[str, str]
     dialect: str
+    dataset_keys: ClassVar[Keys]
     prompt_keys: Mapping[str, str]
     """House names of sample settings as keys of a prompt in the trainer's JSON prompt file."""
 
@@ -68,16 +73,21 @@ class KohyaTrainer(ABC):
 
     def check(self, job: Job) -> list[Problem]:
         home, problems = checked_home(self.name)
+        problems = [*problems, *_additions(job, self)]
         if home is None:
             return problems
+        own = {*given(job), *_flags_in(job.extra_args)}
         for script in (*scripts_of(job).cache, scripts_of(job).train):
             words = [*script.settings, *script.weights, "--dataset_config"]
             if script is scripts_of(job).train:
-                words += [*settings_of(job, {}), *_by_knobs(job), *_OURS, *job.extra_args]
+                words += [*settings_of(job, {}), *(key for key, _ in by_knobs(job)), *_OURS, *job.extra_args]
             gone = missing_flags(home, script.script, [word.partition(":")[0] for word in words])
-            if gone:
-                problems.append(_other_version(self.title, script.script, gone, home))
-        return problems + _taken(job)
+            for flag in own & set(gone):
+                what = f"{script.script} has no flag {flag}{nearest(flag, flags_of(home, script.script))}"
+                problems.append(Problem("error", what, "Take it out, or correct its name."))
+            if lacking := [flag for flag in gone if flag not in own]:
+                problems.append(_other_version(self.title, script.script, lacking, home))
+        return problems
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         (trial,) = trials
@@ -323,22 +333,31 @@ def with_checkpoint(job: Job, checkpoint: Path | None) -> tuple[Job, dict[str, o
 _OURS = ("--output_dir", "--output_name", "--sample_prompts", "--sample_every_n_steps", "--sample_at_first", "--seed",
          "--max_train_steps", "--logging_dir", "--log_with", "--dataset_config")  # fmt: skip
 """Flags that bracket sets itself, because it looks for what they name."""
-_NOT_OURS = ("--config_file", "--max_train_epochs", "--network_weights", "--resume", "--sample_every_n_epochs")
+_NOT_OURS = ("--config_file", "--max_train_epochs", "--network_weights", "--resume", "--sample_every_n_epochs",
+             "--save_every_n_steps", "--save_every_n_epochs", "--save_n_epoch_ratio", "--save_model_as",
+             "--train_data_dir", "--reg_data_dir", "--in_json", "--output_config", "--initial_step",
+             "--initial_epoch", "--skip_until_initial_step")  # fmt: skip
 """Flags that would overrule those."""
 
 
-def _by_knobs(job: Job) -> Iterator[str]:
-    """Every setting that some config makes."""
-    for knob in job.knobs:
-        yield from knob.targets
-        for meant in knob.means.values():
-            yield from meant
+def _flags_in(words: Iterable[str]) -> list[str]:
+    return [word.partition("=")[0] for word in words if word.startswith("--")]
 
 
-def _taken(job: Job) -> list[Problem]:
-    """An expert's additions that would take away what bracket relies on."""
-    both = sorted({*_OURS, *_NOT_OURS} & {word.partition("=")[0] for word in job.extra_args})
-    return [Problem("error", f"{flag} can't be added: bracket decides that", "Leave it out.") for flag in both]
+def _additions(job: Job, trainer: KohyaTrainer) -> list[Problem]:
+    """What is wrong with what a person added; whether the trainer knows a flag is asked of its parser."""
+    kinds = {f"{DATASET}{key}": kind for key, kind in trainer.dataset_keys.items()}
+    found = taken(job, {*_OURS, *_NOT_OURS}, _flags_in(job.extra_args))
+    found += unknown_settings(job, lambda key: key.startswith("--") or key in kinds, [*kinds, *_OURS], trainer.title)
+    for key in given(job):
+        if key in kinds and not fits(kinds[key], job.fixed[key]):
+            what = f"{key} can't be {job.fixed[key]!r} in {trainer.title}"
+            found.append(Problem("error", what, f"It takes this kind of value: {kinds[key]}."))
+    found += unknown_samples(job, {"width", "height", *trainer.prompt_keys, *job.preset.prompt_keys}, trainer.title)
+    if job.extra_args and not job.extra_args[0].startswith("-"):
+        what = f"the extra arguments begin with {job.extra_args[0]!r}, which is no flag"
+        found.append(Problem("error", what, "Write them as in --max_grad_norm 0.5."))
+    return found + numbers(job.sample)
 
 
 def _other_version(title: str, script: str, gone: Sequence[str], home: Home) -> Problem:

@@ -12,10 +12,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bracket.dataset.dialects import musubi_toml, untold, without
-from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO
+from bracket.dataset.keys import MUSUBI_GENERAL, MUSUBI_IMAGE, MUSUBI_VIDEO, Keys
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.dataset.splitting import sources_of
@@ -76,6 +76,7 @@ class MusubiTrainer(KohyaTrainer):
     title = "musubi-tuner"
     tags = MUSUBI_TAGS
     dialect = "musubi"
+    dataset_keys: ClassVar[Keys] = {**MUSUBI_GENERAL, **MUSUBI_IMAGE, **MUSUBI_VIDEO}
     prompt_keys = _PROMPT_KEYS
 
     def program(self, home: Home, script: str) -> Path:

@@ -15,9 +15,10 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from bracket.dataset.dialects import sd_scripts_toml, untold, without
-from bracket.dataset.keys import SD_DATASET, SD_SUBSET
+from bracket.dataset.keys import SD_DATASET, SD_SUBSET, Keys
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Knob, Launch, Picture, Problem, Prompt, Source, Trial
@@ -115,6 +116,7 @@ class SdScriptsTrainer(KohyaTrainer):
     title = "sd-scripts"
     tags = SD_SCRIPTS_TAGS
     dialect = "sd-scripts"
+    dataset_keys: ClassVar[Keys] = {**SD_DATASET, **SD_SUBSET}
     prompt_keys = _PROMPT_KEYS
 
     def program(self, home: Home, script: str) -> Path:

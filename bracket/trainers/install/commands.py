@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
+from bracket import locks
 from bracket.domain import Launch
-from bracket.errors import StorageError, TrainerError
-from bracket.files import read_json, storage_errors, write_json
+from bracket.errors import TrainerError
+from bracket.files import storage_errors
 from bracket.runner.processes import Process, start
 from bracket.runner.tail import LogTail, last_lines
 
@@ -21,8 +20,6 @@ _POLL = 0.1
 _HEARTBEAT = 1.0
 _GRACE = 3.0
 """Seconds git or pip have to end by themselves once told to."""
-_CLOCKS = 1.0
-"""Seconds two clocks may differ when a process's start time is compared."""
 _REASON = re.compile(r"^\s*(?:ERROR:|fatal:|error:|Error:)\s*(?P<reason>.+)", re.MULTILINE)
 _FULL = ("No space left on device", "Disk quota exceeded", "not enough space on the disk")
 
@@ -48,21 +45,23 @@ class Commands:
         self.log = self.work / "install.log"
         self._folder, self._stop = folder, stop or threading.Event()
         self._lock = self.work / "lock"
+        self._held: locks.Held | None = None
 
     def __enter__(self) -> Commands:
         with storage_errors(self.work):
             self.work.mkdir(parents=True, exist_ok=True)
-        other = _holder(self._lock)
-        if other is not None:
+        with storage_errors(self._lock):
+            self._held = locks.take(self._lock)
+        if self._held is None:
+            other = (locks.holder(self._lock) or {}).get("pid", "unknown")
             raise TrainerError(
                 f"process {other} is already installing this", path=self._folder, remedy="Wait for it, or stop it."
             )
-        me = psutil.Process()
-        write_json(self._lock, {"pid": me.pid, "started": me.create_time()})
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._lock.unlink(missing_ok=True)
+        if self._held is not None:
+            self._held.release()
 
     def run(
         self, argv: Sequence[str], cwd: Path, what: str, *, env: Mapping[str, str] | None = None, silence: float = 0.0
@@ -156,16 +155,3 @@ def git() -> str:
 
 def _free(folder: Path) -> str:
     return f"Free some space, or choose a folder on another disk instead of {folder.parent}."
-
-
-def _holder(lock: Path) -> int | None:
-    """The living process that holds a lock, else None."""
-    if not lock.is_file():
-        return None
-    try:
-        entry = read_json(lock)
-        process = psutil.Process(int(entry["pid"]))
-        same = abs(process.create_time() - float(entry["started"])) < _CLOCKS
-        return process.pid if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.Error, StorageError, KeyError, TypeError, ValueError):
-        return None
