@@ -38,12 +38,13 @@ def demo(
 ) -> None:
     """Run the whole job on the embedded base: search, duel, verdict, report. Minutes on a CPU."""
     from bracket.session import launch
+    from bracket.session.settings import validated
 
     folder = launch.named(session)
     if fresh:
         folder = _unused(folder)
-    settings = launch.demo_settings(seed)
-    start(launch.create(settings.model_copy(update={"workers": workers}), folder))
+    settings = validated({**launch.demo_settings(seed).model_dump(), "workers": workers})
+    start(launch.create(settings, folder))
 
 
 app.command()(run)

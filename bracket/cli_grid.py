@@ -18,9 +18,11 @@ def grid(
     z: Annotated[str, typer.Option(help="Separate grids, likewise.")] = "",
     round_: Annotated[str, typer.Option("--round", help='Such as search or "search, 120 steps".')] = "",
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt, or words of it. Repeatable.")] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts, where none is named.")] = 4,
-    most: Annotated[int, typer.Option(min=1, help="Columns, rows or grids; more values are put into ranges.")] = 12,
-    side: Annotated[int, typer.Option(min=24, help="Side of a picture in pixels.")] = 256,
+    prompts: Annotated[int, typer.Option(min=1, max=1_000, help="How many prompts, where none is named.")] = 4,
+    most: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Columns, rows or grids; more values are put into ranges.")
+    ] = 12,
+    side: Annotated[int, typer.Option(min=24, max=4_096, help="Side of a picture in pixels.")] = 256,
     out: Annotated[Path | None, typer.Option(help="The PNG; under the session's report by default.")] = None,
 ) -> None:
     """Lay a session's pictures out as a labelled grid (X/Y/Z plot) in one PNG."""

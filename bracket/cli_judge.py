@@ -39,8 +39,10 @@ def bench(
     url: Url = "",
     rubric: Rubric = "",
     more: More = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each set; rounded up to a multiple of 40.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other pictures.")] = 0,
+    pairs: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Pairs of each set; rounded up to a multiple of 40.")
+    ] = 400,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Another seed makes other pictures.")] = 0,
     only: Annotated[str, typer.Option(help="drawings or photos; both by default.")] = "",
     photos: Annotated[Path | None, typer.Option(help="Folder of captioned photos to take instead of ours.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures, bench.md and bench.json.")] = None,

@@ -30,7 +30,7 @@ def within(low: float, high: float, why: str = "") -> WrapValidator:
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         if isinstance(value, bool):
             raise ValueError(f"a number is needed, not {value}")
-        number = handler(_plain(value))
+        number = handler(_plain(value, largest=2**64 - 1))
         if not low <= number <= high:
             raise ValueError(f"{number} is not from {_named(low)} to {_named(high)}{f': {why}' if why else ''}")
         return number
@@ -42,7 +42,7 @@ def _named(number: float) -> str:
     return f"{number:,}".replace(",", " ") if isinstance(number, int) else f"{number:g}"
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any, depth: int = 0, largest: int = _LARGEST) -> Any:
     """Data as every file can hold it (YAML, JSON, a database); lists for tuples.
 
     Raises:
@@ -52,7 +52,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         raise ValueError(f"lists and maps lie more than {_DEEPEST} deep in each other")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"a finite number is needed, not {value}")
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > largest:
         raise ValueError("a whole number has more than 64 bits")
     if isinstance(value, str):
         try:
@@ -90,9 +90,9 @@ def plain_error(error: ValidationError, model: type[BaseModel] | None = None) ->
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """ "; did you mean 'steps'?", or "" where nothing is near."""
+    """ " (did you mean 'steps'?)", or "" where nothing is near."""
     near = difflib.get_close_matches(word, sorted(known), 1, cutoff)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _fields(model: Any, place: tuple[int | str, ...]) -> Iterable[str]:

@@ -7,6 +7,7 @@ reaches beyond the file is checked, because waiting for a damaged one would be w
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from array import array
@@ -30,6 +31,8 @@ _HEADER = struct.Struct("<QI")
 _BLOCK = 4 * 1024 * 1024
 _WINDOW = 50
 """How many of the newest points the speed is measured over."""
+_JUMP = 3600.0
+"""Seconds between two points that are the clock's doing rather than the training's."""
 # Formats of TensorFlow's DataType numbers: float, double, int32, int64, half.
 _FORMATS = {1: "<f", 2: "<d", 3: "<i", 9: "<q", 19: "<e"}
 _LISTS = {1: "float_val", 2: "double_val", 3: "int_val", 9: "int64_val"}
@@ -97,10 +100,7 @@ class EventReader:
 
         None when there are fewer than two.
         """
-        points = [point for point in self._recent.get(tag, []) if point[1] >= since]
-        if len(points) < 2 or points[-1][1] <= points[0][1] or points[-1][0] <= points[0][0]:
-            return None
-        return (points[-1][0] - points[0][0]) / (points[-1][1] - points[0][1])
+        return pace([point for point in self._recent.get(tag, []) if point[1] >= since])
 
     def _read(self, path: Path, file: _File, found: dict[str, _Columns]) -> None:
         try:
@@ -126,6 +126,15 @@ class EventReader:
     def _report(self, path: Path, message: str) -> None:
         remedy = "Its curves end there; training itself is not affected."
         self.problems.append(Problem("warning", message, remedy, path))
+
+
+def pace(points: Sequence[tuple[int, float]]) -> float | None:
+    """Steps per second of (step, unix time) points; None when unknown. Where the clock was put back or far forward, the
+    time between two points says nothing, and they are left out."""
+    gaps = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(points)]
+    usable = [(steps, seconds) for steps, seconds in gaps if steps > 0 and 0 < seconds < _JUMP]
+    steps, seconds = sum(steps for steps, _ in usable), sum(seconds for _, seconds in usable)
+    return steps / seconds if seconds else None
 
 
 def merge(first: Curve, second: Curve) -> Curve:

@@ -14,7 +14,7 @@ import numpy as np
 from bracket.domain import Problem, Trace
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json
-from bracket.runner.events import Curve, EventReader, merge
+from bracket.runner.events import Curve, EventReader, merge, pace
 
 _FILE = "trace.json"
 _PER_STEP = frozenset({"loss/train", "loss/average", "lr", "grad_norm"})
@@ -168,10 +168,7 @@ class SqliteLog:
         """See `TraceReader`."""
         keys = [*(key for key, name in self.trace.tags.items() if name == tag), tag]
         recent = next((self._recent[key] for key in keys if key in self._recent), [])
-        points = [point for point in recent if point[1] >= since]
-        if len(points) < 2 or points[-1][1] <= points[0][1] or points[-1][0] <= points[0][0]:
-            return None
-        return (points[-1][0] - points[0][0]) / (points[-1][1] - points[0][1])
+        return pace([point for point in recent if point[1] >= since])
 
     def _query(self) -> list[tuple[int, int, str, float | None, str | None, float | None]]:
         if not self.trace.path.is_file():

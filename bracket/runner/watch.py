@@ -47,6 +47,7 @@ class Watch:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.started = time.time()
+        self._began = time.monotonic()
         self.readers = [open_trace(trace) for trace in launch.traces]
         self._log = LogBars(launch.log)
         self._newest: list[tuple[int, float] | None] = [None] * len(self.readers)
@@ -57,7 +58,8 @@ class Watch:
         """The launch's progress now: from its curves, else from the progress bar in its log."""
         self._read_events()
         self._log.read_new()
-        seconds = time.time() - self.started
+        seconds = time.monotonic() - self._began
+        since = min(self.started, time.time() - seconds)  # where the clock was put back, its trainer's was too
         bar, phase = self._log.bar, self._log.phase
         total = self.launch.expected_steps or (bar.total if bar else 0)
         newest = [point for point in self._newest if point]
@@ -65,7 +67,7 @@ class Watch:
             step, loss, speed = (bar.step, bar.loss, bar.speed) if bar else (0, None, None)
             return Progress(step, bar.total if bar else total, loss, seconds, speed, phase or "starting")
         step = min(step for step, _ in newest) if len(newest) == len(self.readers) else 0
-        speeds = [speed for reader in self.readers if (speed := reader.speed(_LOSS_TAG, self.started))]
+        speeds = [speed for reader in self.readers if (speed := reader.speed(_LOSS_TAG, since))]
         mean = fmean(loss for _, loss in newest)
         doing = phase if phase in _BETWEEN_STEPS else TRAINING
         return Progress(step, total, mean, seconds, min(speeds, default=None), doing)

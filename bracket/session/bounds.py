@@ -29,8 +29,20 @@ def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfil
     return tuple(_narrow(k, settings.bounds.get(k.name)) for k in fitting)
 
 
+def baseline_of(preset: Preset, settings: SessionSettings, knobs: tuple[Knob, ...]) -> dict[str, Value]:
+    """The baseline as it is trained.
+
+    Raises:
+        SettingsError: a value of it is of the wrong kind.
+    """
+    try:
+        return effective({**preset.baseline, **settings.baseline}, knobs)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"the baseline can't be trained: {error}", remedy="Mend it.") from error
+
+
 def baseline_problems(preset: Preset, settings: SessionSettings, knobs: tuple[Knob, ...]) -> list[Problem]:
-    """What a session asks of its baseline that it can't have, and what the bounds change about the preset's own.
+    """What a session asks of its baseline that it can't have. The preset's own is held within the bounds instead.
 
     Raises:
         SettingsError: it names no knob.
@@ -38,18 +50,16 @@ def baseline_problems(preset: Preset, settings: SessionSettings, knobs: tuple[Kn
     _heed_names("the baseline names", settings.baseline, preset)
     asked = {**preset.baseline, **settings.baseline}
     problems = [p for k in knobs if k.name in settings.baseline and (p := _unfit(k, settings.baseline[k.name]))]
+    if problems and settings.seed_edition == 1:  # it began when such values were clamped, and goes on so
+        return [replace(p, level="warning") for p in problems]
     if problems:
         return problems
-    trained = effective(asked, knobs)
-    for name, value in trained.items():
-        if name in settings.baseline and value != asked[name] and (whose := _overruled(name, asked, knobs)):
-            problems.append(
-                Problem("error", f"the baseline's {name} {asked[name]} becomes {value}, {whose}", "Mend it.")
-            )
-        elif name in settings.bounds and value != asked[name]:
-            what = f"the bounds move the baseline's {name} from the preset's {asked[name]} to {value}"
-            problems.append(Problem("warning", what, "Widen them to keep the preset's baseline."))
-    return problems
+    trained = baseline_of(preset, settings, knobs)
+    return [
+        Problem("error", f"the baseline's {k.name} {asked[k.name]} is too much beside {', '.join(k.at_most)}", "Mend it.")
+        for k in knobs
+        if k.at_most and k.name in settings.baseline and trained.get(k.name, asked[k.name]) != asked[k.name]
+    ]
 
 
 def _heed_names(what: str, given: Mapping[str, object], preset: Preset) -> None:
@@ -58,12 +68,6 @@ def _heed_names(what: str, given: Mapping[str, object], preset: Preset) -> None:
             known = ", ".join(preset.knobs)
             message = f"{what} unknown knobs: {name}{nearest(name, preset.knobs)}"
             raise SettingsError(message, remedy=f"Known: {known}.")
-
-
-def _overruled(name: str, asked: Mapping[str, Value], knobs: tuple[Knob, ...]) -> str:
-    """Why a value that lies in its knob's range is not what is trained; "" where the knob does not count."""
-    knob = next(k for k in knobs if k.name == name)
-    return f"as it may be no more than so many times {', '.join(knob.at_most)}" if knob.at_most else ""
 
 
 def _unfit(knob: Knob, value: Value) -> Problem | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from bracket.errors import SettingsError
 from bracket.report.words import counted, duration
 from bracket.search.rungs import GROWTH
 from bracket.session.job import slots_of
@@ -20,6 +21,7 @@ from bracket.session.settings import SessionSettings
 from bracket.session.timing import Speed
 
 MOST_CONFIGS, MOST_PAIRS = 240, 20
+_MOST_HOURS = 100_000
 _SMALL, _COMMON = 4, 24
 """Configs of a search that is only there to have a winner, and of a good one; beyond it everything grows."""
 _LARGE = 64
@@ -62,7 +64,12 @@ def fit(settings: SessionSettings, hours: float, speed: Speed, workers: int, hel
 
     Args:
         held: names of `HELD` that stay as the settings have them.
+
+    Raises:
+        SettingsError: nobody has so many hours.
     """
+    if not 0 <= hours <= _MOST_HOURS:
+        raise SettingsError(f"{hours:g} hours can't be filled", remedy=f"Ask for 0 to {_MOST_HOURS}.")
     on, least = trains_on(settings), fewest_pairs(settings)
     sized = [with_size(settings, size) for size in _sizes(settings, least, held)]
     seconds = [sum(r.seconds for r in rounds_of(s, on, speed, workers)) for s in sized]

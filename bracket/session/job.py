@@ -12,8 +12,7 @@ from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
-from bracket.search.space import effective
-from bracket.session.bounds import bounded_knobs
+from bracket.session.bounds import baseline_of, bounded_knobs
 from bracket.session.judges import plain_prompts
 from bracket.session.score import at_length
 from bracket.session.settings import ScoreSettings, SessionSettings
@@ -42,7 +41,7 @@ class Context:
 
     @property
     def baseline(self) -> dict[str, float | int | str | bool]:
-        return effective({**self.preset.baseline, **self.settings.baseline}, self.knobs)
+        return baseline_of(self.preset, self.settings, self.knobs)
 
     def choosing_job(self) -> Job:
         """The job of search and finals: the prompts that choose, the last of them without the trigger word."""

@@ -136,9 +136,7 @@ def begin(folder: Path, pairs: int) -> DuelPlan:
     try:
         with Lock(folder):
             _offer(folder, settings).heed(folder, pairs)
-            plan = further(
-                read_plans(folder), pairs, settings.seed, _begun_seeds(folder), settings.seed_edition
-            )
+            plan = further(read_plans(folder), pairs, settings.seed, _begun_seeds(folder), settings.seed_edition)
             _say_planned(folder, pairs)  # first, so that a kill leaves nothing that Resume does not mend
             write_json(next_plan(folder), plan.as_dict())
             return plan

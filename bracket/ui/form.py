@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from bracket.domain import Value
 from bracket.errors import SettingsError
 from bracket.presets import KnobSpec, Preset, find_preset
-from bracket.session.bounds import bounded_knobs
+from bracket.session.bounds import baseline_problems, bounded_knobs
 from bracket.session.settings import Bound, SessionSettings, from_preset, split_words, validated
 from bracket.session.settings import DatasetSettings as Pictures
 from bracket.ui import judge_form
@@ -117,7 +118,9 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
             **nested[""],
         }
     )
-    bounded_knobs(preset, made)
+    for problem in baseline_problems(preset, made, bounded_knobs(preset, made)):
+        if problem.level == "error":
+            raise SettingsError(problem.message, remedy=problem.remedy)
     return made
 
 
@@ -169,7 +172,7 @@ def session_name(given: object) -> str:
     name = text(given)
     if not name:
         raise SettingsError("the session needs a name", remedy="Type one.")
-    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name) or name.endswith("."):
+    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name) or name.endswith(".") or len(name.encode()) > 200:
         raise SettingsError(f"{name!r} can't be a session's name", remedy="Use letters, digits, spaces, - and _.")
     return name
 
@@ -194,20 +197,25 @@ def text(value: object) -> str:
 
 
 def _whole(value: object, label: str) -> int:
+    if isinstance(value, int):
+        return int(value)
     try:
         number = float(str(value))
     except ValueError:
         raise SettingsError(f"{label}: a whole number is needed", remedy="Type one.") from None
-    if number != int(number):
+    if not number.is_integer():
         raise SettingsError(f"{label}: {number:g} is not a whole number", remedy="Round it.")
     return int(number)
 
 
 def _number(value: object, name: str) -> float:
     try:
-        return float(text(value).replace(",", "."))
+        number = float(text(value).replace(",", "."))
     except ValueError:
-        raise SettingsError(f"{name}: {text(value)!r} is not a number", remedy="Type one like 0.001 or 1e-3.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise SettingsError(f"{name}: {text(value)!r} is not a number", remedy="Type one like 0.001 or 1e-3.")
+    return number
 
 
 def _baseline(given: object, name: str, spec: KnobSpec) -> Value:
@@ -219,8 +227,7 @@ def _baseline(given: object, name: str, spec: KnobSpec) -> Value:
         raise SettingsError(
             f"{name}: the baseline {text(given)!r} is not one of its choices", remedy=f"Known: {known}."
         )
-    number = _number(given, name)
-    return int(number) if spec.kind == "int" else number
+    return _whole(_number(given, name), name) if spec.kind == "int" else _number(given, name)
 
 
 def _ends(spec: KnobSpec) -> tuple[float | None, float | None]:
