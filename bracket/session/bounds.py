@@ -56,7 +56,9 @@ def baseline_problems(preset: Preset, settings: SessionSettings, knobs: tuple[Kn
         return problems
     trained = baseline_of(preset, settings, knobs)
     return [
-        Problem("error", f"the baseline's {k.name} {asked[k.name]} is too much beside {', '.join(k.at_most)}", "Mend it.")
+        Problem(
+            "error", f"the baseline's {k.name} {asked[k.name]} is too much beside {', '.join(k.at_most)}", "Mend it."
+        )
         for k in knobs
         if k.at_most and k.name in settings.baseline and trained.get(k.name, asked[k.name]) != asked[k.name]
     ]
