@@ -21,7 +21,8 @@ PATH = {"win32": 259, "darwin": 1_023}.get(sys.platform, 4_095)
 
 def limit_problems(settings: SessionSettings, folder: Path | None, pictures: Sequence[Picture]) -> list[Problem]:
     """What would fail on its way; `folder` is the session's, where it is known."""
-    found = settings.seeds.problems()
+    c = settings.confirmation
+    found = settings.seeds.problems(c.pairs, settings.dataset.verdict_prompts * c.sample_seeds)
     if folder is not None:
         found += _folder_problems(folder.absolute(), pictures, PATH)
     long = [p.path for p in pictures if _length(p.path.name) + _ADDED > _NAME]

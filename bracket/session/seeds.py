@@ -48,9 +48,10 @@ class Seeds:
             for j in range(sample_seeds)
         )
 
-    def problems(self) -> list[Problem]:
-        """What keeps trainers from taking these: only those of edition 1 can be too large."""
-        largest = max(self.training(Round.CONFIRMATION, 500)[-1], self._of_picture("verdict", 99_999))
+    def problems(self, pairs: int, pictures: int) -> list[Problem]:
+        """What keeps trainers from taking the seeds of a duel, which are the largest: only those of edition 1 can be
+        too large."""
+        largest = max(self.training(Round.CONFIRMATION, pairs + 1)[-1], self._of_picture("verdict", pictures))
         if largest <= LARGEST:
             return []
         what = f"the seeds that follow from the session seed {self.session} are none that a trainer takes"
