@@ -39,8 +39,8 @@ _DEMO = "demo"
 class Page:
     """One app's page. `blocks` is what Gradio serves."""
 
-    def __init__(self, runs: Path) -> None:
-        self.context = Context(runs.absolute())
+    def __init__(self, runs: Path, *, login: bool = False) -> None:
+        self.context = Context(runs.absolute(), login=login)
         with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
             self.header = header.build(self.context)
             with gr.Tabs(elem_id="tabs") as self.tabs:
