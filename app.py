@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if port != args.port:
         print(f"Port {args.port} is in use; using {port} instead.", flush=True)
     if args.auth:
-        print("bracket: --auth can be read in the list of processes; --auth-file FILE or BRACKET_AUTH can't.", file=sys.stderr)
+        print(
+            "bracket: --auth can be read in the list of processes; --auth-file FILE or BRACKET_AUTH can't.",
+            file=sys.stderr,
+        )
     if args.allow_host and auth is None:
         print("bracket: whoever reaches these hosts may use the app: add --auth-file FILE.", file=sys.stderr)
     from bracket.ui.serve import Served, serve

@@ -93,7 +93,8 @@ def only_here(what: str) -> None:
     request = LocalContext.request.get(None)
     if request is not None and request.headers.get(HERE) != "1":
         raise SettingsError(
-            f"{what} is not done over the network", remedy="Do it at the machine itself, in its own browser or terminal."
+            f"{what} is not done over the network",
+            remedy="Do it at the machine itself, in its browser or terminal.",
         )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bracket.ui.context import HERE, Context
-from bracket.ui.served import file_headers
+from bracket.ui.served import SHUT, file_headers
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -186,7 +186,7 @@ class Guard:
     def _room(self) -> None:
         files = [f.stat().st_size for f in self._uploads.rglob("*") if f.is_file()] if self._uploads.is_dir() else []
         if len(files) >= UPLOADS or sum(files) >= UPLOADED:
-            raise Refused(507, "Too many pictures were handed in. They are thrown away a day later, or at the next start.")
+            raise Refused(507, "Too many pictures were handed in. They are thrown away a day later, or with the app.")
 
     def _told(self, asked: Asked, *, login: bool) -> Callable[[int], None]:
         """What to do about the answer's status."""
@@ -243,7 +243,7 @@ class Asked:
             raise Refused(403, f"This app doesn't answer to the name {wrong[:100]!r}: start it with --allow-host NAME.")
         if self._first("x-forwarded-host") and not hosts.knows(self._first("x-forwarded-host")):
             wrong = hostname(self._first("x-forwarded-host"))
-            raise Refused(403, f"This app isn't known to the proxy of {wrong[:100]!r}: start it with --allow-host NAME.")
+            raise Refused(403, f"This app isn't shown as {wrong[:100]!r}: start it with --allow-host NAME.")
 
     def _check_origin(self, scope: Scope, hosts: Hosts) -> None:
         origin, site = self.headers.get("origin"), self.headers.get("sec-fetch-site", "none")
@@ -362,7 +362,10 @@ async def _refuse(refused: Refused, scope: Scope, send: Send) -> None:
         return
     body = b"" if scope["method"] == "HEAD" else f"{refused}\n".encode()
     headers = {**_ALWAYS, "content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
-    headers |= {"content-length": str(len(body)), "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+    headers |= {
+        "content-length": str(len(body)),
+        "content-security-policy": SHUT,
+    }
     if refused.wait:
         headers["retry-after"] = str(refused.wait)
     start = {"status": refused.status, "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}

@@ -1,4 +1,4 @@
-"""The app as a server: Gradio's page behind the guard, on an address of this machine, by a share link where asked for."""
+"""The app as a server: Gradio's page behind the guard, on an address of this machine or by a share link."""
 
 from __future__ import annotations
 

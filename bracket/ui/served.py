@@ -19,8 +19,8 @@ _KINDS = (
     ("video/mp4", 4, b"ftyp"),
     ("video/webm", 0, b"\x1aE\xdf\xa3"),
 )
-_SHUT = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
-_REPORT = f"{_SHUT} allow-popups allow-popups-to-escape-sandbox; img-src data:; style-src 'unsafe-inline'"
+SHUT = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
+_REPORT = f"{SHUT} allow-popups allow-popups-to-escape-sandbox; img-src data:; style-src 'unsafe-inline'"
 """A report is one page with its pictures inside: no script, and nothing from elsewhere."""
 
 
@@ -36,7 +36,7 @@ def sniffed(path: Path) -> str:
 
 def file_headers(path: Path) -> dict[str, str]:
     """The headers under which a file is served: shown where it is a picture, a clip, a log or bracket's report."""
-    kind, policy, shown = sniffed(path), _SHUT, True
+    kind, policy, shown = sniffed(path), SHUT, True
     if not kind and path.name == "report.html" and path.parent.name == "report":
         kind, policy = "text/html; charset=utf-8", _REPORT
     elif not kind and path.name == "trainer.log" and path.parent.name == "logs":
