@@ -28,6 +28,8 @@ class StartError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves the app until Ctrl-C. Searches that were started go on in their own processes."""
     args = parse(argv)
+    # A log that names the command doesn't name the password.
+    sys.argv = [word.replace(args.auth, "…") if args.auth else word for word in sys.argv]
     no_proxy_for_loopback()
     try:
         auth = credentials(password(args.auth, args.auth_file), args.host, args.share)

@@ -77,9 +77,11 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     from fastapi.middleware.cors import CORSMiddleware
     from gradio import mount_gradio_app
 
+    from bracket.runner.processes import sweep_orphans
     from bracket.ui.page import Page
     from bracket.ui.theme import look
 
+    sweep_orphans()
     page = Page(served.runs, login=served.auth is not None)
     page.blocks.queue(api_open=False, max_size=500)
     page.blocks.delete_cache = (3600, _DAY)
