@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from bracket.ui.context import HERE, Context
 from bracket.ui.served import SHUT, file_headers
+from bracket.unforeseen import kept
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -51,6 +52,7 @@ _PAGE = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 """Gradio's page holds scripts of its own in its text, and makes functions of strings."""
+_OF_FILES = (b"content-length", b"content-range", b"accept-ranges", b"etag", b"last-modified")
 _ALWAYS = {
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
@@ -144,7 +146,10 @@ class Guard:
         except Refused as refused:
             await _refuse(refused, scope, send)
             return
-        await self._app(scope, *answer)
+        try:
+            await self._app(scope, *answer)
+        except Exception as error:  # noqa: BLE001  the edge of the server: the answer is a plain 500 already
+            _log.error("%s", kept(error))
 
     async def _admitted(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """The request's own channels, wrapped; or raises Refused."""
@@ -218,8 +223,8 @@ class Asked:
         pairs = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
         self.headers = dict(pairs)
         self._check_host(pairs, hosts)
-        self._check_origin(scope, hosts)
         self.path = self._without_prefix(scope, prefix)
+        self._check_origin(scope, hosts)
         if re.search(r"[\x00-\x1f\x7f]", scope["path"]):
             raise Refused(400, "This address can't be read.")
         client = (scope.get("client") or ("", 0))[0]
@@ -241,9 +246,10 @@ class Asked:
         if len(named) != 1 or not hosts.knows(named[0]):
             wrong = hostname(named[0]) if len(named) == 1 else ""
             raise Refused(403, f"This app doesn't answer to the name {wrong[:100]!r}: start it with --allow-host NAME.")
-        if self._first("x-forwarded-host") and not hosts.knows(self._first("x-forwarded-host")):
-            wrong = hostname(self._first("x-forwarded-host"))
-            raise Refused(403, f"This app isn't shown as {wrong[:100]!r}: start it with --allow-host NAME.")
+        for shown in [v.split(",")[0].strip() for k, v in pairs if k == "x-forwarded-host"]:
+            if shown and not hosts.knows(shown):
+                wrong = hostname(shown)[:100]
+                raise Refused(403, f"This app isn't shown as {wrong!r}: start it with --allow-host NAME.")
 
     def _check_origin(self, scope: Scope, hosts: Hosts) -> None:
         origin, site = self.headers.get("origin"), self.headers.get("sec-fetch-site", "none")
@@ -253,9 +259,9 @@ class Asked:
             if parts is None or not (_plain(parts.netloc) in mine or hosts.lets_in(hostname(parts.netloc))):
                 raise Refused(403, "Another site's page sent this.")
         # The app's page may be opened by a link; nothing else is another site's business.
-        opened = scope["type"] == "http" and scope["method"] == "GET" and not _STATIC.match(scope["path"])
-        opened = opened and self.headers.get("sec-fetch-mode") == "navigate" and _API not in scope["path"]
-        opened = opened and self.headers.get("sec-fetch-dest") == "document" and "logout" not in scope["path"]
+        opened = self.path == "/" and scope["type"] == "http" and scope["method"] == "GET"
+        opened = opened and self.headers.get("sec-fetch-mode") == "navigate"
+        opened = opened and self.headers.get("sec-fetch-dest") == "document"
         if site not in ("none", "same-origin") and not opened:
             raise Refused(403, "Another site's page sent this.")
 
@@ -338,10 +344,12 @@ def _marked(send: Send, extra: MutableMapping[str, str], told: Callable[[int], N
     async def marked(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             told(message["status"])
-            kept = [(k.lower(), v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
-            kept = [(k, _cookie(v, secure=secure) if k == b"set-cookie" else v) for k, v in kept if k not in dropped]
+            sent = [(k.lower(), v) for k, v in message["headers"] if not k.lower().startswith(b"access-control-")]
+            sent = [(k, _cookie(v, secure=secure) if k == b"set-cookie" else v) for k, v in sent if k not in dropped]
             added = {**_ALWAYS, **extra}
-            message["headers"] = [*kept, *((k.encode(), v.encode("latin-1")) for k, v in added.items() if v)]
+            if "content-disposition" in extra:  # Gradio repeats what it was asked with
+                sent = [(k, v) for k, v in sent if k in _OF_FILES]
+            message["headers"] = [*sent, *((k.encode(), v.encode("latin-1")) for k, v in added.items() if v)]
         await send(message)
 
     return marked
@@ -350,10 +358,10 @@ def _marked(send: Send, extra: MutableMapping[str, str], told: Callable[[int], N
 def _cookie(value: bytes, *, secure: bool) -> bytes:
     """A cookie that no script reads and no other site's page sends; over https, also none that is sent without."""
     first, *rest = [part.strip() for part in value.decode("latin-1").split(";")]
-    kept = [part for part in rest if part.lower().partition("=")[0] not in ("samesite", "httponly")]
-    if secure and "secure" not in [part.lower() for part in kept]:
-        kept.append("Secure")
-    return "; ".join([first, *kept, "HttpOnly", "SameSite=Strict"]).encode("latin-1")
+    marks = [part for part in rest if part.lower().partition("=")[0] not in ("samesite", "httponly")]
+    if secure and "secure" not in [part.lower() for part in marks]:
+        marks.append("Secure")
+    return "; ".join([first, *marks, "HttpOnly", "SameSite=Strict"]).encode("latin-1")
 
 
 async def _refuse(refused: Refused, scope: Scope, send: Send) -> None:

@@ -74,6 +74,7 @@ def serve(served: Served, said: Callable[[str], None]) -> None:
 def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     """The whole app as one ASGI application."""
     from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
     from fastapi.middleware.cors import CORSMiddleware
     from gradio import mount_gradio_app
 
@@ -109,7 +110,15 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
         **look(),
     )
     gradio: Any = app.routes[-1].app  # type: ignore[attr-defined]
+    gradio.add_exception_handler(RequestValidationError, _unreadable)
     return Guard(app, gradio, page.context, hosts, uploads=uploads, prefix=served.prefix)
+
+
+async def _unreadable(_request: Any, _error: Exception) -> Any:
+    """What does not fit is not repeated, as FastAPI would: JSON has no word for some of it."""
+    from fastapi.responses import PlainTextResponse
+
+    return PlainTextResponse("This request doesn't fit.", status_code=422)
 
 
 def _run(served: Served, app: Guard, hosts: Hosts, said: Callable[[str], None]) -> None:

@@ -66,7 +66,7 @@ class Live:
         """Whatever comes back for these very bytes."""
         with socket.create_connection(("127.0.0.1", self.port), 10) as link:
             link.sendall(data)
-            link.settimeout(3)
+            link.settimeout(0.7)
             parts = []
             try:
                 while part := link.recv(65536):
@@ -150,7 +150,8 @@ def live(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> I
     home = {"BRACKET_CACHE": str(folder / "cache"), "BRACKET_CONFIG": str(folder / "config")}
     with started(runs, folder / "app.log", {**variables, **home, **(env or {})}, options=options) as url:
         yield Live(urlsplit(url).port or 0, runs, outside)
-    assert "Traceback" not in (folder / "app.log").read_text(), (folder / "app.log").read_text()[-4000:]
+    log = (folder / "app.log").read_text()
+    assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:6000]
 
 
 def spoil(session: Path, outside: Path) -> None:

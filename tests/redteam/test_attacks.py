@@ -177,7 +177,8 @@ RAW = (
     b"GET / HTTP/1.1\r\nHost: {host}\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
     b"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1\r\n\r\n",
-    b"POST /gradio_api/run/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET",
+    b"POST /gradio_api/run/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked"
+    b"\r\n\r\n0\r\n\r\nGET",
     b"TRACE / HTTP/1.1\r\nHost: {host}\r\n\r\n",
     b"CONNECT evil.test:443 HTTP/1.1\r\nHost: {host}\r\n\r\n",
     b"DELETE /config HTTP/1.1\r\nHost: {host}\r\n\r\n",
@@ -373,9 +374,10 @@ def test_a_picture_that_names_a_file_of_the_machine_is_not_read(app: Live) -> No
 @pytest.mark.parametrize(
     "path",
     [
-        *("proxy=https://evil.hf.space/x", "proxy=http://127.0.0.1:1", "custom_component/x/client/component/x.js", "runs"),
-        *("run-history/records", "deep_link?session_hash=x", "dev/reload", "openapi.json", "token", "vibe-code", "call/lambda"),
-        *("startup-events", "profiling/traces", "stream/x/x/1/playlist.m3u8", "stream/x/x/1/playlist-file", "mcp/sse", "mcp"),
+        *("proxy=https://evil.hf.space/x", "proxy=http://127.0.0.1:1", "custom_component/x/client/component/x.js"),
+        *("run-history/records", "deep_link?session_hash=x", "dev/reload", "openapi.json", "vibe-code", "runs"),
+        *("startup-events", "profiling/traces", "stream/x/x/1/playlist.m3u8", "stream/x/x/1/playlist-file", "mcp/sse"),
+        *("call/lambda", "mcp", "token"),
         *("vibe-edit", "undo-vibe-edit", "vibe-starter-queries", "process_recording", "api/predict", "file", "file/x"),
     ],
 )  # fmt: skip
@@ -414,7 +416,7 @@ def test_a_server_function_takes_no_path_for_a_session(app: Live) -> None:
 
 def test_over_the_network_no_place_is_named_for_a_trainer(app: Live) -> None:
     install = app.defaults("_begin", trainer="sd_scripts", **{"trainer-folder": str(app.outside / "there")})
-    assert "choosing where a trainer is installed is not done over the network" in app.call("_begin", install, FAR)
+    assert "hoosing where a trainer is installed is not done over the network" in app.call("_begin", install, FAR)
     assert not (app.outside / "there").exists()
     assert "is not done over the network" in app.call("_forget", ["sd_scripts"], FAR)
     assert "is not done" not in app.call("_chosen", ["sd_scripts"], FAR), "looking is free"
@@ -426,7 +428,7 @@ def test_over_the_network_no_words_are_added_to_a_command(app: Live) -> None:
     if "--network_module evil" not in given:
         index = next(i for i, v in enumerate(labels(app, "_plan")) if "xtra" in v or "rguments" in v)
         given[index] = "--network_module evil"
-    assert "adding words to the training command is not done over the network" in app.call("_plan", given, FAR)
+    assert "dding words to the training command is not done over the network" in app.call("_plan", given, FAR)
     assert "is not done over the network" not in app.call("_plan", given)
 
 
@@ -472,10 +474,10 @@ def test_over_the_network_no_rubric_is_read_or_written_elsewhere(app: Live) -> N
     shipped = app.call("partial", ["default"], FAR)
     assert "axes" in shipped
     for target in (loot, str(app.outside / "new.yaml"), "../outside/new.yaml", "../../x.yaml", "/etc/x.yaml"):
-        assert "is not done over the network" in app.call("_save", ["extends: default\n", "default", target], FAR)
+        assert "is not done over the network" in app.call("_save", ["extends: default.yaml\n", "default", target], FAR)
     assert sorted(p.name for p in app.outside.iterdir()) == ["loot.png", "loot.txt", "loot.yaml"]
     assert (app.outside / "loot.yaml").read_text() == text
-    assert "Saved" in app.call("_save", ["extends: default\n", "default", "mine.yaml"], FAR)
+    assert "Saved" in app.call("_save", ["extends: default.yaml\n", "default", "mine.yaml"], FAR)
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "..", "a/b", "a\\b", "x\x00", "con", "", " "])
