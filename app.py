@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
 import os
+import re
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bracket.environment import runs_folder
+from bracket.environment import app_password, no_proxy_for_loopback, runs_folder
 from bracket.errors import BracketError
 from bracket.unforeseen import guarded
 
@@ -26,16 +28,39 @@ class StartError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves the app until Ctrl-C. Searches that were started go on in their own processes."""
     args = parse(argv)
+    # A log that names the command doesn't name the password.
+    sys.argv = [word.replace(args.auth, "…") if args.auth else word for word in sys.argv]
+    no_proxy_for_loopback()
     try:
-        auth = credentials(args.auth, args.host, args.share)
+        auth = credentials(password(args.auth, args.auth_file), args.host, args.share)
+        prefix = root_path(args.root_path)
         port = free_port(args.host, args.port)
     except StartError as error:
         print(f"bracket: {error}", file=sys.stderr)
         return 2
     if port != args.port:
         print(f"Port {args.port} is in use; using {port} instead.", flush=True)
+    if args.auth:
+        print(
+            "bracket: --auth can be read in the list of processes; --auth-file FILE or BRACKET_AUTH can't.",
+            file=sys.stderr,
+        )
+    if args.allow_host and auth is None:
+        print("bracket: whoever reaches these hosts may use the app: add --auth-file FILE.", file=sys.stderr)
+    from bracket.ui.serve import Served, serve
+
+    served = Served(
+        runs=args.runs,
+        host=args.host.strip("[]"),
+        port=port,
+        auth=auth,
+        share=args.share,
+        browser=not args.no_browser,
+        hosts=args.allow_host,
+        prefix=prefix,
+    )
     try:
-        serve(args, port, auth)
+        serve(served, functools.partial(print, flush=True))
     except BracketError as error:
         print(f"bracket: {error}", file=sys.stderr)
         return 2
@@ -50,9 +75,51 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--share", action="store_true", help="also make a public address (needs --auth)")
     parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="ask for this name and password")
+    parser.add_argument(
+        "--auth-file", type=Path, metavar="FILE", help="the same from a file's first line (or BRACKET_AUTH holds it)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer to this host too, by which a proxy shows the app (*.example.org for all of its names)",
+    )
+    parser.add_argument("--root-path", default="", metavar="/PATH", help="the path under which a proxy shows the app")
     parser.add_argument("--runs", type=Path, default=runs_folder(), help="folder of sessions (default: %(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     return parser.parse_args(argv)
+
+
+def password(given: str, file: Path | None) -> str:
+    """user:password from where it was given: the option, a file, or BRACKET_AUTH.
+
+    Raises:
+        StartError: the file can't be read, or others may read it.
+    """
+    stored = app_password()
+    if file is None:
+        return given or stored
+    try:
+        if os.name != "nt" and file.stat().st_mode & 0o077:
+            raise StartError(f"--auth-file {file} may be read by others: chmod 600 it.")
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise StartError(f"--auth-file {file} can't be read: {why}.") from None
+    return lines[0].strip() if lines else ":"
+
+
+def root_path(given: str) -> str:
+    """The proxy's path with a slash before it and none behind.
+
+    Raises:
+        StartError: it is no path.
+    """
+    path = f"/{given.strip('/')}" if given.strip("/") else ""
+    if path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", path):
+        raise StartError(f"--root-path {given} is no path: give one such as /bracket.")
+    return path
 
 
 def credentials(given: str, host: str, share: bool) -> tuple[str, str] | None:
@@ -97,48 +164,6 @@ def free_port(host: str, wanted: int) -> int:
                 continue
         return port
     raise StartError(f"ports {wanted} to {wanted + _TRIES - 1} are all in use: choose another with --port.")
-
-
-def serve(args: argparse.Namespace, port: int, auth: tuple[str, str] | None) -> None:
-    """Builds the page and serves it until Ctrl-C."""
-    # Gradio asks the network for its version and reports use unless it is told not to before it is imported.
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
-    from starlette.middleware import Middleware
-
-    from bracket.runner.processes import sweep_orphans
-    from bracket.ui.context import Files
-    from bracket.ui.page import Page
-    from bracket.ui.theme import look
-
-    sweep_orphans()
-    page = Page(args.runs)
-    page.blocks.queue(api_open=False)
-    _, url, public = page.blocks.launch(
-        server_name=args.host,
-        server_port=port,
-        share=args.share,
-        auth=auth,
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        footer_links=[],
-        enable_monitoring=False,
-        show_error=False,
-        max_file_size="40mb",
-        ssr_mode=False,
-        app_kwargs={"middleware": [Middleware(Files, page.context)]},
-        inbrowser=not args.no_browser,
-        **look(),
-    )
-    # Gradio reads this list at every request.
-    page.blocks.allowed_paths = page.context.served
-    print(f"bracket is at {public or url}", flush=True)
-    if args.share and not public:
-        print(
-            "The public address could not be made (no network, or its helper is missing); the one above works.",
-            flush=True,
-        )
-    page.blocks.block_thread()
 
 
 if __name__ == "__main__":

@@ -89,10 +89,11 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Run what a session from elsewhere asks for.")] = False,
 ) -> None:
     """Start a session, or continue it when its folder is already there."""
-    from bracket.session import launch
-    from bracket.session.settings import save_workers
+    from bracket.session import foreign, launch
+    from bracket.session.settings import load, save_workers
 
     folder, asked = launch.named(session), _asked(context.params)
     if dry_run:
@@ -101,6 +102,8 @@ def run(
         launch.create(_settings(folder, asked, space_from, hours), folder)
     if workers:
         save_workers(workers, folder)
+    if trust:
+        foreign.remember(load(folder))
     start(folder, quiet=quiet, share=share)
 
 
@@ -108,8 +111,11 @@ def start(folder: Path, quiet: bool = False, share: bool = False) -> None:
     """Run a session here and say how it ended; exit code 1 where nothing could be judged."""
     from bracket.cli_text import ending_lines
     from bracket.report.undecided import nothing_judged
+    from bracket.session import foreign
     from bracket.session.run import run as run_session
+    from bracket.session.settings import load
 
+    foreign.heed(load(folder), folder)
     if quiet:
         summary = run_session(folder, share=share)
     else:
@@ -178,11 +184,12 @@ def _settings(folder: Path, asked: dict[str, Any], space_from: str, hours: float
 def _in_space_of(earlier: str, known: Any, asked: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """What the session begins from and what is asked of it, in the space that an earlier one suggests; says which."""
     from bracket.cli_text import space_lines
-    from bracket.session import launch
+    from bracket.session import foreign, launch
     from bracket.session.next_space import next_space
 
     folder = launch.named(earlier)
     found = next_space(folder)
+    foreign.heed(found.settings, folder)
     theirs, ours = found.settings.preset, asked.get("preset", (known or found.settings).preset)
     if ours != theirs:
         message = f"the space of {folder.name} is of the preset {theirs}, this session's preset is {ours}"

@@ -5,6 +5,7 @@
     BRACKET_CACHE        folder of what can be made again (default: the system's cache folder for programs)
     BRACKET_CONFIG       folder of what bracket remembers of this machine (default: the system's folder for settings)
     BRACKET_TRAINERS     folder that trainers are installed into (default: `trainers` in the system's folder for data)
+    BRACKET_AUTH         user:password that the app asks for, where it is not to stand in a list of processes
 
 and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or AI_TOOLKIT:
 
@@ -60,6 +61,27 @@ def trainer_variable(trainer: str, what: Literal["", "PYTHON", "SOURCE", "COMMIT
     """What the environment says of a foreign trainer ("sd_scripts", "musubi", ...); "" when nothing."""
     name = "_".join(filter(None, ["BRACKET", trainer.upper(), what]))
     return os.environ.get(name, "").strip()
+
+
+def app_password() -> str:
+    """user:password that the app is to ask for; "" for none. Taken out of the environment, so no child inherits it."""
+    return os.environ.pop("BRACKET_AUTH", "").strip()
+
+
+def hosted_at(port: int) -> list[str]:
+    """Patterns of the hosts by which RunPod's or Colab's proxy shows what listens on a port here; [] elsewhere."""
+    pod = os.environ.get("RUNPOD_POD_ID", "").strip().lower()
+    runpod = [f"{pod}-{port}.proxy.runpod.net"] if pod.isalnum() else []
+    colab = ["*.googleusercontent.com", "*.colab.dev", "*.colab-user-runtimes.internal"]
+    return runpod + (colab if os.environ.get("COLAB_RELEASE_TAG") else [])
+
+
+def no_proxy_for_loopback() -> None:
+    """Tell this process and its children that no proxy stands between them and this very machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        present = [part for part in os.environ.get(name, "").split(",") if part.strip()]
+        if "*" not in present:
+            os.environ[name] = ",".join(dict.fromkeys([*present, "localhost", "127.0.0.1", "::1"]))
 
 
 def torch_index() -> str:

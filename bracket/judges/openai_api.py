@@ -9,6 +9,7 @@ times. A setting that the server refuses by name is left out from then on.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from bracket.domain import Problem
 from bracket.errors import JudgeError, JudgeUnavailable
-from bracket.judges.addresses import address, find_key, is_local
+from bracket.judges.addresses import DEFAULT_VARIABLE, address, find_key, is_local
 from bracket.judges.asking import Answer, Question
 from bracket.judges.base import JudgeSettings, nearest
 from bracket.judges.capabilities import MOST_TOKENS, Capabilities, recall, remember
@@ -213,6 +214,9 @@ def check_server(settings: JudgeSettings) -> list[Problem]:
     if url.startswith("https:") and not key and not is_local(url):
         remedy = f"Set {variable} to the server's key (to any word where it asks for none)." if variable else ""
         missing = f"the environment variable {variable} with the server's key is not set" if variable else ""
+        if variable == DEFAULT_VARIABLE and os.environ.get(variable):
+            missing = f"the key in {variable} goes to OpenAI alone"
+            remedy = "Give this server's key its own variable, such as JUDGE_API_KEY, or set OPENAI_BASE_URL."
         message = missing or "no environment variable is named for the server's key"
         return [Problem("error", message, remedy or "Name one in the judge's settings.")]
     problems = []

@@ -11,6 +11,7 @@ from bracket.demo.dataset import write_demo_dataset
 from bracket.environment import child_env, project_root, python_executable, runs_folder
 from bracket.errors import SessionBusy, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
+from bracket.session import foreign
 from bracket.session.changes import refuse_changes
 from bracket.session.control import ask_to_stop, running_process
 from bracket.session.job import slots_of
@@ -41,6 +42,7 @@ def create(settings: SessionSettings, folder: Path) -> Path:
     for made_for_others in ("dataset.json", MEMORY_FILE):
         (folder / made_for_others).unlink(missing_ok=True)
     save(settings, folder)
+    foreign.remember(settings)
     return folder
 
 
@@ -49,9 +51,11 @@ def start(folder: Path) -> None:
 
     Raises:
         SessionBusy: it already runs.
-        SettingsError: there is no session, or its settings are damaged.
+        SettingsError: there is no session, its settings are damaged, or somebody else's (see `foreign`).
     """
-    slots = slots_of(load(folder))
+    settings = load(folder)
+    foreign.heed(settings, folder)
+    slots = slots_of(settings)
     other = running_process(folder)
     if other is not None:
         raise SessionBusy(f"this session is already running (process {other})", path=folder)

@@ -14,6 +14,7 @@ from bracket.errors import SessionBusy, SettingsError
 from bracket.files import write_json
 from bracket.report.added import alpha_after, could_claim
 from bracket.report.words import counted, duration
+from bracket.session import foreign
 from bracket.session.calibrate import calibrate
 from bracket.session.control import Lock, Progress, read_progress, running_process, write_progress
 from bracket.session.duel_plan import DuelPlan
@@ -131,6 +132,7 @@ def begin(folder: Path, pairs: int) -> DuelPlan:
         StorageError: the plan can't be written.
     """
     settings = load(folder)
+    foreign.heed(settings, folder)
     if not _begun.acquire(blocking=False):
         raise SessionBusy("another addition is being planned", path=folder, remedy="Look what came of it.")
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bracket.domain import Outcome, Round, TrialResult, Wanted
 from bracket.errors import SettingsError
 from bracket.judges import Judge
-from bracket.session import confirm
+from bracket.session import confirm, foreign
 from bracket.session.control import Lock
 from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER
@@ -52,7 +52,10 @@ def rejudge(
     with Lock(old):
         try:
             shutil.copytree(old, new, copy_function=_linked, ignore=_left_out(old))
-            save(settings.model_copy(update={"judge": judges[0], "other_judges": judges[1:]}), new)
+            asked = {"judge": judges[0], "other_judges": judges[1:]}
+            save(settings.model_copy(update=asked), new)
+            # The judges were named here; what else an old session of somebody else's asks for was not.
+            foreign.remember(settings.model_copy(update={**asked, "extra_args": (), "fixed": {}, "weights": {}}))
             return _judge_all(old, new, progress)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)

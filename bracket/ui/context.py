@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ _ONCE_SECONDS = 60.0
 _OF_SESSIONS = ("report", "confirm", "before")
 _OF_TRIALS = ("samples", "logs")
 """Folders of a session, and of each of its trials, that a browser may see into."""
-_MOST = 64
+HERE = "x-bracket-here"
+"""The guard's mark on a request from this very machine; what arrives under this name is thrown away."""
 
 
 class Context:
@@ -33,13 +33,11 @@ class Context:
 
     Args:
         runs: the folder of sessions.
+        login: whether people log in, and so can log out.
     """
 
-    def __init__(self, runs: Path) -> None:
-        self.runs = Path(os.path.normpath(runs.absolute()))
-        self.served: list[str] = []
-        """Folders whose files Gradio gives to the browser: those that were asked for last."""
-        self._lock = threading.Lock()
+    def __init__(self, runs: Path, *, login: bool = False) -> None:
+        self.runs, self.login = Path(os.path.normpath(runs.absolute())), login
         self._read = functools.lru_cache(maxsize=16)(lambda folder, _moment: sessions.read(folder))
 
     def folder(self, name: str) -> Path:
@@ -65,40 +63,39 @@ class Context:
         """Every session, newest first."""
         return sessions.sessions(self.runs) if self.runs.is_dir() else []
 
-    def serve(self, path: Path) -> None:
-        """Lets Gradio give a file to the page if it is a session's picture, log or report; others stay refused.
-
-        Gradio holds each request against all folders it may serve, one after another, so it knows the latest only.
-        """
-        folder = self._open_folder(path)
-        if folder is not None:
-            with self._lock:
-                self.served[:] = [folder, *(f for f in self.served if f != folder)][:_MOST]
-
-    def _open_folder(self, path: Path) -> str | None:
-        """The folder of a session that holds the file and may be served whole."""
+    def openable(self, given: str) -> Path | None:
+        """The file, where it is a session's picture, log or report, and no link in the session's folder leads to it."""
         try:
-            name, part, *rest = Path(os.path.normpath(path)).relative_to(self.runs).parts
-        except ValueError:
+            path = Path(os.path.normpath(given))
+            name, part, *rest = path.relative_to(self.runs).parts
+            session = self.runs / name
+            folder = session / part
+            if part == "trials" and len(rest) > 2 and rest[1] in _OF_TRIALS:
+                folder = folder / rest[0] / rest[1]
+            elif part not in _OF_SESSIONS or not rest:
+                return None
+            inside = session.resolve(strict=True) / folder.relative_to(session)
+            real = path.resolve(strict=True)
+            whole = real.is_relative_to(inside) and real.is_file() and (session / FILE).is_file()
+        except (OSError, ValueError, RuntimeError):  # not there, no path at all, or links in a circle
             return None
-        folder = self.runs / name / part
-        if part == "trials" and len(rest) > 2 and rest[1] in _OF_TRIALS:
-            folder = folder / rest[0] / rest[1]
-        elif part not in _OF_SESSIONS or not rest:
-            return None
-        return str(folder) if (self.runs / name / FILE).is_file() else None
+        return real if whole else None
 
 
-class Files:
-    """ASGI middleware: each file the page asks for is looked at before Gradio does, which asks who is logged in."""
+def only_here(what: str) -> None:
+    """Refuse what only a person at this very machine may do through the app.
 
-    def __init__(self, app: Any, context: Context) -> None:
-        self._app, self._context = app, context
+    Raises:
+        SettingsError: the request being answered came over the network, a proxy or a share link.
+    """
+    from gradio.context import LocalContext
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if path := scope.get("path", "").partition("/gradio_api/file=")[2]:
-            self._context.serve(Path(path))
-        await self._app(scope, receive, send)
+    request = LocalContext.request.get(None)
+    if request is not None and request.headers.get(HERE) != "1":
+        raise SettingsError(
+            f"{what} is not done over the network",
+            remedy="Do it at the machine itself, in its browser or terminal.",
+        )
 
 
 def warned(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,6 +48,8 @@ def build(context: Context) -> Header:
         go_on = gr.Button("Resume", size="sm", visible=False, elem_id="resume", min_width=80, scale=0)
         gr.Button("Dark / light", size="sm", elem_id="turn", min_width=90, scale=0)
         gr.Button("?", size="sm", elem_id="help", min_width=32, scale=0)
+        if context.login:
+            gr.HTML('<a class="button" href="logout">Log out</a>', elem_id="logout", apply_default_css=False)
         refresh = gr.Button("Refresh", elem_id="refresh", visible="hidden")
     with gr.Row(visible=False, elem_id="stop-ask") as ask:
         gr.HTML(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -21,10 +23,11 @@ from bracket.report.words import counted, percent
 from bracket.session.job import preview_split
 from bracket.session.settings import JudgeSettings, validated
 from bracket.ui import form, judge_form, vote
-from bracket.ui.context import Context, said, warned
+from bracket.ui.context import Context, only_here, said, warned
 from bracket.ui.format import esc, problems_html, sentence
 from bracket.ui.judge import SHOWN_BY, Tab, needs_html, pair_choices, used_by
 from bracket.ui.judge_form import LOCAL, MODEL, VLM
+from bracket.ui.narrow import narrowed, rubric_allowed
 from bracket.ui.setup import DEBOUNCE, Setup
 from bracket.ui.tryout import NOWHERE, Tryout, tryout_html
 
@@ -94,6 +97,7 @@ class Events:
         try:
             meant = judge_form.judges_meant(dict(zip(self._fields, given, strict=True)))
             judges = [JudgeSettings.model_validate(j) for j in (meant["judge"], *meant["other_judges"])]
+            narrowed(self._context, judges)
             found = [p for j in judges for p in check_judge(j)]
         except BracketError as error:
             found = [Problem("error", error.message, error.remedy)]
@@ -120,7 +124,9 @@ class Events:
         """
         try:
             meant = judge_form.judge_meant(dict(zip(self._fields, given, strict=False)))
-            return JudgeSettings.model_validate(meant)
+            made = JudgeSettings.model_validate(meant)
+            narrowed(self._context, [made])
+            return made
         except ValueError as error:
             raise JudgeError(
                 f"the judge's settings don't fit: {_plain(error)}", remedy="Mend what it names."
@@ -168,8 +174,6 @@ class Events:
         if place is None or not 0 <= int(place) < len(pairs):
             return gr.skip(), gr.skip(), gr.skip()
         a, b = pairs[int(place)]
-        for sample in (a, b):
-            self._context.serve(sample.path)
         return str(a.path), str(b.path), a.prompt
 
     def _begin(
@@ -242,13 +246,16 @@ class Events:
     def _rubric(self) -> None:
         t = self._tab
         path = t.fields["judge_rubric"]
-        gr.on(None, _rubric_read, path, [t.rubric, t.base, t.rubric_checks], **_LIVE)
+        gr.on(None, functools.partial(_rubric_read, self._context), path, [t.rubric, t.base, t.rubric_checks], **_LIVE)
         t.shipped.input(lambda name: (name, None), t.shipped, [path, t.shipped], **_PRIVATE)
-        t.rubric.input(_rubric_checked, [t.rubric, t.base], t.rubric_checks, **_LIVE)
+        t.rubric.input(functools.partial(_rubric_checked, self._context), [t.rubric, t.base], t.rubric_checks, **_LIVE)
         saved = [path, t.rubric_checks]
         t.save.click(warned(self._save), [t.rubric, t.base, t.target], saved, **_PRIVATE)
 
     def _save(self, text: str, base: str, target: str) -> tuple[str, str]:
+        rubric_allowed(self._context, base, text)
+        if self._context.runs not in Path(os.path.normpath(self._context.runs / form.text(target))).parents:
+            only_here("writing a rubric outside the folder of sessions")
         file = judge_form.save_rubric(text, base, form.text(target), self._context.runs)
         return str(file), problems_html([Problem("info", "Saved, and used by the next session", path=file)])
 
@@ -261,16 +268,18 @@ def _kind_chosen(kind: str, preset: str) -> tuple[str, str]:
     return kind, found.judge_model() if kind in uses else ""
 
 
-def _rubric_read(path: str | None) -> tuple[Any, Any, str]:
+def _rubric_read(context: Context, path: str | None) -> tuple[Any, Any, str]:
     try:
+        rubric_allowed(context, form.text(path))
         text = judge_form.rubric_text(form.text(path))
     except BracketError as error:
         return gr.skip(), gr.skip(), problems_html([Problem("error", error.message, error.remedy, _path(error))])
-    return text, form.text(path), _rubric_checked(text, form.text(path))
+    return text, form.text(path), _rubric_checked(context, text, form.text(path))
 
 
-def _rubric_checked(text: str, base: str) -> str:
+def _rubric_checked(context: Context, text: str, base: str) -> str:
     try:
+        rubric_allowed(context, base, text)
         found = judge_form.check_rubric(text, base)
     except BracketError as error:
         return problems_html([Problem("error", error.message, error.remedy, _path(error))])

@@ -31,6 +31,7 @@ from bracket.ui import (
     vote,
 )
 from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
+from bracket.ui.narrow import held
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _DEMO = "demo"
@@ -39,8 +40,8 @@ _DEMO = "demo"
 class Page:
     """One app's page. `blocks` is what Gradio serves."""
 
-    def __init__(self, runs: Path) -> None:
-        self.context = Context(runs.absolute())
+    def __init__(self, runs: Path, *, login: bool = False) -> None:
+        self.context = Context(runs.absolute(), login=login)
         with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
             self.header = header.build(self.context)
             with gr.Tabs(elem_id="tabs") as self.tabs:
@@ -114,7 +115,8 @@ class Page:
             if not form.text(dict(zip(self.fields, given, strict=False))["folder"]):
                 return run.NO_FOLDER, run.command_text(None), gr.update(interactive=False)
             runs = self.context.runs
-            made = plan.make(form.to_settings(self._values(given)), folder=runs / form.free_name("session", runs))
+            asked = held(self.context, form.to_settings(self._values(given)))
+            made = plan.make(asked, folder=runs / form.free_name("session", runs))
         except BracketError as error:
             return run.error_html(error), run.command_text(None), gr.update(interactive=False)
         return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
@@ -151,7 +153,7 @@ class Page:
     def _start(self, name: str, *given: Any) -> tuple[Any, ...]:
         try:
             folder = self.context.runs / form.session_name(name)
-            launch.create(form.to_settings(self._values(given)), folder)
+            launch.create(held(self.context, form.to_settings(self._values(given))), folder)
             launch.start(folder)
         except BracketError as error:
             return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()

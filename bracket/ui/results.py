@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -120,17 +119,11 @@ def _side_by_side(context: Context, session: gr.Dropdown) -> gr.Dropdown:
     curves = chart(context.read, "compare-loss", "Choose trials to see their curves.")
 
     def compare(name: str | None, ids: list[str] | None) -> tuple[Any, ...]:
-        *rest, slider, curves = compared(context.read(name) if name else None, ids or [])
-        return *rest, served(slider), curves
+        return compared(context.read(name) if name else None, ids or [])
 
     def slide(name: str | None, ids: list[str] | None, text: str | None) -> Any:
         pair = slider_pair(chosen(context.read(name), ids or []), text) if name and text else None
-        return served(gr.update(value=pair)) if pair else gr.skip()
-
-    def served(slider: dict[str, Any]) -> dict[str, Any]:
-        for path in slider.get("value") or ():
-            context.serve(Path(path))
-        return slider
+        return gr.update(value=pair) if pair else gr.skip()
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([pick.change, session.change], warned(compare), [session, pick], [side, prompt, slider, curves], **private)

@@ -20,7 +20,7 @@ from bracket.homes.problems import install_finished
 from bracket.report.words import duration
 from bracket.trainers.install import Progress, Wish, install, install_folder, update
 from bracket.ui import form
-from bracket.ui.context import said, warned
+from bracket.ui.context import only_here, said, warned
 from bracket.ui.format import esc, problems_html
 
 _log = logging.getLogger(__name__)
@@ -145,6 +145,8 @@ class _Events:
         if self._now is not None and self._now.running:
             gr.Warning("Wait for the other trainer, or stop it.", title="One at a time")
             return gr.skip()
+        if form.text(folder) and Path(form.text(folder)) != _place(trainer):
+            only_here("choosing where a trainer is installed")
         stop = threading.Event()
         wish = Wish(trainer, Path(form.text(folder)) if form.text(folder) else None)
         steps = update(wish, stop) if updatable(state_of(trainer)) else install(wish, stop)
@@ -209,6 +211,7 @@ def _place(trainer: str) -> Path:
 
 
 def _forget(trainer: str) -> str:
+    only_here("forgetting a trainer")
     title = esc(UPSTREAMS[trainer].title)
     return (
         f"<p>Forgot where {title} is; its files stay.</p>"
@@ -218,5 +221,6 @@ def _forget(trainer: str) -> str:
 
 
 def _use(trainer: str, folder: object, python: object) -> str:
+    only_here("naming a trainer's folder or its Python")
     home = homes.use(trainer, Path(form.text(folder)), Path(form.text(python)) if form.text(python) else None)
     return f"<p>{esc(UPSTREAMS[trainer].title)} is used from {esc(home.folder)}</p>"

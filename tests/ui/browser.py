@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,13 +56,15 @@ def launched() -> Iterator[Browser]:
 
 
 @contextmanager
-def started(runs: Path, log: Path, env: Mapping[str, str] | None = None, port: int = 0) -> Iterator[str]:
+def started(
+    runs: Path, log: Path, env: Mapping[str, str] | None = None, port: int = 0, options: Sequence[str] = ()
+) -> Iterator[str]:
     """The app on this port, or on a free one; gives its address."""
     if not port:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-    command = [sys.executable, "app.py", "--port", str(port), "--no-browser", "--runs", str(runs)]
+    command = [sys.executable, "app.py", "--port", str(port), "--no-browser", "--runs", str(runs), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=project_root(), env={**child_env(threads=1), **(env or {})}, stdout=output, stderr=output
