@@ -23,8 +23,13 @@ def taken(job: Job, ours: Collection[str], extra: Iterable[str]) -> list[Problem
         if key in ours:
             found.append(Problem("error", f"{key} can't be added: bracket decides that", f"Take it out of {where}."))
         elif key in searched:
-            what = f"{key} can't be added: the search decides that, by the knob {searched[key]}"
-            found.append(Problem("error", what, f"Take it out of {where}, and give the knob bounds instead."))
+            mend = f"Take it out of {where}, and give the knob bounds instead."
+            if key in own:
+                what = f"{key} under fixed changes nothing: the search decides that, by the knob {searched[key]}"
+                found.append(Problem("warning", what, mend))
+            else:
+                what = f"{key} can't be added: the search decides that, by the knob {searched[key]}"
+                found.append(Problem("error", what, mend))
     return found
 
 

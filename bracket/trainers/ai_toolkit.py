@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from bracket.trainers.ai_toolkit_config import (
     DATASETS,
     SAMPLE_KEYS,
     Run,
+    additions,
     dataset_entries,
     trial_settings,
     write_config,
@@ -222,6 +224,9 @@ def _setting_problems(job: Job) -> list[Problem]:
     found = [Problem("error", sentence, remedy) for sentence in said if sentence]
     extra = [word.partition("=")[0] for word in job.extra_args]
     found += [*taken(job, (), extra), *unknown_samples(job, SAMPLE_KEYS, "AI-Toolkit"), *numbers(job.sample)]
+    for key, value in additions(job.extra_args).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            found.append(Problem("error", f"{key} can't be {value}", "Write a finite number."))
     for word in job.extra_args:
         if "=" not in word or word.startswith("-"):
             message = f"{word!r} is no setting: AI-Toolkit has a config and no flags"

@@ -126,7 +126,32 @@ def test_check_knows_a_checkout_of_another_version(
 
 def test_check_names_an_addition_that_the_trainer_does_not_know(bench: Bench) -> None:
     job = replace(bench.job, extra_args=("--no_such_flag",))
-    assert ("no_such_flag" in _errors(bench.trainer.check(job))) is bench.checks_additions
+    assert "no_such_flag" in _errors(bench.trainer.check(job))
+
+
+def test_check_refuses_what_bracket_decides(bench: Bench) -> None:
+    """Each trainer's word for the folder and the seed, as a setting and as an argument."""
+    for key in bench.decided:
+        fixed = replace(bench.job, fixed={**bench.job.fixed, key: "1"})
+        assert key in _errors(bench.trainer.check(fixed)), key
+        added = {"builtin": ("--set", f"{key}=1"), "ai_toolkit": (f"{key}=1",)}.get(bench.trainer.name, (key, "1"))
+        assert key in _errors(bench.trainer.check(replace(bench.job, extra_args=added))), key
+
+
+def test_check_names_a_sample_setting_that_the_trainer_does_not_know(bench: Bench) -> None:
+    said = _errors(bench.trainer.check(replace(bench.job, sample={**bench.job.sample, "guidence": 3})))
+    if not bench.decided:
+        pytest.skip("it knows nothing of samples")
+    assert "guidence" in said and "guidance" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps", 0), ("steps", 2.5), ("steps", True), ("width", 60), ("height", -64), ("width", "x"), ("guidance", -1)],
+)
+def test_check_refuses_pictures_that_can_not_be_drawn(bench: Bench, key: str, value: object) -> None:
+    said = _errors(bench.trainer.check(replace(bench.job, sample={**bench.job.sample, key: value})))
+    assert not bench.decided or f"sample.{key}" in said
 
 
 def _cached(job: Job) -> dict[Path, int]:

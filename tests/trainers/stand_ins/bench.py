@@ -40,6 +40,7 @@ PROMPTS = (
 )
 NO_CHANGE: Config = {}
 _BAD_FLAG = ("--no_such_flag", "1"), "unrecognized arguments: --no_such_flag 1"
+_AI_TOOLKIT = ("training_folder", "training_seed", "save.save_every", "sample.samples")
 _COMMENT = ("--training_comment", 'it\'s $(touch gone); "so" `touch gone` --no_such_flag')
 
 
@@ -53,7 +54,7 @@ class Bench:
         from_zero: whether its log counts steps from 0, and leaves out the first of every start.
         repeats: how many steps it does twice where it goes on after a stop; 0 also where it begins anew.
         saves_at: a step after which it could go on from what it saved.
-        checks_additions: whether `check` knows the trainer's flags; if not, the trainer itself refuses at once.
+        decided: settings that bracket makes itself, where `check` knows them.
         addition: an expert's addition that changes nothing but is hard to quote.
         bad_argument: an expert's addition that it can't take, and what it says to that as it fails.
     """
@@ -67,7 +68,7 @@ class Bench:
     from_zero: bool = False
     repeats: int = 0
     saves_at: int = 2
-    checks_additions: bool = True
+    decided: tuple[str, ...] = ("--output_dir", "--seed", "--output_name", "--save_every_n_steps")
     addition: tuple[str, ...] = ()
 
     def logged(self, done: int, steps: int) -> list[int]:
@@ -190,7 +191,7 @@ def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callabl
 
 def _builtin(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     bad = ("--set", "no.such=1"), "Unknown key no"
-    return Bench(trainer, job, executor, bad, measures=True, checks_additions=False)
+    return Bench(trainer, job, executor, bad, measures=True, decided=("output_dir", "seed", "sample.every"))
 
 
 def _sd_scripts(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
@@ -205,12 +206,14 @@ def _musubi(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
 
 def _ai_toolkit(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     bad = ("train.optimizer=nonsense",), "Unknown optimizer type nonsense"
-    return Bench(trainer, job, executor, bad, measures=True, from_zero=True, repeats=1, saves_at=11)
+    return Bench(
+        trainer, job, executor, bad, measures=True, from_zero=True, repeats=1, saves_at=11, decided=_AI_TOOLKIT
+    )
 
 
 def _minimal(trainer: Trainer, job: Job, executor: LocalExecutor) -> Bench:
     bad = ("--no_such_flag",), "there is no flag --no_such_flag"
-    return Bench(trainer, job, executor, bad, caches=False)
+    return Bench(trainer, job, executor, bad, caches=False, decided=())
 
 
 _KINDS = {
