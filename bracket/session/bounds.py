@@ -81,7 +81,7 @@ def _unfit(knob: Knob, value: Value) -> Problem | None:
         known = ", ".join(map(str, knob.choices))
         return Problem("error", f"the baseline's {knob.name} {value!r} is not one of its choices", f"Known: {known}.")
     assert knob.low is not None and knob.high is not None
-    if not number or (knob.kind == "int" and value != int(value)):  # type: ignore[arg-type]
+    if not number or (knob.kind == "int" and value != int(value)):
         whole = "whole " if knob.kind == "int" else ""
         return Problem("error", f"the baseline's {knob.name} {value!r} is no {whole}number", "Type one.")
     if not knob.low <= float(value) <= knob.high:
