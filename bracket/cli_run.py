@@ -104,7 +104,7 @@ def run(
         save_workers(workers, folder)
     if trust:
         foreign.remember(load(folder))
-    start(folder, quiet=quiet, share=share)
+    start(folder, quiet=quiet, **({"share": True} if share else {}))
 
 
 def start(folder: Path, quiet: bool = False, share: bool = False) -> None:

@@ -108,7 +108,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     """
     for again in reversed(range(_LOOKS)):
         try:
-            file = os.open(path, os.O_RDONLY)
+            file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe in its place holds nobody up
         except (FileNotFoundError, NotADirectoryError):
             return None
         proxy: int | None = None
@@ -181,6 +181,6 @@ def _read(file: int) -> str:
 def _said(text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
-    except ValueError:  # it is just being written
+    except (ValueError, RecursionError):  # it is just being written, or was tampered with
         return {}
     return said if isinstance(said, dict) else {}

@@ -18,13 +18,13 @@ import pytest
 
 from bracket import locks
 from bracket.environment import child_env
-from bracket.errors import SessionBusy
+from bracket.errors import SessionBusy, StorageError
 from bracket.session.control import Lock, Progress, running_process, write_progress
 
 RACER = """
 import sys, time
 from pathlib import Path
-from bracket.errors import SessionBusy
+from bracket.errors import SessionBusy, StorageError
 from bracket.session.control import Lock
 folder = Path(sys.argv[1])
 while sys.stdin.readline():  # each line is a start for everybody
@@ -124,6 +124,16 @@ def test_what_a_dead_process_left_blocks_nobody(tmp_path: Path, left: str) -> No
     assert running_process(tmp_path) is None
     with Lock(tmp_path):
         assert running_process(tmp_path) == os.getpid()
+
+
+def test_a_pipe_or_a_folder_in_its_place_is_told(tmp_path: Path) -> None:
+    for make in (os.mkfifo, os.mkdir):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        make(folder / "lock")
+        assert running_process(folder) is None
+        with pytest.raises(StorageError), Lock(folder):
+            pass
 
 
 def test_looking_never_keeps_anybody_from_starting(tmp_path: Path) -> None:

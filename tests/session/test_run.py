@@ -21,8 +21,10 @@ from bracket.domain import Judgement, Outcome, Round, Sample, Wanted
 from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
 from bracket.files import read_json, write_json
 from bracket.report import certificate
-from bracket.session import bounds, launch, settings, view
-from bracket.session.control import Lock
+from bracket.runner import claims
+from bracket.runner.devices import Device
+from bracket.session import bounds, job, launch, plan, run, settings, view
+from bracket.session.control import Lock, Progress, ask_to_stop
 from bracket.session.store import Store
 from tests.session import scripted
 
@@ -245,6 +247,26 @@ def test_a_second_process_is_refused(folder: Path) -> None:
         sleeper.wait()
     with Lock(folder):
         assert (folder / "lock").exists(), "the lock of a dead process is taken over"
+
+
+def test_a_session_waits_for_the_gpu_says_for_whom_and_can_be_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Device("cuda:0", "cuda", "GPU", 24 << 30, f"GPU-{folder}")
+    monkeypatch.setattr(run, "slots_of", lambda _: [gpu])
+    monkeypatch.setattr(claims, "_WAIT", 0.05)
+    said = []
+
+    def listen(progress: Progress) -> None:
+        if progress.message.startswith("Waiting"):
+            said.append((view.read(folder).state, view.read(folder).message))
+            ask_to_stop(folder)
+
+    job.make_trainer, plan.judge_problems = lambda _: scripted.ScriptedTrainer(), lambda *_: []
+    with claims.claimed([gpu], folder.with_name("cats"), share=False, waiting=lambda _: None):
+        assert run.run(folder, listen) is None
+    assert said == [("running", "Waiting for cats on cuda:0")]
+    assert view.read(folder).state == "stopped" and not list((folder / "trials").glob("*"))
 
 
 def test_other_settings_are_refused_with_the_difference(folder: Path, dataset: Path) -> None:

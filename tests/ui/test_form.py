@@ -67,6 +67,10 @@ def test_an_edited_bound_is_read(values: dict[str, Any]) -> None:
         ("learning_rate", 1, "-1", "above 0"),
         ("learning_rate", 2, "", "'' is not a number"),
         ("rank", 3, "7", "'7' is not one of its choices. Known: 2, 4, 8, 16."),
+        ("learning_rate", 2, "inf", "learning_rate: 'inf' is not a number"),
+        ("learning_rate", 3, "nan", "learning_rate: 'nan' is not a number"),
+        ("learning_rate", 3, "-1", "the baseline's learning_rate -1 lies outside the knob's range 1e-05 to 0.1"),
+        ("learning_rate", 2, "1e9", "the bound 1e+09 of learning_rate is beyond all sense"),
     ],
 )
 def test_a_bad_cell_is_named(values: dict[str, Any], knob: str, column: int, text: str, said: str) -> None:
@@ -76,7 +80,15 @@ def test_a_bad_cell_is_named(values: dict[str, Any], knob: str, column: int, tex
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("given", "said"), [(None, "a whole number is needed"), (2.5, "2.5 is not a whole number")])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "a whole number is needed"),
+        (2.5, "2.5 is not a whole number"),
+        (float("nan"), "nan is not a whole number"),
+        ("inf", "inf is not a whole number"),
+    ],
+)
 def test_a_bad_number_is_named_by_its_label(values: dict[str, Any], given: object, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         form.to_settings({**values, "steps": given})
@@ -94,7 +106,7 @@ def test_an_unknown_preset_is_refused(values: dict[str, Any]) -> None:
         form.to_settings({**values, "preset": "nope"})
 
 
-@pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", ".hidden", "con.", "x" * 90, "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", ".hidden", "con.", "x" * 90, "a\nb", "𐎀" * 60])
 def test_names_that_are_no_folders_are_refused(name: str) -> None:
     with pytest.raises(SettingsError):
         form.session_name(name)
