@@ -97,6 +97,7 @@ def run(
 
     folder, asked = launch.named(session), _asked(context.params)
     if dry_run:
+        asked |= {"workers": workers} if workers else {}
         return _show_plan(_settings(folder, asked, space_from, hours), folder)
     if asked or space_from or hours is not None:
         launch.create(_settings(folder, asked, space_from, hours), folder)

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from bracket.runner.events import EventReader, _masked_crc32c, merge
+from bracket.runner.events import EventReader, _masked_crc32c, merge, pace
 
 
 @pytest.fixture
@@ -162,3 +162,10 @@ def test_not_a_number_stays_one(file: Path) -> None:
     ((step, value),) = points(EventReader(file.parent))
     assert step == 1
     assert np.isnan(value)
+
+
+@pytest.mark.parametrize("step", [-3600.0, -2.0, 86_400.0])
+def test_a_clock_that_is_put_back_or_far_forward_does_not_change_the_pace(step: float) -> None:
+    points = [(i, 1_000.0 + 2 * i + (step if i > 5 else 0)) for i in range(20)]
+    assert pace(points) == pytest.approx(0.5)
+    assert pace(points[:1]) is None and pace([(1, 5.0), (1, 6.0)]) is None

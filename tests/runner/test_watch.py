@@ -89,3 +89,9 @@ def test_silence_ends_with_any_growth(launch: Launch) -> None:
     assert watch.silent_seconds() >= 0.15
     write(launch.traces[1].path, "anything", {1: 1.0}, watch.started)
     assert watch.silent_seconds() < 0.1
+
+
+def test_a_clock_that_is_put_back_changes_no_age(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, now = Watch(launch), time.time
+    monkeypatch.setattr("bracket.runner.watch.time.time", lambda: now() - 3600)
+    assert 0 <= watch.progress().seconds < 60 and watch.silent_seconds() < 60
