@@ -8,7 +8,7 @@ another's end never outweighs what ended the run, and what the run went on after
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +62,9 @@ _STOPS = (
 _SEPARATOR = re.compile(r"\W{4,}$")
 _WARNS = re.compile(r": \w*Warning: ")
 _CLEANING = ("Exception ignored", "Error in atexit", "--- Logging error", "Error in sys.excepthook")
-_CLEANERS = re.compile(r"resource_tracker\.py|multiprocessing[/\\]util\.py|weakref\.py.* in _exitfunc|in _run_exitfuncs")
+_CLEANERS = re.compile(
+    r"resource_tracker\.py|multiprocessing[/\\]util\.py|weakref\.py.* in _exitfunc|in _run_exitfuncs"
+)
 _PASSED = re.compile(
     r"\bwarn|\bnot available\b|\bwill (?:not )?be (?:disabled|used|enabled)|\bfall(?:ing)? ?back|\bskip|\bignor"
     r"|\bretry|\bcontinu|\boptional",
@@ -70,7 +72,9 @@ _PASSED = re.compile(
 )
 _CHILD = re.compile(r"Exception in thread |Process \S+:$")
 _LAUNCHERS = re.compile(r"(?:[\w.]+\.)?(?:ChildFailedError|SignalException|ProcessExitedException)\b")
-_OF_ANOTHER = re.compile(r"(?:subprocess\.)?CalledProcessError\b|.{0,300}(?:non-zero exit|exit(?:ed|s)? (?:with )?(?:return )?(?:code|status)\b)")
+_OF_ANOTHER = re.compile(
+    r"(?:subprocess\.)?CalledProcessError\b|.{0,300}(?:non-zero exit|exit(?:ed|s)? (?:with )?(?:return )?(?:code|status)\b)"
+)
 _LAUNCHING = re.compile(r"accelerate|launch|torchrun|deepspeed")
 _INTERRUPTS = re.compile(r"(?:[\w.]+\.)?(?:KeyboardInterrupt|CancelledError|SystemExit|GeneratorExit)\b")
 _VAGUE = re.compile(
@@ -180,7 +184,7 @@ class Found:
         line = self.lines[at]
         if TRACEBACK in line:
             return self._traceback(at, at + 1)
-        if line.startswith("  File \"") and at + 1 < len(self.lines):
+        if line.startswith('  File "') and at + 1 < len(self.lines):
             return self._traceback(at, at)
         if _ABORT.match(line):
             return self._abort(at)
@@ -199,7 +203,9 @@ class Found:
         """The traceback at this line; None where it has no end."""
         lines, end, base = self.lines, body, _indent(self.lines[at]) if body > at else 0
         boxed = _TITLE.match(lines[at]) is not None
-        while end < len(lines) and (not lines[end] or _indent(lines[end]) > base or (boxed and lines[end][0] in "│|╰└+")):
+        while end < len(lines) and (
+            not lines[end] or _indent(lines[end]) > base or (boxed and lines[end][0] in "│|╰└+")
+        ):
             end += 1
         found = next((n for n in range(end, min(end + 4, len(lines))) if _is_exception(lines[n])), None)
         if found is None or TRACEBACK in lines[found]:
@@ -240,7 +246,8 @@ class Found:
     def _message(self, at: int, *, indented: bool = False) -> tuple[int, list[str]]:
         """Where the message that goes on here ends, and its first lines; a logged one's are indented."""
         end = at
-        for line in self.lines[at:]:
+        while end < len(self.lines):
+            line = self.lines[end]
             ended = indented or end in self._broken or end - at >= _MOST_MESSAGE
             if self._ends_message(line) or (ended and not line[:1].isspace()):
                 break
@@ -280,12 +287,20 @@ class Found:
     def _weigh(self) -> None:
         taken = {n for b in self.blocks for n in range(b.start, b.end)}
         free = [n for n, line in enumerate(self.lines) if n not in taken and line and not is_noise(line)]
-        steps = defaultdict[str, list[tuple[int, int]]](list)
+        records = [n for n in free if LEVEL.search(self.lines[n], 0, 90)]
+        advances: dict[str, list[int]] = {}
+        furthest: dict[str, int] = {}
         for at, total, step in self._bars:
-            steps[total].append((at, step))
+            if step > furthest.get(total, -1):
+                furthest[total] = step
+                advances.setdefault(total, []).append(at)
         for block in self.blocks:
             block.weight = self._weight(block)
-            if block.weight and (self._went_on(block, free) or _stepped(block, steps)):
+            passed = block.kind == "traceback" and _PASSED.search(self._before(block.start))
+            # A bar that advances once is only being closed.
+            stepped = any(_after(places, block.start + 1) > 1 for places in advances.values())
+            told = _after(free, block.end) >= 8 or (block.kind == "traceback" and _after(records, block.end) >= 2)
+            if passed or stepped or told:
                 block.weight = 0.0
 
     def _weight(self, block: Block) -> float:
@@ -305,14 +320,6 @@ class Found:
         if _OF_ANOTHER.match(head) or "torch.distributed.elastic" in head or _GLOG.match(head):
             return 0.0
         return 3.0 if block.kind == "usage" else 1.5
-
-    def _went_on(self, block: Block, free: Sequence[int]) -> bool:
-        """Whether the run was announced to go on without it, or said so much afterwards that it did."""
-        if block.kind == "traceback" and _PASSED.search(self._before(block.start)):
-            return True
-        after = [self.lines[n] for n in free if n >= block.end]
-        told = sum(1 for line in after if LEVEL.search(line, 0, 90))
-        return len(after) >= 8 or (block.kind == "traceback" and told >= 2)
 
 
 def best_link(block: Block) -> Block:
@@ -345,13 +352,9 @@ def is_noise(line: str) -> bool:
     )
 
 
-def _stepped(block: Block, steps: dict[str, list[tuple[int, int]]]) -> bool:
-    """Whether a progress bar went on after a block; one new state is only the bar being closed."""
-    for states in steps.values():
-        before = max((step for at, step in states if at < block.start + 1), default=-1)
-        if len({step for at, step in states if at > block.start and step > before}) > 1:
-            return True
-    return False
+def _after(places: Sequence[int], at: int) -> int:
+    """How many of these sorted places come from there on."""
+    return len(places) - bisect_left(places, at)
 
 
 def _beside_bars(line: str) -> str:

@@ -97,16 +97,16 @@ def _logged(found: Found, block: Block, around: int) -> str:
     one piece, with the warnings before it."""
     lines, together = found.lines, [block]
     for other in reversed(found.blocks[: found.blocks.index(block)]):
-        if other.kind != "error" or any(lines[n] for n in range(other.end, together[0].start)):
+        if other.kind != "error" or any(lines[n] for n in range(other.end, together[-1].start)):
             break
-        together.insert(0, other)
-    first, *others = together
+        together.append(other)
+    first, *others = reversed(together)
     if _RICH.match(lines[first.start]):
         records = [_RICH.match(line) for line in lines[: first.start]]
         warnings = [n for n, record in enumerate(records) if record and record["level"] == "WARNING"]
-        shown = [_record(lines, n) for n in [*warnings[-around:], *(b.start for b in others)]]
+        shown = [_record(lines, n) for n in [*warnings[-around:], *(b.start for b in others[:_MOST_LINES])]]
         return with_lines(_record(lines, first.start), "\n".join(shown))
-    message = [line for b in together for line in ([] if b is first else [_plain(b)]) + b.message]
+    message = [*first.message, *(line for b in others[:_MOST_LINES] for line in (_plain(b), *b.message))]
     return with_lines(_plain(first), "\n".join(message[:_MOST_LINES]))
 
 

@@ -29,7 +29,9 @@ _LOSS = re.compile(
 )
 _STOP_BANNER = re.compile(r"^(?:Exception: |Error running job: )?Job stopped\s*$", re.MULTILINE)
 """AI-Toolkit's word on a stop, with exit code 0 or 1."""
-_MELTING = re.compile(r"\b(?:loss|gradients?|grad_norm)\b.{0,200}\b(?:nan|inf|infinite|non-finite)\b|\bnan loss\b", re.IGNORECASE)
+_MELTING = re.compile(
+    r"\b(?:loss|gradients?|grad_norm)\b.{0,200}\b(?:nan|inf|infinite|non-finite)\b|\bnan loss\b", re.IGNORECASE
+)
 MAIN_MEMORY = (
     "that was main memory (RAM), not the GPU's, so a lower GPU memory profile would not help: close other programs, "
     "add swap (under Windows a larger paging file) or run fewer trials at once"

@@ -68,7 +68,9 @@ TRITON = "A matching Triton is not available, some optimizations will not be ena
     "ModuleNotFoundError: No module named 'triton'", "/v/xformers/__init__.py"
 )
 PRINTED = raised("ModuleNotFoundError: No module named 'triton'", "/v/xformers/__init__.py")
-STEPS = "steps:   1%|▏| 1/90 [00:02<01:00, 2.5s/it, avr_loss=0.1]\rsteps:   3%|▎| 3/90 [00:05<01:00, 2.5s/it, avr_loss=0.1]"
+STEPS = (
+    "steps:   1%|▏| 1/90 [00:02<01:00, 2.5s/it, avr_loss=0.1]\rsteps:   3%|▎| 3/90 [00:05<01:00, 2.5s/it, avr_loss=0.1]"
+)
 OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 23 GiB"
 BOX = """\
 ╭──────────────────── Traceback (most recent call last) ─────────────────────╮
@@ -260,9 +262,7 @@ ENDINGS: list[tuple[str, int | None, int | None, str, Outcome, str]] = [
     ("code", "signal", "log", "outcome", "says"), [pytest.param(*row[1:], id=row[0]) for row in ENDINGS]
 )
 @pytest.mark.parametrize("launched", [False, True], ids=["", "launched"])
-def test_an_ending(
-    code: int | None, signal: int | None, log: str, outcome: Outcome, says: str, launched: bool
-) -> None:
+def test_an_ending(code: int | None, signal: int | None, log: str, outcome: Outcome, says: str, launched: bool) -> None:
     """The useful line is the first; a launcher's remark after it changes nothing."""
     found, why = classify(code, log + (ACCELERATE if launched and code == 1 else ""), False, False, signal=signal)
     assert found is outcome, why
@@ -277,7 +277,11 @@ def test_main_memory_is_told_from_the_gpus() -> None:
 
 
 def test_nothing_of_a_chain_is_lost() -> None:
-    log = raised("safetensors_rust.SafetensorError: header: HeaderTooLarge") + DURING + raised("OSError: can't load vae/x")
+    log = (
+        raised("safetensors_rust.SafetensorError: header: HeaderTooLarge")
+        + DURING
+        + raised("OSError: can't load vae/x")
+    )
     why = classify(1, log, False, False)[1].splitlines()
     assert why[0] == "OSError: can't load vae/x"
     assert why[1].startswith("  the file is not whole, or no safetensors file at all")
@@ -286,7 +290,9 @@ def test_nothing_of_a_chain_is_lost() -> None:
 
 def test_a_message_is_kept_whole_but_not_without_end() -> None:
     keys = "\n".join(f"\tsize mismatch for block.{n}" for n in range(5000))
-    why = classify(1, raised(f"RuntimeError: Error(s) in loading state_dict for Flux:\n{keys}") + ACCELERATE, False, False)
+    why = classify(
+        1, raised(f"RuntimeError: Error(s) in loading state_dict for Flux:\n{keys}") + ACCELERATE, False, False
+    )
     assert why[1].startswith("RuntimeError: Error(s) in loading state_dict for Flux:\n")
     assert 5 < len(why[1].splitlines()) < 12
 
