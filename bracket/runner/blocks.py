@@ -18,6 +18,7 @@ from bracket.runner.tail import clean
 TRACEBACK = "Traceback (most recent call last)"
 SURE = 2.0
 """A block of at least this weight ended the run itself."""
+_DOUBTFUL = 0.8
 _LONGEST = 2_000
 _MOST_MESSAGE = 12
 """Lines kept of one message."""
@@ -32,11 +33,12 @@ _SHOUTED = frozenset({"ERROR", "CRITICAL", "FATAL"})
 _ERROR = re.compile(
     r"\s*(?:error|critical|fatal|exception) (?!in thread|ignored|raised from|in atexit|in sys)"
     r"|(?:\s*|\S+:\d+: )(?:fatal )?(?:error|fatal|exception)\s?: "
-    r"|(?:/\S+/)?(?:python[\d.]*|bash|sh|zsh|env|nohup)(?:\.exe)?: \S|'[^']+' is not recognized as an internal"
+    r"|(?:/\S+/)?(?:python[\d.]*|bash|sh|zsh|env|nohup)(?:\.exe)?: .{0,300}(?:can't open|No module|not found"
+    r"|No such file|permission denied|cannot |Exec format)|'[^']+' is not recognized as an internal"
     r"|[❌✗✖🚫]",
     re.IGNORECASE,
 )
-_USAGE = re.compile(r"\S[^:]{0,200}: (?:error(?: while loading shared libraries)?|symbol lookup error): ")
+_USAGE = re.compile(r"\S[^:]{0,200}: (?:error(?: while loading shared libraries)?|symbol lookup error): (?![\d.+-])")
 _ABORT = re.compile(
     r"memory allocation of \d+ bytes failed|"
     r"(?:Fatal Python error|Windows fatal exception|OMP: Error|INTEL MKL ERROR|Intel \S+ FATAL ERROR)\b"
@@ -44,6 +46,7 @@ _ABORT = re.compile(
     r"|(?:free|malloc|realloc|munmap_chunk)\(\): |double free or corruption|corrupted (?:size|double)|\*\*\* \w"
     r"|\[?F\d{4} [\d:.]+ |.{0,80}Caught signal \d+"
 )
+_LAUNCHES = re.compile(r"torch\.distributed\.elastic|\[launch\.py:|Killing subprocess|closing signal SIG")
 _GLOG = re.compile(r"\[?[EWIF]\d{3,4} [\d:.]+ |[\d\-: .]+: [EWIF] \w+/")
 _ASSERTION = re.compile(r".{0,800}\bAssertion [`'\"].{0,400} failed")
 _TITLE = re.compile(r"[╭┌+][─-]+ (?P<title>[^─]+?) [─-]+[╮┐+]$")
@@ -65,15 +68,16 @@ _CLEANING = ("Exception ignored", "Error in atexit", "--- Logging error", "Error
 _CLEANERS = re.compile(
     r"resource_tracker\.py|multiprocessing[/\\]util\.py|weakref\.py.* in _exitfunc|in _run_exitfuncs"
 )
+_IMPORTS = re.compile(r"(?:ModuleNotFound|Import)Error\b")
+# What libraries say of an import that they only try.
 _PASSED = re.compile(
-    r"\bwarn|\bnot available\b|\bwill (?:not )?be (?:disabled|used|enabled)|\bfall(?:ing)? ?back|\bskip|\bignor"
-    r"|\bretry|\bcontinu|\boptional",
-    re.IGNORECASE,
+    r"\bnot available\b|\bwill not be\b|\bfall(?:ing)? ?back|\bskip|\bdisabl|\boptional", re.IGNORECASE
 )
 _CHILD = re.compile(r"Exception in thread |Process \S+:$")
 _LAUNCHERS = re.compile(r"(?:[\w.]+\.)?(?:ChildFailedError|SignalException|ProcessExitedException)\b")
 _OF_ANOTHER = re.compile(
-    r"(?:subprocess\.)?CalledProcessError\b|.{0,300}(?:non-zero exit|exit(?:ed|s)? (?:with )?(?:return )?(?:code|status)\b)"
+    r"(?:subprocess\.)?CalledProcessError\b"
+    r"|.{0,300}(?:non-zero exit|exit(?:ed|s)? (?:with )?(?:return )?(?:code|status)\b)"
 )
 _LAUNCHING = re.compile(r"accelerate|launch|torchrun|deepspeed")
 _INTERRUPTS = re.compile(r"(?:[\w.]+\.)?(?:KeyboardInterrupt|CancelledError|SystemExit|GeneratorExit)\b")
@@ -296,12 +300,15 @@ class Found:
                 advances.setdefault(total, []).append(at)
         for block in self.blocks:
             block.weight = self._weight(block)
-            passed = block.kind == "traceback" and _PASSED.search(self._before(block.start))
             # A bar that advances once is only being closed.
             stepped = any(_after(places, block.start + 1) > 1 for places in advances.values())
-            told = _after(free, block.end) >= 8 or (block.kind == "traceback" and _after(records, block.end) >= 2)
-            if passed or stepped or told:
+            traced = block.kind == "traceback"
+            told = _after(free, block.end) >= 8 or (traced and _after(records, block.end) >= 2)
+            tried = traced and _IMPORTS.match(block.headline) is not None
+            if stepped or (told and (tried or not traced)):
                 block.weight = 0.0
+            elif told or (tried and _PASSED.search(self._before(block.start))):
+                block.weight = min(block.weight, _DOUBTFUL)
 
     def _weight(self, block: Block) -> float:
         before, head = self._before(block.start), block.headline
@@ -317,7 +324,7 @@ class Found:
             return (2.5 if _CHILD.match(before) else 3.0) - vague
         if block.kind == "abort":
             return 0.6 if _NOISE_AT_END.match(head) else 1.2 if "exception: code" in head else 2.7
-        if _OF_ANOTHER.match(head) or "torch.distributed.elastic" in head or _GLOG.match(head):
+        if _OF_ANOTHER.match(head) or _LAUNCHES.search(head) or _GLOG.match(head):
             return 0.0
         return 3.0 if block.kind == "usage" else 1.5
 
@@ -348,7 +355,7 @@ def is_noise(line: str) -> bool:
         or _WARNS.search(line)
         or _GLOG.match(line)
         or line.startswith(("wandb:", "  warnings.warn", "frame #"))
-        or "torch.distributed.elastic" in line
+        or _LAUNCHES.search(line)
     )
 
 

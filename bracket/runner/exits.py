@@ -51,7 +51,8 @@ _NO_MEMORY, _INTERRUPTED = frozenset({0xC0000017, 0xC000009A, 0xC000012D}), 0xC0
 
 _MAIN = re.compile(
     r"\b_?(?:Array)?MemoryError\b|CPUAllocator|alloc_cpu\.cpp|Unable to allocate [\d.]+ \wi?B"
-    r"|Errno 12\]|os error 12\)|Cannot allocate memory|bad_alloc\b|\bbad allocation\b|memory allocation of \d+ bytes failed"
+    r"|Errno 12\]|os error 12\)|Cannot allocate memory|bad_alloc\b|\bbad allocation\b"
+    r"|memory allocation of \d+ bytes failed"
     r"|paging file is too small|WinError (?:8|14|1450|1455)\]|os error 1455|Not enough memory resources"
     r"|HostAlloc|cudaHostRegister|HOST_ALLOC\w*_FAILED|OUT_OF_HOST_MEMORY|oom[-_ ]kill|buy new RAM"
     r"|\bOut Of Memory$|not enough main memory|not enough memory for (?:CPU|host)",
@@ -60,7 +61,7 @@ _MAIN = re.compile(
 _GPU = re.compile(
     r"OutOfMemory|(?<!run )(?<!runs )(?<!running )(?<!avoid )(?<!prevent )out of (?:device |GPU |video )?memory\b"
     r"|(?:CU[A-Z]+|HIP[A-Z]+|ROC[A-Z]+|ACL)_(?:STATUS_)?ALLOC_FAILED|[a-z]ErrorMemoryAllocation|OUT_OF_(?:DEVICE_)?MEMORY"
-    r"|not enough (?:GPU |video |device ){0,3}memory|Invalid buffer size: [\d.]+ \wi?B|\(IOGPU\w*OutOfMemory|Insufficient Memory \("
+    r"|not enough (?:GPU |video |device ){0,3}memory|Invalid buffer size: [\d.]+ \wi?B|Insufficient Memory \("
     r"|RESOURCE_EXHAUSTED|OUT_OF_RESOURCES|OOM when allocating|OOM during training step \d+ times|Allocation on device",
     re.IGNORECASE,
 )

@@ -4,8 +4,8 @@
 
 The guard's standard input is its leash: a pipe held by bracket. A line `stop SECONDS` asks for a stop; the end of the
 pipe means that bracket is gone (a `kill -9` closes it too), which is a stop as well. When the command ends, the exit
-file gets {"code", "signal", "ended"}, whole or not at all. What the command says goes to the end of the log, which stays
-small: of a flood the middle is left out. Without `--log` the command has the guard's own standard output and error.
+file gets {"code", "signal", "ended"}, whole or not at all. What the command says goes to the end of the log, which is
+the guard's standard error; of a flood the middle is left out. Without `--log` the command writes there itself.
 
 How sure "nothing" is: on Linux the guard is a subreaper, so whatever the command started stays below it, in a session
 of its own or not; the command itself also dies with the guard. On Windows all of it shares one job object that the

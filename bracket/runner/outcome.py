@@ -36,6 +36,7 @@ MAIN_MEMORY = (
     "that was main memory (RAM), not the GPU's, so a lower GPU memory profile would not help: close other programs, "
     "add swap (under Windows a larger paging file) or run fewer trials at once"
 )
+"""Stands in the cause of a trial that ran out of main memory, which no lower memory profile mends."""
 
 
 def classify(
@@ -100,7 +101,8 @@ def failed(exit_code: int | None, signal: int | None, log_tail: str, lacks: str)
     Args:
         lacks: what an exit code of 0 did not keep true, as in "it ended with exit code 0 but drew nothing".
     """
-    return _failure(exit_code, signal, log_tail, "", lacks)[1].partition("\n")[0]
+    first, *_, last = [*_failure(exit_code, signal, log_tail, "", lacks)[1].splitlines(), ""][:-1] * 2
+    return f"{first} ({last.strip()})" if exit_code == 0 and last != first else first
 
 
 def _failure(
@@ -116,13 +118,15 @@ def _failure(
     end = ending(exit_code, signal, "" if sure else log_tail)
     why = told(found, block) if block else ""
     words = [] if block else found.last_words()
-    said = "\n".join([why.partition("\n")[0], *chain_texts(block)]) if block else "\n".join(words)
+    said = "\n".join([why.partition("\n")[0], *chain_texts(block)] if block else words)
+    if block and end.words and block.weight < 1:
+        said = ""  # in doubt it was not this that ended it
     memory = end.memory or memory_of(said)
     if memory or exit_code == OUT_OF_MEMORY_CODE:
         told_so = [f"{'' if 'out of memory' in w.lower() else 'out of memory: '}{w}" for w in words if memory_of(w)]
         first, _, more = (why or end.words or "\n".join(told_so[-1:]) or "out of memory").partition("\n")
         return Outcome.OUT_OF_MEMORY, with_lines(first, f"{MAIN_MEMORY}\n{more}" if memory == "main" else more)
-    if divergence or (block and _MELTING.search(why.partition("\n")[0])):
+    if divergence or (block and block.kind != "usage" and _MELTING.search(why.partition("\n")[0])):
         return Outcome.DIVERGED, divergence or why
     interrupted = not block and (end.interrupted or found.interrupted)
     if exit_code == STOPPED_CODE or signal == SIGINT or interrupted:

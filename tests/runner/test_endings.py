@@ -1,15 +1,21 @@
+# ruff: noqa: E501 (lines of logs)
 """How a log can end and what must be said of it: 52 endings kept as files, and more of every kind here."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from bracket.domain import Outcome
+from bracket.runner.bars import LogBars
 from bracket.runner.blocks import Found
 from bracket.runner.outcome import classify, main_memory
+from bracket.runner.signs import Signs, read_signs
+from bracket.runner.tail import LogTail, last_lines
+from tests.benchmarks.bench_runner import read_endless
 from tests.runner.excerpts import ACCELERATE, GOOD_BAR
 
 FOLDER = Path(__file__).parents[1] / "data" / "log-endings"
@@ -94,6 +100,14 @@ ENDINGS: list[tuple[str, int | None, int | None, str, Outcome, str]] = [
     ("a logging error", 1, None, "--- Logging error ---\n" + raised("UnicodeEncodeError: 'cp932' codec can't encode")
      + "Call stack:\n  File \"a.py\", line 3\nMessage: 'x'\nArguments: ()\n" + raised("ValueError: wrong width"),
      CRASHED, "wrong width"),
+    ("a warning before it", 1, None, "a.py:3: FutureWarning: old\n  warnings.warn(\n" + raised("KeyError: 7"), CRASHED, "KeyError: 7"),
+    ("a word of skipping before it", 1, None, "WARNING:a:3 images skipped\n" + raised("KeyError: 7"), CRASHED, "KeyError: 7"),
+    ("deepspeed's launcher after it", 1, None, raised("KeyError: 7") + "[2025-01-01 10:00:00,123] [INFO] [launch.py:319:sigkill_handler] "
+     "Killing subprocess 7\n" * 4, CRASHED, "KeyError: 7"),
+    ("much after it, and nothing else", 1, None, raised("KeyError: 7") + "".join(f"summary {n}\n" for n in range(30)), CRASHED, "KeyError: 7"),
+    ("memory in doubt", None, 11, raised(OOM) + "".join(f"sample {n} drawn\n" for n in range(30)), CRASHED, "SIGSEGV"),
+    ("an import that matters", 1, None, "xformers is not available\n" + raised("ImportError: no xformers"), CRASHED, "no xformers"),
+    ("what looks like an error", 1, None, "python: 3.11.9\nepoch 3: error: 0.12\nchoose an optimizer\n", CRASHED, "choose an optimizer"),
     # What only cleans up
     ("ignored", 1, None, raised("ValueError: bad caption") + "Exception ignored in: <function A.__del__ at 0x7f>\n"
      + raised("AttributeError: 'A' object has no attribute 'x'"), CRASHED, "bad caption"),
@@ -300,3 +314,42 @@ def test_a_message_is_kept_whole_but_not_without_end() -> None:
 def test_the_last_words_of_a_log() -> None:
     log = f"loading\n====\nwandb: syncing\na.py:3: UserWarning: old\n{GOOD_BAR}\nno data\n\n" + ACCELERATE
     assert Found(log).last_words() == ["loading", "no data"]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [" ", "1", "a", "A.", "x: ", "1%|", "%|", "\r", "\t", "| 1/2 [", "1%|#| 1/2 [0:1<0:1, 1it/s]", "\x1b[", "\x1b]", "loss", "loss=1",
+     "load ", "ERROR:a:b\n", "\n", "  x\n", "                    ERROR    a  b.py:12\nError ", "A: b\n", " / 日", "Assertion `",
+     "Traceback (most recent call last):\n", "  + Exception Group Traceback (most recent call last):\n  | ", "a/b/", "exit code: ",
+     raised("A: b"), "huggingface.co/a/b", "cache_text_encoder", "2025-01-01 10:00:00,123 - a - ", "╭─", "memory out of "],
+)  # fmt: skip
+def test_no_log_takes_long(unit: str, tmp_path: Path) -> None:
+    """64,000 of anything at the end of a log, as one line or as many."""
+    log = tmp_path / "log"
+    log.touch()
+    bars = LogBars(log)
+    text = "ERROR:a:b " + unit * (64_000 // len(unit)) + "x"
+    log.write_text(text)
+    began = time.process_time()
+    bars.read_new()
+    LogTail(log).read_new()
+    read_signs(log)
+    last_lines(log, 4_000)
+    classify(1, text, False, False)
+    classify(0, text, True, True)
+    assert time.process_time() - began < 1
+
+
+def test_a_hundred_megabytes_without_a_line_end(tmp_path: Path) -> None:
+    seconds, memory = read_endless(tmp_path / "log")
+    assert seconds < 1 and memory < 50
+
+
+@pytest.mark.parametrize("at", [0, 1, 15, 39, 40, 41, 60])
+def test_signs_are_counted_once_wherever_a_block_ends(tmp_path: Path, at: int) -> None:
+    log = tmp_path / "log"
+    words = b"OOM during training step, skipping batch 1/3. loss is NaN "
+    log.write_bytes(b" " * ((1 << 20) - at) + words + b"x" * ((1 << 20) - len(words) + at - 11) + b"loss is nan")
+    assert read_signs(log) == Signs(skipped=1, nan=1), "the last is no word of its own"
+    log.write_bytes(log.read_bytes()[:-12] + b" loss is nan")
+    assert read_signs(log) == Signs(skipped=1, nan=2)
