@@ -27,7 +27,7 @@ _BAR_STATE = re.compile(r"\| *(\d{1,9})/(\d{1,9}) \[")
 _LINKS = ("The above exception was the direct cause", "During handling of the above exception")
 _EXCEPTION = re.compile(r"(?:[\w<>]+\.)*(?:\w+|<locals>)(?:: |:?$)")
 _NO_EXCEPTION = re.compile(r"(?:[a-z]+|[A-Z]+|Result|Message|Arguments|Note)\b(?:: |:?$)")
-_BARE = re.compile(r"(?:[\w<>]+\.)*[A-Z]\w*(?:Error|Exception)(?:: |$)")
+_BARE = re.compile(r"(?:[\w<>]+\.)*[A-Z]\w*(?:Error|Exception)(?:: |:?$)")
 LEVEL = re.compile(r"(?:^|[\s\[|])(INFO|WARNING|WARN|DEBUG|ERROR|CRITICAL|FATAL)(?=$|[\s\]:|])")
 _SHOUTED = frozenset({"ERROR", "CRITICAL", "FATAL"})
 _ERROR = re.compile(
@@ -253,7 +253,8 @@ class Found:
         while end < len(self.lines):
             line = self.lines[end]
             ended = indented or end in self._broken or end - at >= _MOST_MESSAGE
-            if self._ends_message(line) or (ended and not line[:1].isspace()):
+            quoted = end > at and self.lines[end - 1] == "Last error:"  # NCCL's own
+            if (self._ends_message(line) and not quoted) or (ended and not line[:1].isspace()):
                 break
             if not line and (end == len(self.lines) - 1 or not self.lines[end + 1]):
                 break

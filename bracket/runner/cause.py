@@ -106,8 +106,11 @@ def _logged(found: Found, block: Block, around: int) -> str:
         warnings = [n for n, record in enumerate(records) if record and record["level"] == "WARNING"]
         shown = [_record(lines, n) for n in [*warnings[-around:], *(b.start for b in others[:_MOST_LINES])]]
         return with_lines(_record(lines, first.start), "\n".join(shown))
-    message = [*first.message, *(line for b in others[:_MOST_LINES] for line in (_plain(b), *b.message))]
-    return with_lines(_plain(first), "\n".join(message[:_MOST_LINES]))
+    headline, message = _plain(first), list(first.message)
+    if headline.endswith(":") and message:
+        headline = f"{headline} {message.pop(0).strip()}"
+    message += [line for b in others[:_MOST_LINES] for line in (_plain(b), *b.message)]
+    return with_lines(headline, "\n".join(message[:_MOST_LINES]))
 
 
 def _plain(block: Block) -> str:

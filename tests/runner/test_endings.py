@@ -174,6 +174,9 @@ ENDINGS: list[tuple[str, int | None, int | None, str, Outcome, str]] = [
     ("NCCL's last error", 1, None, raised("torch.distributed.DistBackendError: NCCL error in: x.hpp:3, unhandled system "
      "error\nncclSystemError: System call failed.\nLast error:\nConnect to 10.0.0.2<40> failed : Connection refused"),
      CRASHED, "Connection refused"),
+    ("NCCL's last error, which looks like one of its own", 1, None, raised("torch.distributed.DistBackendError: NCCL error in: x.hpp:3\nLast "
+     "error:\nError while creating shared memory segment /dev/shm/nccl-x (size 9637888)"), CRASHED, "/dev/shm/nccl-x"),
+    ("no words behind its name", 1, None, "RuntimeError: \n        An attempt has been made to start\n", CRASHED, "RuntimeError: An attempt"),
     ("no header", 1, None, '    loss.backward()\n  File "/v/torch/_tensor.py", line 3, in backward\n    x()\n'
      "RuntimeError: element 0 of tensors does not require grad\n", CRASHED, "does not require grad"),
     ("a bar within", 1, None, 'Traceback (most recent call last):\n  File "a.py", line 3, in f\n'
