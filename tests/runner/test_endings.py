@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bracket.domain import Outcome
 from bracket.runner.bars import LogBars
@@ -285,6 +287,72 @@ def test_an_ending(code: int | None, signal: int | None, log: str, outcome: Outc
     assert found is outcome, why
     assert says in why.partition("\n")[0], why
     assert "%|" not in why.partition("\n")[0] and "CalledProcess" not in why
+
+
+BEFORE = [TRITON, PRINTED + "@BAR\n", "INFO:a:loading\n", "a.py:3: FutureWarning: old\n  warnings.warn(\n", "@BAR\n", "Result: fine\n",
+          "ERROR:a:no caption for 3.png\n@BAR\n", "2025-01-01 10:00:00,123 - a - INFO - go\n", raised(OOM) + "@BAR\n"]  # fmt: skip
+AFTER = [
+    "Exception ignored in: <function A.__del__ at 0x7f>\n" + raised("AttributeError: 'A' object has no attribute 'x'"),
+    "Exception in thread Thread-4 (_pin_memory_loop):\n" + raised("ConnectionResetError: [Errno 104] Connection reset by peer"),
+    "Error in atexit._run_exitfuncs:\n" + raised("RuntimeError: at exit"),
+    raised("KeyError: '/psm_1d7d'", "/usr/lib/python3.11/multiprocessing/resource_tracker.py"),
+    "/r.py:254: UserWarning: resource_tracker: There appear to be 1 leaked semaphore\n  warnings.warn('resource_tracker: %d '\n",
+    "wandb: \nwandb: Run history:\nwandb: loss ▁▂▃\n",
+    "steps:  98%|▉| 88/90 [00:09<01:00, 2.5s/it]\n",
+    "\n========================================\nResult:\n - 0 completed jobs\n - 1 failure\n========================================\n",
+    "[rank1]: " + raised("torch.distributed.elastic.multiprocessing.api.SignalException: Process 7 got signal: 15"),
+]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(BEFORE)),
+    st.data(),
+    st.lists(st.sampled_from(AFTER), max_size=4, unique=True),
+    st.booleans(),
+)
+def test_what_stands_around_a_reason_changes_nothing(
+    before: list[str], data: st.DataObject, after: list[str], launched: bool
+) -> None:
+    reason, outcome, says = data.draw(st.sampled_from([
+        (raised("ValueError: bad caption"), CRASHED, "ValueError: bad caption"),
+        (raised("KeyError: 1") + CAUSE + raised("ValueError: bad caption"), CRASHED, "ValueError: bad caption"),
+        (BOX + "ValueError: bad caption\n", CRASHED, "ValueError: bad caption"),
+        (raised(OOM), MEMORY, OOM),
+        (raised("MemoryError"), MEMORY, "MemoryError"),
+        ("usage: t.py [-h]\nt.py: error: unrecognized arguments: --x\n", CRASHED, "unrecognized arguments: --x"),
+        ("terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error: misaligned address\n", CRASHED, "misaligned"),
+    ]))  # fmt: skip
+    bar = "steps: 9%|▉| {}/90 [00:09<01:00, 2.5s/it]".format
+    went = "".join(said.replace("@BAR", f"{bar(2 * n)}\r{bar(2 * n + 1)}") for n, said in enumerate(before))
+    found, why = classify(1, went + reason + "".join(after) + ACCELERATE * launched, False, False)
+    assert (found, says in why.partition("\n")[0]) == (outcome, True), why
+    assert main_memory(why) is (says == "MemoryError")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.text()
+    | st.lists(
+        st.sampled_from(
+            [
+                *BEFORE,
+                *AFTER,
+                BOX,
+                DURING,
+                "Last error:\n",
+                '  File "',
+                "\x1b[",
+                "│",
+                "Traceback (most recent call last):",
+            ]
+        )
+    ).map("".join)
+)
+def test_any_log_has_an_end(log: str) -> None:
+    for code in (0, 1, 3, 4, None):
+        outcome, why = classify(code, log, False, False)
+        assert outcome is not Outcome.OK and why.splitlines()[0].strip()
 
 
 def test_main_memory_is_told_from_the_gpus() -> None:
