@@ -14,7 +14,7 @@ from pathlib import Path
 from bracket.homes.registry import Home
 
 _FLAG = re.compile(rb"""["'](--[A-Za-z][\w-]*)["']""")
-_IMPORT = re.compile(rb"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
+_IMPORT = re.compile(rb"^[^\S\n]*(?:import|from)\s+(\w+)", re.MULTILINE)
 _NEGATED = b"BooleanOptionalAction"
 _LIBRARIES = {
     "sd_scripts": ("library", "networks"),

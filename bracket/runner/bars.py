@@ -12,13 +12,15 @@ from bracket.runner.tail import ANSI, LIMIT
 TRAINING = "training"
 # tqdm: `steps:  71%|███████▏  | 10/14 [00:10<00:04,  1.01s/it, avr_loss=1.07]`, always after a carriage return.
 _BAR = re.compile(
-    r"\s*(?:(?P<label>[^|\r\n]*?): +)?\d+%\|[^|]*\| *(?P<step>\d+)/(?P<total>\d+)"
+    r"%\|[^|]*\| *(?P<step>\d{1,12})/(?P<total>\d{1,12})"
     r" \[[\d:]+<[\d:?]+, *(?P<rate>[\d.?]+) *(?P<unit>\w+/\w+)(?:, (?P<postfix>[^\]]*))?\]"
 )
 _TRAINING_LABELS = frozenset({"steps", "training"})
 _LOSS = re.compile(r"\b(?:avr_)?loss[=:] *([-+.\w]+)")
 _AI_TOOLKIT = re.compile(r"lr\d*: *\S+ .*\bloss: *\S+")
 """AI-Toolkit names its bar after the job; what follows the rate gives it away."""
+_LONGEST = 1_000
+"""What no line with a bar or a phase in it exceeds."""
 # Bars without a label belong to what was said last.
 _PHASES = tuple(
     (re.compile(pattern), phase)
@@ -83,15 +85,17 @@ class LogBars:
             self._offset += len(block)
             *_, self._rest = lines = (self._rest + block).replace(b"\r", b"\n").split(b"\n")
             for line in lines:  # the last one may not be whole, but a bar ends no line until the next is drawn
-                self._take(ANSI.sub("", line.decode("utf-8", "replace")))
-            self._rest = self._rest[-self.limit :]
+                self._take(ANSI.sub("", line[:_LONGEST].decode("utf-8", "replace")))
+            self._rest = self._rest[-_LONGEST:]
 
     def _take(self, line: str) -> None:
-        bar = _BAR.match(line)
-        if bar is None:
+        bar = _BAR.search(line)
+        head = line[: bar.start()] if bar else ""
+        before = head.rstrip("0123456789")
+        if bar is None or before == head:
             self._say(line)
             return
-        label, postfix = (bar["label"] or "").strip(), bar["postfix"] or ""
+        label, postfix = before.strip().removesuffix(":"), bar["postfix"] or ""
         if label in _TRAINING_LABELS or _AI_TOOLKIT.search(postfix):
             step = int(bar["step"])
             # musubi starts its clock again after the first step: that step's rate means nothing.

@@ -1,10 +1,11 @@
 """Runs one command so that nothing of it outlives its end, a stop, or bracket.
 
-    python -m bracket.runner.guard [--stdin FD] [--exit FILE]... -- COMMAND [ARGUMENT]...
+    python -m bracket.runner.guard [--stdin FD] [--exit FILE]... [--log FILE] -- COMMAND [ARGUMENT]...
 
 The guard's standard input is its leash: a pipe held by bracket. A line `stop SECONDS` asks for a stop; the end of the
-pipe means that bracket is gone (a `kill -9` closes it too), which is a stop as well. Standard output and error go to
-the command as they are. When the command ends, `FILE` gets {"code", "signal", "ended"}, whole or not at all.
+pipe means that bracket is gone (a `kill -9` closes it too), which is a stop as well. When the command ends, the exit
+file gets {"code", "signal", "ended"}, whole or not at all. What the command says goes to the end of the log, which is
+the guard's standard error; of a flood the middle is left out. Without `--log` the command writes there itself.
 
 How sure "nothing" is: on Linux the guard is a subreaper, so whatever the command started stays below it, in a session
 of its own or not; the command itself also dies with the guard. On Windows all of it shares one job object that the
@@ -36,6 +37,8 @@ LEFTOVERS = 1.0
 GIVE_UP = 10.0
 """Seconds of SIGKILL after which a process can only be stuck in the kernel."""
 TICK = 0.05
+LOG_HEAD, LOG_TAIL = 16 << 20, 24 << 20
+"""Bytes kept of the start and of the end of a log that grows beyond its head and twice its tail."""
 
 NAME = "BRACKET_GUARD"
 """Environment variable that names the guard, by its process id, to all that runs under it."""
@@ -46,17 +49,20 @@ def main(arguments: list[str]) -> int:
     """Guards the command of these arguments until nothing of it is left; returns its exit code (or 128 + signal)."""
     stdin: int | None = None
     exit_files: list[str] = []
+    log = ""
     while len(arguments) > 2 and arguments[0] != "--":
         option, value, *arguments = arguments
         if option == "--stdin":
             stdin = int(value)
         elif option == "--exit":
             exit_files.append(value)
+        elif option == "--log":
+            log = value
     if arguments[:1] != ["--"] or not arguments[1:]:
-        print("usage: guard [--stdin FD] [--exit FILE]... -- COMMAND [ARGUMENT]...", file=sys.stderr)
+        print("usage: guard [--stdin FD] [--exit FILE]... [--log FILE] -- COMMAND [ARGUMENT]...", file=sys.stderr)
         return 2
     try:
-        return Guard(arguments[1:], stdin, exit_files).run()
+        return Guard(arguments[1:], stdin, exit_files, log).run()
     except OSError as error:
         print(f"bracket: the command can't be started: {error}", file=sys.stderr)
         write_exit(exit_files, 127)
@@ -75,6 +81,43 @@ def write_exit(files: list[str], code: int) -> None:
             print(f"bracket: {path} can't be written: {error}", file=sys.stderr)
 
 
+def keep_log(source: int, path: str) -> None:
+    """Copies what comes to the log, which is standard error, until all who could say more are gone. What a full disk
+    has no room for is lost: the command must not wait for it."""
+    left_out = 0
+    while block := os.read(source, 1 << 16):
+        with suppress(OSError):
+            size = os.lseek(2, 0, os.SEEK_END)
+            while block:
+                block = block[os.write(2, block) :]
+            if size > LOG_HEAD + 2 * LOG_TAIL:
+                left_out = cut_log(path, left_out)
+
+
+def cut_log(path: str, left_out: int) -> int:
+    """Takes the middle out of a log, in place, and says so there; returns how many bytes it lacks by now.
+
+    Args:
+        left_out: how many it lacked before.
+    """
+    note = "\n[bracket left out {:,} bytes of this log here]\n".format
+    with open(path, "r+b") as log:
+        came_from = log.seek(-LOG_TAIL, os.SEEK_END)
+        left_out += came_from - LOG_HEAD - (len(note(left_out)) if left_out else 0)
+        log.seek(LOG_HEAD)
+        log.write(note(left_out).encode())
+        to = log.tell()
+        while True:
+            log.seek(came_from)
+            block = log.read(1 << 20)
+            log.seek(to)
+            if not block:
+                log.truncate()
+                return left_out
+            log.write(block)
+            came_from, to = came_from + len(block), to + len(block)
+
+
 class Guard:
     """One command, and the ladder of signals that ends it.
 
@@ -82,7 +125,7 @@ class Guard:
         OSError: the command can't be started.
     """
 
-    def __init__(self, argv: list[str], stdin: int | None, exit_files: list[str]) -> None:
+    def __init__(self, argv: list[str], stdin: int | None, exit_files: list[str], log: str = "") -> None:
         self.exit_files = exit_files
         self.events: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self.code: int | None = None
@@ -91,11 +134,19 @@ class Guard:
         self.deadline: float | None = None
         self.killed_at: float | None = None
         os.environ[NAME] = str(os.getpid())
+        self.log: threading.Thread | None = None
         # Before the start: what bracket ignores (SIGINT under nohup) would be ignored by the command too.
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda *_: self.events.put(("stop", LEASH_LOST)))
-        self.house = House(argv, stdin)
+        if log:
+            said, output = os.pipe()
+            self.house = House(argv, stdin, output)
+            os.close(output)
+            self.log = threading.Thread(target=keep_log, args=(said, log), daemon=True)
+            self.log.start()
+        else:
+            self.house = House(argv, stdin, None)
         threading.Thread(target=self._hold_leash, daemon=True).start()
         threading.Thread(target=self._await_ends, daemon=True).start()
 
@@ -110,6 +161,8 @@ class Guard:
                 print("bracket: a process can't be killed; what it waits for in the kernel hangs", file=sys.stderr)
                 break
             self._step()
+        if self.log:
+            self.log.join(LEFTOVERS)
         code = -signal.SIGTERM if self.code is None else self.code
         self.house.close(code)
         return code if code >= 0 else 128 - code
@@ -192,7 +245,7 @@ if sys.platform == "win32":
         The guard enters the job before it starts the command, so that no child can slip out in between.
         """
 
-        def __init__(self, argv: list[str], stdin: int | None) -> None:
+        def __init__(self, argv: list[str], stdin: int | None, output: int | None) -> None:
             if stdin is not None:
                 raise OSError("a command's input can't be handed on under Windows")
             kernel = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -209,7 +262,9 @@ if sys.platform == "win32":
             ):
                 raise ctypes.WinError(ctypes.get_last_error())
             flags = subprocess.CREATE_NEW_PROCESS_GROUP
-            self.command = subprocess.Popen(argv, stdin=subprocess.DEVNULL, creationflags=flags)
+            self.command = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=flags
+            )
 
         def ends(self) -> Iterator[int | None]:
             """Yields the command's exit code when it has one."""
@@ -258,7 +313,7 @@ else:
     class House:
         """A command as leader of its own session, and all that descends from it."""
 
-        def __init__(self, argv: list[str], stdin: int | None) -> None:
+        def __init__(self, argv: list[str], stdin: int | None, output: int | None) -> None:
             libc = ctypes.CDLL(None) if LINUX else None
             if libc:
                 libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -269,7 +324,9 @@ else:
 
             self.seen: set[int] = set()
             source = subprocess.DEVNULL if stdin is None else stdin
-            self.command = subprocess.Popen(argv, stdin=source, start_new_session=True, preexec_fn=die_with_guard)
+            self.command = subprocess.Popen(
+                argv, stdin=source, stdout=output, stderr=output, start_new_session=True, preexec_fn=die_with_guard
+            )
             if stdin is not None:
                 os.close(stdin)
 

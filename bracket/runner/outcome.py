@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from signal import Signals
+from signal import SIGINT
 
 import numpy as np
 
 from bracket.domain import Outcome
-from bracket.runner.cause import cause, with_lines
+from bracket.runner.blocks import SURE, Found, chain_texts
+from bracket.runner.cause import cause, told, with_lines
 from bracket.runner.events import Curve
+from bracket.runner.exits import ending, memory_of
 from bracket.runner.signs import Signs
 
 DIVERGED_CODE, OUT_OF_MEMORY_CODE, STOPPED_CODE = 3, 4, 130
@@ -20,12 +22,6 @@ _MELTED = 10.0
 _MOST_SKIPPED = 0.05
 """More than this share of steps left out, and a trial is not what it says it is."""
 _NO_SIGNS = Signs()
-_OUT_OF_MEMORY = re.compile(
-    r"OutOfMemoryError|(?:CUDA|HIP|MPS backend|XPU)[^\n]{0,40} out of memory|hipErrorOutOfMemory"
-    r"|CUBLAS_STATUS_ALLOC_FAILED|DefaultCPUAllocator: (?:can't allocate|not enough) memory"
-    r"|OOM during training step \d+ times|^(?:numpy\S*)?MemoryError\b",
-    re.IGNORECASE | re.MULTILINE,
-)
 # A validation loss may be undefined where nothing is wrong.
 _LOSS = re.compile(
     r"(?<![\w/])(?!val|eval)[\w/]*loss['\"]?\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?))\b",
@@ -33,7 +29,14 @@ _LOSS = re.compile(
 )
 _STOP_BANNER = re.compile(r"^(?:Exception: |Error running job: )?Job stopped\s*$", re.MULTILINE)
 """AI-Toolkit's word on a stop, with exit code 0 or 1."""
-_DIED = re.compile(r"died with <Signals\.(\w+)")
+_MELTING = re.compile(
+    r"\b(?:loss|gradients?|grad_norm)\b.{0,200}\b(?:nan|inf|infinite|non-finite)\b|\bnan loss\b", re.IGNORECASE
+)
+MAIN_MEMORY = (
+    "that was main memory (RAM), not the GPU's, so a lower GPU memory profile would not help: close other programs, "
+    "add swap (under Windows a larger paging file) or run fewer trials at once"
+)
+"""Stands in the cause of a trial that ran out of main memory, which no lower memory profile mends."""
 
 
 def classify(
@@ -66,6 +69,8 @@ def classify(
         signs: what the whole log says.
         steps: how many steps it was to train.
     """
+    if exit_code in (DIVERGED_CODE, OUT_OF_MEMORY_CODE) and cause(log_tail):
+        exit_code = 1  # another's: native code that aborts under Windows ends with 3
     whole = exit_code == 0 and checkpoint_ok and samples_ok  # such as a rung, which is stopped where it is to end
     if exit_code in (0, 1) and not whole and _STOP_BANNER.search(log_tail):
         exit_code = STOPPED_CODE
@@ -85,27 +90,57 @@ def classify(
     return _failure(exit_code, signal, log_tail, divergence)
 
 
-def _failure(exit_code: int | None, signal: int | None, log_tail: str, divergence: str) -> tuple[Outcome, str]:
-    why = cause(log_tail)
-    if signal is None and exit_code is not None and 128 < exit_code < 160 and exit_code != STOPPED_CODE:
-        signal = exit_code - 128  # as shells and launchers pass on a signal
-    if exit_code == OUT_OF_MEMORY_CODE or (_OUT_OF_MEMORY.search(log_tail) and exit_code != DIVERGED_CODE):
-        return Outcome.OUT_OF_MEMORY, why or "out of memory"
-    if divergence:
-        return Outcome.DIVERGED, divergence
-    if exit_code == STOPPED_CODE or signal == Signals.SIGINT:
+def main_memory(cause: str) -> bool:
+    """Whether it was main memory that ran out, not the GPU's, by a cause that `classify` gave."""
+    return MAIN_MEMORY in cause
+
+
+def failed(exit_code: int | None, signal: int | None, log_tail: str, lacks: str) -> str:
+    """Why a program did not do what it was started for, on one line.
+
+    Args:
+        lacks: what an exit code of 0 did not keep true, as in "it ended with exit code 0 but drew nothing".
+    """
+    first, *_, last = [*_failure(exit_code, signal, log_tail, "", lacks)[1].splitlines(), ""][:-1] * 2
+    return f"{first} ({last.strip()})" if exit_code == 0 and last != first else first
+
+
+def _failure(
+    exit_code: int | None,
+    signal: int | None,
+    log_tail: str,
+    divergence: str,
+    lacks: str = "left no checkpoint that loads",
+) -> tuple[Outcome, str]:
+    found = Found(log_tail)
+    block = found.reason()
+    sure = block is not None and block.weight >= SURE
+    end = ending(exit_code, signal, "" if sure else log_tail)
+    why = told(found, block) if block else ""
+    words = [] if block else found.last_words()
+    said = "\n".join([why.partition("\n")[0], *chain_texts(block)] if block else words)
+    if block and end.words and block.weight < 1:
+        said = ""  # in doubt it was not this that ended it
+    memory = end.memory or memory_of(said)
+    if memory or exit_code == OUT_OF_MEMORY_CODE:
+        told_so = [f"{'' if 'out of memory' in w.lower() else 'out of memory: '}{w}" for w in words if memory_of(w)]
+        first, _, more = (why or end.words or "\n".join(told_so[-1:]) or "out of memory").partition("\n")
+        return Outcome.OUT_OF_MEMORY, with_lines(first, f"{MAIN_MEMORY}\n{more}" if memory == "main" else more)
+    if divergence or (block and block.kind != "usage" and _MELTING.search(why.partition("\n")[0])):
+        return Outcome.DIVERGED, divergence or why
+    interrupted = not block and (end.interrupted or found.interrupted)
+    if exit_code == STOPPED_CODE or signal == SIGINT or interrupted:
         return Outcome.STOPPED, "it was interrupted from outside"
-    if exit_code == 0:
-        end = "it ended with exit code 0 but left no checkpoint that loads"
-        return Outcome.CRASHED, f"{why}\n  {end}" if why else end
-    killed = _DIED.search(log_tail)
-    if signal is not None or (killed and not why):
-        name = _signal_name(signal) if signal is not None else killed[1] if killed else ""
-        hint = "; the system does that when memory (RAM) runs out" if name == "SIGKILL" else ""
-        return Outcome.CRASHED, with_lines(f"it was killed from outside by {name}{hint}", why or _last(log_tail))
+    last = "\n".join(words) or found.bar
+    if end.words:
+        return Outcome.CRASHED, with_lines(*((why, end.words) if sure else (end.words, why or last)))
+    ended = f"it ended with exit code {exit_code}" + (f" but {lacks}" if exit_code == 0 else "")
     if exit_code is None:
-        return Outcome.CRASHED, with_lines("it ended without leaving an exit status, as after a power cut", why)
-    return Outcome.CRASHED, why or with_lines(f"it ended with exit code {exit_code}", _last(log_tail))
+        ended = "it ended without leaving an exit status, as after a power cut"
+        return Outcome.CRASHED, with_lines(ended, why)
+    if why:
+        return Outcome.CRASHED, f"{why}\n  {ended}" if exit_code == 0 else why
+    return Outcome.CRASHED, with_lines(f"{ended}; its last words: {words[-1]}" if words else ended, last)
 
 
 def _divergence(
@@ -151,13 +186,6 @@ def hang_limit(speed: float | None) -> float:
         speed: steps per second, None when unknown.
     """
     return max(600.0, 20 / speed) if speed else 600.0
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _logged_loss(log: str) -> float | None:

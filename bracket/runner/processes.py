@@ -133,7 +133,7 @@ class Process:
 def start(
     launch: Launch, *, exit_file: Path | None = None, stdin: int | None = None, pipe_output: bool = False
 ) -> Process:
-    """Starts a launch under a guard, with its output appended to `launch.log`.
+    """Starts a launch under a guard, with its output appended to `launch.log`, of which the guard keeps the size down.
 
     Whatever an earlier run of the same launch left running (bracket and guard both killed) is killed first, so that
     no two processes write into one folder.
@@ -152,6 +152,7 @@ def start(
     files = [exit_file] if exit_file else exit_files(launch)
     sweep(mark)
     arguments = [] if stdin is None else ["--stdin", str(stdin)]
+    arguments += [] if pipe_output else ["--log", mark]
     for path in files:
         arguments += ["--exit", str(path.absolute())]
     command = [sys.executable, "-I", "-S", guard.__file__, *arguments, "--", *launch.argv]

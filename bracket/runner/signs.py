@@ -8,8 +8,10 @@ from pathlib import Path
 
 _BLOCK = 1 << 20
 # AI-Toolkit goes on after both, counts the step, and ends with exit code 0.
-_SKIPPED = re.compile(rb"OOM during training step, skipping batch")
-_NAN = re.compile(rb"\bloss is nan\b", re.IGNORECASE)
+_SKIPPED = re.compile(rb"oom during training step, skipping batch")
+_NAN = re.compile(rb"\bloss is nan\b")
+_LONGEST = 40
+"""More than either is long."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,25 @@ class Signs:
 
 
 def read_signs(log: Path) -> Signs:
-    """Looks through a log once, whatever its size; no file, no signs."""
+    """Looks through a log once, whatever its size and however long its lines; no file, no signs."""
     skipped = nan = 0
-    rest = b""
+    text = b"\n"
     try:
         with log.open("rb") as file:
-            while block := file.read(_BLOCK):
-                text = rest + block
-                end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1 if len(block) == _BLOCK else len(text)
-                skipped += len(_SKIPPED.findall(text, 0, end))
-                nan += len(_NAN.findall(text, 0, end))
-                rest = text[end:]
-    except FileNotFoundError:
+            while True:
+                block = file.read(_BLOCK)
+                text += block.lower()
+                # What begins in the last few bytes is looked for again with the next block.
+                end = max(1, len(text) - _LONGEST) if block else len(text)
+                skipped += _count(_SKIPPED, text, end)
+                nan += _count(_NAN, text, end) if b"loss is nan" in text else 0
+                if not block:
+                    return Signs(skipped, nan)
+                text = text[end - 1 :]
+    except OSError:
         return Signs()
-    return Signs(skipped, nan)
+
+
+def _count(pattern: re.Pattern[bytes], text: bytes, end: int) -> int:
+    """Matches that begin before `end`; the first byte only tells where a word begins."""
+    return sum(match.start() < end for match in pattern.finditer(text, 1))

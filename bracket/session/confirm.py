@@ -22,6 +22,7 @@ from bracket.session.rounds import RoundRunner
 
 log = logging.getLogger(__name__)
 
+NO_COMMON_SEED = "on no training seed did both winner and baseline end well"
 _LOOK_SECONDS = 0.5
 """Drawn pictures are looked for this often."""
 
@@ -65,6 +66,7 @@ def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:
     folder = runner.context.folder / FOLDER
     arms = duellists(plan, runner.store.results(Round.FINALS))
     if not arms:
+        log.warning("the duel of the checkpoints can't be fought: %s", NO_COMMON_SEED)
         return
     bench = Bench(runner, plan, tuple(arms))
     if bench.over:

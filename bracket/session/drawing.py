@@ -15,6 +15,7 @@ from bracket.domain import Prompt, Sample
 from bracket.errors import TrainerError
 from bracket.runner.devices import Device
 from bracket.runner.executor import Handle
+from bracket.runner.processes import Exit
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, why
 from bracket.trainers import Trainer
 
@@ -64,9 +65,9 @@ def draw(runner: RoundRunner, drawings: Sequence[Drawing], enough: Callable[[], 
             runner.heed_stop()
             for device in runner.free_slots([r.device for r in running])[: len(queue)]:
                 running.append(_start(runner, queue.pop(0), device))
-            for item in [r for r in running if r.handle.poll() is not None]:
+            for item, exit in [(r, exit) for r in running if (exit := r.handle.poll()) is not None]:
                 running.remove(item)
-                _hold_to(runner, item)
+                _hold_to(runner, item, exit)
             runner.report()
             time.sleep(POLL_SECONDS)
     finally:
@@ -88,10 +89,13 @@ def _missing(runner: RoundRunner, drawing: Drawing) -> list[Prompt]:
     return [p for p in drawing.prompts if (p.text, p.seed) not in there]
 
 
-def _hold_to(runner: RoundRunner, item: _Running) -> None:
-    if _missing(runner, item.drawing):
+def _hold_to(runner: RoundRunner, item: _Running, exit: Exit) -> None:
+    if missing := _missing(runner, item.drawing):
         log = item.out.with_name(f"{item.out.name}.log")
-        raise TrainerError(f"drawing pictures failed: {why(log)}", path=log, remedy="Resume to try again.")
+        what = "the base's pictures" if item.drawing.checkpoint is None else "pictures"
+        lacks = f"drew {len(item.drawing.prompts) - len(missing)} of {len(item.drawing.prompts)} pictures"
+        reason = why(log, exit, lacks)
+        raise TrainerError(f"drawing {what} failed: {reason}", path=log, remedy="Mend what it names and resume.")
 
 
 def _places(folder: Path) -> list[Path]:

@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult, mean
+from bracket.report.tables import OUTCOMES
 from bracket.report.words import counted, p_value, percent, signed
+from bracket.session.confirm import NO_COMMON_SEED, duellists
 from bracket.session.duel import (
     Course,
     arm_judgements,
@@ -78,6 +80,7 @@ class Fight:
         planned, counted, left_out: units; over, early: whether it ended, and before its planned end.
         before: duels of the same settings that ended before it without a claim, and do not count in it.
         newest: the last judged picture of winner and baseline, of one prompt and seed.
+        why: why units were left out, or why there can be none; "" where nobody knows.
     """
 
     kind: Kind
@@ -89,6 +92,7 @@ class Fight:
     comparisons: tuple[Comparison, ...]
     newest: tuple[Sample, Sample] | None = None
     before: int = 0
+    why: str = ""
 
     @property
     def saved(self) -> int:
@@ -135,7 +139,7 @@ def read(view: SessionView) -> DuelView | None:
     stamp = (tuple(map(_stamp, files)), tuple((t.id, t.outcome, _stamp(t.folder / JUDGEMENTS)) for t in told))
     with _lock:
         if view.folder not in _views or _views[view.folder][0] != stamp:
-            _views[view.folder] = (stamp, _read(view.folder, told))
+            _views[view.folder] = (stamp, _read(view, told))
         return _views[view.folder][1]
 
 
@@ -147,11 +151,14 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-def _read(folder: Path, told: Sequence[TrialView]) -> DuelView | None:
+def _read(view: SessionView, told: Sequence[TrialView]) -> DuelView | None:
+    folder = view.folder
     plans = read_plans(folder)
     if not plans:
         return None
     fights = [_of_prompts(plans[0], read_arms(folder, plans[0]))]
+    if not duellists(plans[0], [_result(t) for t in view.trials if t.round is Round.FINALS]):
+        fights[0] = replace(fights[0], why=NO_COMMON_SEED)
     if plans[-1].training_seeds:
         before = sum(bool(plan.training_seeds) for plan in plans[:-1])
         fights.append(replace(_of_pairs(plans[-1], [_result(t) for t in told]), before=before))
@@ -190,7 +197,10 @@ def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:
         newest = _same_picture(arms.get(WINNER, ()), arms.get(BASELINE, ()))
         if newest:
             break
-    return _fight("pair", course, [f"training seed {seed}" for seed in seeds], newest)
+    out = [plan.training_seeds[place] for place in course.left_out]
+    failed = [r for r in results if r.trial.seed in out and r.score is None and r.outcome is not Outcome.DIVERGED]
+    why = next((f"{r.trial.id} {OUTCOMES[r.outcome]}: {r.cause.splitlines()[0]}" for r in failed if r.cause), "")
+    return replace(_fight("pair", course, [f"training seed {seed}" for seed in seeds], newest), why=why)
 
 
 def _fight(
@@ -242,10 +252,13 @@ def added(fight: Fight) -> str:
 def lead(fight: Fight, c: Comparison) -> str:
     """How far it is and who leads: "Pair 3 of 5: winner ahead in 3 of 3, mean +0.210." """
     head = f"{fight.kind.capitalize()} {len(c.dots)} of {fight.planned}"
+    why = f" ({fight.why.rstrip('.')})" if fight.why else ""
+    lost = f", {counted(fight.left_out, fight.kind)} left out{why}" if fight.left_out else ""
+    if not c.dots and (lost or why):
+        return f"{head}{lost or why}."
     if not c.dots:
         return f"{counted(fight.planned, fight.kind)} to come."
     against = "" if c.other == BASELINE else " of the runner-up"
-    lost = f", {counted(fight.left_out, fight.kind)} left out" if fight.left_out else ""
     return f"{head}: winner ahead{against} in {c.ahead} of {len(c.dots)}, mean {signed(c.mean)}{lost}."
 
 
@@ -261,6 +274,8 @@ def evidence(fight: Fight, c: Comparison) -> str:
         return _final(fight, c)
     if w.hopeless and len(c.dots) + fight.left_out:
         saved = f" Ended there: {counted(fight.saved, fight.kind)} saved." if fight.saved else ""
+        if not c.dots:
+            return f"No {fight.kind} could be told, so no claim can be reached any more.{saved}"
         return f"With {c.ahead} of {len(c.dots)} won, no claim can be reached any more.{saved}"
     if w.hopeless:
         return f"{fight.planned} {units} are too few for a claim, however they turn out."

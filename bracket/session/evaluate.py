@@ -24,7 +24,8 @@ from bracket.trainers.base import TRIAL, newest
 TRAIN_TAG = "loss/train"
 VALIDATION_TAG = "loss/validation"
 SPEED_TAG = "speed/steps_per_second"
-LOG_LINES = 200
+LOG_LINES = 4_000
+"""Enough for what ranks, launchers and clean-up say after the reason; read from the last 256 KiB at most."""
 JUDGEMENTS = "judgements.jsonl"
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.files import write_json
 from bracket.judges import Judge
-from bracket.runner.cause import cause
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, for_device
-from bracket.runner.outcome import hang_limit
-from bracket.runner.processes import write_command_sh
+from bracket.runner.outcome import failed, hang_limit, main_memory
+from bracket.runner.processes import Exit, write_command_sh
 from bracket.runner.tail import last_lines
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import LOG_LINES, Ended, ended, is_finished
@@ -165,14 +164,18 @@ class RoundRunner:
             done = ended(self.context, item.trial, seconds=seconds, silent=silent)
             cause = f" ({done.result.cause})" if done.result.cause else ""
             log.info("%s ended: %s%s", item.trial.id, done.result.outcome, cause)
-            if done.result.outcome is Outcome.OUT_OF_MEMORY and self._lower(item.trial):
+            memory = done.result.outcome is Outcome.OUT_OF_MEMORY and not main_memory(done.result.cause)
+            if memory and self._lower(item.trial):
                 self._start(item.trial, item.device)
             else:
                 found.append(done)
         return found
 
     def _lower(self, trial: Trial) -> bool:
-        """Take a trial that ran out of memory to the next lower memory profile; False when there is none."""
+        """Take a trial that ran out of GPU memory to the next lower memory profile; False when there is none.
+
+        What ran out of main memory would only get worse: lower profiles keep parts of the model there.
+        """
         lower = self.context.preset.lower_profile(self.context.trial_profile(trial))
         if lower is None:
             return False
@@ -221,10 +224,9 @@ class RoundRunner:
         self.running.clear()
 
 
-def why(log: Path) -> str:
-    """What a log says went wrong, in its own line or, failing one, its last three."""
-    text = last_lines(log, LOG_LINES)
-    return cause(text).partition("\n")[0] or " ".join(text.splitlines()[-3:]).strip() or "it left no log"
+def why(log: Path, exit: Exit, lacks: str = "did nothing") -> str:
+    """Why a program that draws or prepares failed, on one line; `lacks` is what an exit code of 0 did not keep true."""
+    return failed(exit.code, exit.signal, last_lines(log, LOG_LINES), lacks)
 
 
 def _put_aside(log: Path) -> None:

@@ -290,7 +290,7 @@ def _prepare(runner: RoundRunner) -> None:
             raise Stopped
         if ended.code != 0:
             raise TrainerError(
-                f"preparing the dataset failed: {why(launch.log)}",
+                f"preparing the dataset failed: {why(launch.log, ended)}",
                 path=launch.log,
                 remedy="Mend what it names and resume.",
             )

@@ -14,6 +14,7 @@ import numpy as np
 from bracket.domain import Config, Outcome, Round, Sample, Score, Trace, Trial, TrialResult
 from bracket.report.words import config_label
 from bracket.runner.events import Curve, merge
+from bracket.runner.processes import read_exit
 from bracket.runner.tail import last_lines
 from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
@@ -36,7 +37,7 @@ State = Literal["idle", "running", "stopping", "stopped", "done", "failed"]
 @dataclass(frozen=True)
 class TrialView:
     """One trial as it stands. `state` is waiting, starting, training, what the runner says it does between (loading the
-    model, caching latents, sampling, validating), judging, or the outcome's name."""
+    model, caching latents, sampling, validating), judging, failed until it is said how, or the outcome's name."""
 
     id: str
     round: Round
@@ -310,10 +311,11 @@ def _view(
 
 def _doing(trial: Trial, steps: bool, state: State, said: str) -> str:
     """What a trial without a result is at; `said` is the runner's word, "" where it has none."""
-    if (trial.folder / "exit.json").exists():
-        return "judging"
     if state not in ("running", "stopping"):
         return "waiting"
+    exit = read_exit(trial.folder / "exit.json")
+    if exit is not None:
+        return "judging" if exit.code == 0 else "failed"
     return said or ("training" if steps else "starting")
 
 

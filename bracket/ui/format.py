@@ -112,7 +112,7 @@ def trial_tone(trial: TrialView) -> str:
         return "good"
     if trial.outcome is not None:
         return "quiet" if trial.outcome is Outcome.STOPPED else "bad"
-    return "quiet" if trial.state == "waiting" else "busy"
+    return {"waiting": "quiet", "failed": "bad"}.get(trial.state, "busy")
 
 
 def trial_score(trial: TrialView) -> str:

@@ -32,7 +32,7 @@ from bracket.ui.outcome import MOST_ROWS, sealed_html
 NEWEST = ""
 """The trial picker's value for "whichever began last"."""
 SESSION_LOG, TRIAL_LOG = "session", "trial"
-LINES = 400
+LINES, LONGEST = 400, 2_000
 """Lines of log that the page holds."""
 _PAUSE = 0.4
 """Seconds between two looks at the log: a few updates a second at most."""
@@ -170,8 +170,8 @@ async def stream(context: Context, watches: Watches, page: str) -> AsyncIterator
             if path != tail.path and not watch.hold:
                 tail, lines = LogTail(path or Path()), deque[str](maxlen=LINES)
             if not watch.hold:
-                lines.extend(tail.read_new().splitlines())
-            text = visible(lines, tail.current, watch.find)
+                lines.extend(shortened(line) for line in tail.read_new().splitlines())
+            text = visible(lines, shortened(tail.current), watch.find)
             silent += _PAUSE
             if text != shown and not watch.hold:
                 shown, silent = text, 0.0
@@ -182,6 +182,11 @@ async def stream(context: Context, watches: Watches, page: str) -> AsyncIterator
             await asyncio.sleep(_PAUSE)
     finally:
         watches.forget(page)
+
+
+def shortened(line: str) -> str:
+    """A line as the page shows it: a log without line ends must not drown it."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} … ({len(line) - LONGEST:,} more characters)"
 
 
 def visible(lines: deque[str], current: str, find: str) -> str:

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.bench_runner [--rounds 20] [--trainer]
 
 Prints medians in one run: `subprocess.run` of the command, the same through the executor (start, guard, log, exit
-record, end seen by a poll every 20 ms), and their difference, which is to be under 1 s. `--trainer` also trains the
-embedded base for one step, as a process of its own and in a warm worker.
+record, end seen by a poll every 20 ms), and their difference, which is to be under 1 s; then what all that is read of a
+log costs when it has 100 MB and not one line end. `--trainer` also trains the embedded base for one step, as a process
+of its own and in a warm worker.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,9 +27,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from bracket.domain import Launch
+from bracket.runner.bars import LogBars
 from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor
-from bracket.runner.tail import last_lines
+from bracket.runner.outcome import classify
+from bracket.runner.signs import read_signs
+from bracket.runner.tail import LogTail, last_lines
+from bracket.session.evaluate import LOG_LINES
 
 CPU = Device("cpu", "cpu", "", 0)
 ROOT = Path(__file__).parents[2]
@@ -47,6 +53,8 @@ def main() -> None:
         print(f"subprocess.run  {bare:7.3f} s")
         print(f"executor        {cold:7.3f} s")
         print(f"the runner's    {cold - bare:7.3f} s (target < 1)")
+        seconds, memory = read_endless(Path(name) / "endless.log")
+        print(f"endless log     {seconds:7.3f} s (target < 1), {memory:.0f} MB (target < 50)")
         if options.trainer:
             trainers = one_step(Path(name))
             first, *warm = (timed("trainer, warm", 1, lambda: run(executor, next(trainers))) for _ in range(4))
@@ -55,6 +63,22 @@ def main() -> None:
             print(
                 f"one step, warm  {median(warm):7.3f} s ({cold / median(warm):.1f}× as fast; the first {first:.3f} s)"
             )
+
+
+def read_endless(log: Path) -> tuple[float, float]:
+    """CPU seconds and MB of memory that a log of 100 MB without a line end takes, read as a launch's end reads it."""
+    log.touch()
+    bars, tail = LogBars(log), LogTail(log)
+    with log.open("wb") as file:
+        for _ in range(100):
+            file.write((b"OOM during training step, skipping batc. loss is na. 12345 " * 20_000)[:1_000_000])
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    signs = read_signs(log)
+    bars.read_new()
+    tail.read_new()
+    classify(1, last_lines(log, LOG_LINES), False, False, signs=signs)
+    seconds = time.process_time() - began
+    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
 
 
 def one_step(folder: Path) -> Iterator[Launch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,11 @@ import pytest
 
 from bracket.domain import Round, Trial
 from bracket.errors import StorageError, TrainerError
+from bracket.runner import guard
+from bracket.runner.bars import LogBars
+from bracket.runner.guard import LOG_HEAD, LOG_TAIL
 from bracket.runner.processes import exit_files, read_exit, start, sweep, sweep_orphans, write_command_sh
+from bracket.runner.tail import LogTail
 from tests.runner.help import Program, marked, until, with_bracket
 
 # Starts a child in a session of its own, and a grandchild that a dead parent left to init.
@@ -55,6 +60,51 @@ def test_records_the_signal(program: Program) -> None:
     end = start(program("import os; os.kill(os.getpid(), 11)")).wait(10)
     assert end is not None
     assert (end.code, end.signal) == (None, signal.SIGSEGV)
+
+
+FLOOD = """
+import os
+block = b"".join(b"%08d a line of a flood\\n" % n for n in range(10_000))
+for _ in range(400):
+    os.write(1, block)
+os.write(2, b"ValueError: the end\\n")
+os._exit(3)
+"""
+
+
+def test_a_log_that_is_cut_again_says_all_that_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "LOG_HEAD", 4)
+    monkeypatch.setattr(guard, "LOG_TAIL", 8)
+    log = tmp_path / "log"
+    log.write_bytes(b"head" + b"x" * 3000 + b"the tail")
+    assert guard.cut_log(str(log), 0) == 3000
+    note = "head\n[bracket left out {} bytes of this log here]\n{}"
+    assert log.read_text() == note.format("3,000", "the tail")
+    with log.open("a") as file:
+        file.write("y" * 10 + "next end")
+    assert guard.cut_log(str(log), 3000) == 3000 + len("the tail") + 10
+    assert log.read_text() == note.format("3,018", "next end")
+
+
+@pytest.mark.slow
+def test_a_flood_leaves_a_log_with_both_ends_that_says_what_it_lacks(program: Program) -> None:
+    """108 MB; the app follows the log meanwhile."""
+    launch = program("print('the beginning', flush=True)\n" + FLOOD)
+    process, tail, bars, largest, shown = start(launch), LogTail(launch.log), LogBars(launch.log), 0, ""
+    while process.poll() is None:
+        time.sleep(0.01)
+        shown = (shown + tail.read_new())[-1000:]
+        bars.read_new()
+        largest = max(largest, launch.log.stat().st_size)
+    end = process.poll()
+    assert end is not None and end.code == 3
+    log = launch.log.read_bytes()
+    assert largest < 1.1 * (LOG_HEAD + 2 * LOG_TAIL) and len(log) >= LOG_HEAD + LOG_TAIL
+    assert log.startswith(b"the beginning\n00000000 a line") and log.endswith(b"ValueError: the end\n")
+    (note,) = re.findall(rb"\n\[bracket left out ([\d,]+) bytes of this log here\]\n", log)
+    kept = len(log) - len(b"\n[bracket left out  bytes of this log here]\n") - len(note)
+    assert int(note.replace(b",", b"")) + kept == 400 * 10_000 * 27 + len(b"the beginning\nValueError: the end\n")
+    assert (shown + tail.read_new()).endswith("ValueError: the end\n")
 
 
 def test_every_trial_of_a_launch_gets_the_record(program: Program, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def train(config: dict) -> int:
     lr, steps = config["lr"], config["steps"]
     if config["fail"]:
         raise RuntimeError("the scripted trainer was told to crash")
+    if config.get("memory", 0) > 90:
+        raise MemoryError
     if config.get("memory", 0) > 8:
         print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from bracket.domain import Judgement, Outcome, Prompt, Round, Sample, Score, Tri
 from bracket.errors import JudgeError, TrainerError
 from bracket.files import append_json, read_json, write_text
 from bracket.report import certificate
+from bracket.runner.processes import Exit
 from bracket.session import confirm, drawing, launch, stages, view
 from bracket.session.duel import OVER, arm_judgements, course_of_prompts
 from bracket.session.duel_plan import PLAN, DuelPlan, read_plan
@@ -41,7 +42,7 @@ class Drawer:
 
     def poll(self) -> object | None:
         if self.stopped or not self.prompts or not self.breaks_after:
-            return SimpleNamespace(code=0)
+            return Exit(0, None, 0.0)
         prompt = self.prompts.pop(0)
         self.breaks_after -= 1
         path = self.out / f"{prompt.seed}.png"

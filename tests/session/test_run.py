@@ -112,17 +112,32 @@ def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> Non
     assert "finite" in ranking[-1].results[0].cause
 
 
-def test_out_of_memory_is_tried_again_on_the_next_lower_profile(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _with_profiles(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, memory: dict[int, int]) -> Path:
+    """A session on a card of 16 GB, whose trainer needs so much memory with the profile of so many GB."""
     asked = scripted.settings_for(dataset, configs=2)
     preset = asked.load_preset().model_dump(mode="json", exclude_defaults=True)
-    preset["vram"] = [{"gb": gb, "settings": {"memory": gb}} for gb in (6, 8, 12, 16)]
+    preset["vram"] = [{"gb": gb, "settings": {"memory": needs}} for gb, needs in memory.items()]
     (tmp_path / "presets" / "mine").mkdir(parents=True)
     (tmp_path / "presets" / "mine" / "demo.yaml").write_text(yaml.safe_dump(preset))
     monkeypatch.setenv("BRACKET_PRESETS", str(tmp_path / "presets"))
-    folder = launch.create(asked.model_copy(update={"vram": 16}), tmp_path / "s")
+    return launch.create(asked.model_copy(update={"vram": 16}), tmp_path / "s")
 
+
+def test_main_memory_that_ran_out_is_not_looked_for_on_a_lower_profile(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _with_profiles(tmp_path, dataset, monkeypatch, {8: 1, 16: 99})
+    summary = scripted.play(folder)
+    results = [r for ranking in summary.rounds.values() for ranked in ranking for r in ranked.results]
+    assert {r.outcome for r in results} == {Outcome.OUT_OF_MEMORY}
+    assert all(r.cause.startswith("MemoryError\n  that was main memory (RAM), not the GPU's") for r in results)
+    assert not list(folder.glob("trials/*/vram.json"))
+
+
+def test_out_of_memory_is_tried_again_on_the_next_lower_profile(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _with_profiles(tmp_path, dataset, monkeypatch, {6: 6, 8: 8, 12: 12, 16: 16})
     summary = scripted.play(folder)
 
     results = [r for ranking in summary.rounds.values() for ranked in ranking for r in ranked.results]

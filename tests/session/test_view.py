@@ -108,6 +108,25 @@ def test_a_trial_without_steps_says_what_its_trainer_does(tmp_path: Path) -> Non
     assert next(t.state for t in view.read(folder).trials if t.id == last.id) == "loading the model"
 
 
+@pytest.mark.parametrize(
+    ("exit", "runs", "rests"),
+    [
+        ({"code": 0, "signal": None}, "judging", "waiting"),
+        ({"code": None, "signal": 9}, "failed", "waiting"),
+        ({"code": 1, "signal": None}, "failed", "waiting"),
+    ],
+)
+def test_only_what_ended_well_is_being_judged(
+    tmp_path: Path, exit: dict[str, int | None], runs: str, rests: str
+) -> None:
+    folder = running_session(tmp_path)
+    last = [t for t in view.read(folder).trials if t.outcome is None][-1]
+    write_json(last.folder / "exit.json", {**exit, "ended": 0})
+    assert next(t.state for t in view.read(folder).trials if t.id == last.id) == rests
+    _running(folder)
+    assert next(t.state for t in view.read(folder).trials if t.id == last.id) == runs
+
+
 def _one_more(folder: Path, rate: float = 2e-3, score: float | None = 0.4) -> Trial:
     """Another trial of the search, told where it has a score."""
     preset = find_preset("embedded-demo")

@@ -110,7 +110,15 @@ def test_a_crash_is_told_and_costs_a_planned_pair(tmp_path: Path) -> None:
     found = duel_view.read(seen)
     assert found
     assert (found.fights[1].counted, found.fights[1].left_out, found.fights[1].over) == (2, 1, False)
-    assert "Pair 2 of 6: winner ahead in 2 of 2, mean +0.150, 1 pair left out." in duel.panel_html(seen)
+    said = "Pair 2 of 6: winner ahead in 2 of 2, mean +0.150, 1 pair left out (confirmation-0"
+    html = duel.panel_html(seen)
+    assert said in html and "crashed: the loss became infinite at step" in html
+
+
+def test_a_duel_of_which_nothing_could_be_told_says_why(tmp_path: Path) -> None:
+    html = duel.panel_html(view.read(fought(tmp_path, "s", (), (None,) * 5, planned=5)))
+    assert "Pair 0 of 5, 5 pairs left out (confirmation-0" in html
+    assert "crashed: the loss became infinite" in html and "to come" not in html
 
 
 def test_a_duel_too_small_to_be_decided_early_shows_no_threshold(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _POLL = 0.1
 _HEARTBEAT = 1.0
 _GRACE = 3.0
 """Seconds git or pip have to end by themselves once told to."""
-_REASON = re.compile(r"^\s*(?:ERROR:|fatal:|error:|Error:)\s*(?P<reason>.+)", re.MULTILINE)
+_REASON = re.compile(r"^[^\S\n]*(?:ERROR:|fatal:|error:|Error:)\s*(?P<reason>.+)", re.MULTILINE)
 _FULL = ("No space left on device", "Disk quota exceeded", "not enough space on the disk")
 
 ALONE: Mapping[str, str] = {"PYTHONPATH": "", "PYTHONHOME": "", "PYTHONNOUSERSITE": "1", "GIT_TERMINAL_PROMPT": "0"}
