@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bracket.environment import app_password, no_proxy_for_loopback, runs_folder
+from bracket.environment import app_password, drop_unusable_proxies, no_proxy_for_loopback, runs_folder
 from bracket.errors import BracketError
 from bracket.unforeseen import guarded
 
@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A log that names the command doesn't name the password.
     sys.argv = [word.replace(args.auth, "…") if args.auth else word for word in sys.argv]
     no_proxy_for_loopback()
+    if dropped := drop_unusable_proxies():
+        words = "is no address of a proxy (http://host:port or socks5://host:port): left out here"
+        print(f"bracket: {', '.join(dropped)} {words}.", file=sys.stderr)
     try:
         auth = credentials(password(args.auth, args.auth_file), args.host, args.share)
         prefix = root_path(args.root_path)

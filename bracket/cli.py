@@ -13,6 +13,7 @@ import typer
 
 from bracket import cli_grid, cli_judge, cli_prove, cli_trainers
 from bracket.cli_run import SessionName, Share, run, start
+from bracket.environment import no_proxy_for_loopback
 from bracket.errors import BracketError
 from bracket.files import storage_errors
 from bracket.unforeseen import guarded
@@ -184,6 +185,7 @@ def main() -> None:
 
 
 def _main() -> int:
+    no_proxy_for_loopback()
     try:
         app()
     except BracketError as error:

@@ -24,6 +24,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 
 def project_root() -> Path:
@@ -82,6 +83,22 @@ def no_proxy_for_loopback() -> None:
         present = [part for part in os.environ.get(name, "").split(",") if part.strip()]
         if "*" not in present:
             os.environ[name] = ",".join(dict.fromkeys([*present, "localhost", "127.0.0.1", "::1"]))
+
+
+def drop_unusable_proxies() -> list[str]:
+    """Take proxies that this program can't use out of its environment; gives their variables."""
+    dropped = []
+    for name in [n for n in os.environ if n.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")]:
+        given = os.environ[name].strip()
+        try:
+            parts = urlsplit(given if "://" in given else f"http://{given}")
+            usable = parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if given and not usable:
+            del os.environ[name]
+            dropped.append(name)
+    return dropped
 
 
 def torch_index() -> str:

@@ -175,3 +175,33 @@ def test_no_paths_of_a_machine_and_no_registries() -> None:
         text = data.decode("utf-8", "replace")
         wrong += [f"{name}: {m.group()}" for p in (machine, registry) for m in p.finditer(text)]
     assert wrong == []
+
+
+def test_nothing_that_others_wrote_is_unpickled_or_run() -> None:
+    """Tensors are read as tensors, YAML as data, and no text becomes code or a shell's command."""
+    wrong = []
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [a.name for a in node.names] + [getattr(node, "module", "") or ""]
+                wrong += [f"{place} imports {n}" for n in names if n.split(".")[0] in PICKLERS]
+            if isinstance(node, ast.Call) and (why := _runs_text(node)):
+                wrong.append(f"{place} {why}")
+    assert wrong == []
+
+
+PICKLERS = ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
+
+
+def _runs_text(call: ast.Call) -> str:
+    name = ast.unparse(call.func)
+    given = {k.arg: ast.unparse(k.value) for k in call.keywords}
+    if name == "torch.load" and given.get("weights_only") != "True":
+        return "torch.load without weights_only=True"
+    if name in ("yaml.load", "yaml.load_all") and given.get("Loader") in (None, "yaml.Loader", "yaml.UnsafeLoader"):
+        return "yaml.load without a safe loader"
+    if name in ("eval", "exec", "os.system", "os.popen", "yaml.unsafe_load"):
+        return f"calls {name}"
+    flags = [flag for flag in ("shell", "trust_remote_code", "allow_pickle") if given.get(flag) == "True"]
+    return f"{name}({flags[0]}=True)" if flags else ""

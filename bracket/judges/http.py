@@ -231,13 +231,19 @@ class Server:
                 headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "bracket"}
                 if self._key:
                     headers["Authorization"] = f"Bearer {self._key}"
-                self._http = httpx.Client(
-                    headers=headers,
-                    timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
-                    limits=httpx.Limits(max_connections=self._concurrency),
-                    trust_env=not is_local(self.url),
-                    follow_redirects=False,
-                )
+                try:
+                    self._http = httpx.Client(
+                        headers=headers,
+                        timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, 10.0)),
+                        limits=httpx.Limits(max_connections=self._concurrency),
+                        trust_env=not is_local(self.url),
+                        follow_redirects=False,
+                    )
+                except (ValueError, ImportError, httpx.InvalidURL) as error:
+                    raise JudgeError(
+                        f"the proxy that the environment names can't be used: {cut(str(error))}",
+                        remedy="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or name the server in NO_PROXY.",
+                    ) from error
             return self._http
 
     def _body(self, reply: httpx.Response) -> bytes:

@@ -63,6 +63,7 @@ def save(plots: Sequence[Plot], folder: Path) -> list[Path]:
     paths = []
     with matplotlib.rc_context(
         {"font.family": fonts or ["sans-serif"], "font.size": 9, "axes.unicode_minus": True, "hatch.linewidth": 0.6}
+        | {"text.parse_math": False}
     ):
         for plot in plots:
             for theme in (LIGHT, DARK):
@@ -86,6 +87,8 @@ def _draw(plot: Plot, theme: Theme, path: Path) -> None:
 
 
 def _draw_half(axes: Axes, theme: Theme, draw: Callable[[Axes, Theme], None]) -> None:
+    from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -94,6 +97,14 @@ def _draw_half(axes: Axes, theme: Theme, draw: Callable[[Axes, Theme], None]) ->
     axes.grid(True, axis="y", color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
     draw(axes, theme)
+    for axis in (axes.xaxis, axes.yaxis):
+        # Names and values of others may hold $…$, so no text is a formula, and powers of ten are plain numbers.
+        for formatter, put in (
+            (axis.get_major_formatter(), axis.set_major_formatter),
+            (axis.get_minor_formatter(), axis.set_minor_formatter),
+        ):
+            if isinstance(formatter, LogFormatterMathtext):
+                put(LogFormatter(minor_thresholds=formatter.minor_thresholds))
     for text in (axes.xaxis.label, axes.yaxis.label):
         text.set_color(theme.quiet)
     if legend := axes.get_legend():

@@ -31,6 +31,7 @@ from bracket.ui import (
     vote,
 )
 from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
+from bracket.ui.format import esc
 from bracket.ui.narrow import held
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -219,7 +220,7 @@ class Page:
             return [gr.skip()] * (len(self._inputs) + 2)
         found = next_space(self.context.folder(name))
         if found.words:
-            gr.Info(found.words, title="The next session's space", duration=15)
+            gr.Info(esc(found.words), title="The next session's space", duration=15)
         return [*self._filled(found.settings, form.free_name(name, self.context.runs)), gr.update(selected="run")]
 
     async def _stream(self, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:

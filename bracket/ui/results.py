@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from bracket.report.markdown import escape
 from bracket.session.view import SessionView, TrialView
 from bracket.ui import bracket_view, gallery, mattered, proof, vote, xyz
 from bracket.ui.chart import chart
@@ -197,13 +198,18 @@ def verdict_text(view: SessionView | None) -> str:
     """The verdict, or in its place what is still to come. Markdown."""
     if view is None:
         return "No session yet. Start the demo, or choose a folder."
-    if view.verdict:
-        return view.verdict
+    if view.verdict:  # a file, which may be somebody else's: each line is shown as it stands
+        return "\n\n".join(_plain(line) for line in view.verdict.splitlines() if line.strip())
     if view.state == "failed":
-        return f"No verdict: the session failed. {sentence(view.message)}"
+        return f"No verdict: the session failed. {_plain(sentence(view.message))}"
     if view.state in ("running", "stopping"):
         return f"No verdict yet: {progress_words(view) or 'it has just begun'}. What has ended is in the table below."
-    return f"No verdict yet: the session is {view.state}. {sentence(view.message)}"
+    return f"No verdict yet: the session is {view.state}. {_plain(sentence(view.message))}"
+
+
+def _plain(text: str) -> str:
+    """Text as Markdown that shows just that, with no address made into a link."""
+    return escape(text).replace(":", "&#58;").replace("www.", "www&#46;").replace("@", "&#64;")
 
 
 def report_html(view: SessionView) -> str:

@@ -130,6 +130,12 @@ def _run(served: Served, app: Guard, hosts: Hosts, said: Callable[[str], None]) 
             # Beside the server: the share link's helper asks the network.
             threading.Thread(target=_announce, args=(served, hosts, said), daemon=True).start()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Pages hold streams open for ever: they are cut off, which is no news.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            self.force_exit = True
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         app,
         host=served.host,
@@ -137,7 +143,6 @@ def _run(served: Served, app: Guard, hosts: Hosts, said: Callable[[str], None]) 
         log_level="warning",
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
     )
     with contextlib.suppress(KeyboardInterrupt):
         Server(config).run()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.redteam.live import LOOT, PICTURE, Live, live
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FAR = {"X-Forwarded-For": "203.0.113.7"}
 """Through a proxy on this machine: not somebody at the machine itself."""

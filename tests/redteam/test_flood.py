@@ -15,7 +15,7 @@ import pytest
 from tests.redteam.live import LOOT, PICTURE, Answer, Live, live, read, send
 from tests.redteam.test_attacks import HOSTS, ORIGINS, places, sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 REQUESTS = 6000
 ROUTES = (
