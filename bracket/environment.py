@@ -131,4 +131,4 @@ def _custom(windows: str, windows_default: str, mac: str, linux: str, linux_defa
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "").strip()
-    return Path(value).expanduser().absolute() if value else default
+    return Path(os.path.expanduser(value)).absolute() if value else default

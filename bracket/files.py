@@ -51,6 +51,39 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
     return StorageError(message, path=path, remedy=remedy)
 
 
+def given_path(text: str | Path) -> Path:
+    """A path as a person typed it, with ~ for a home; one of a user whom nobody knows stays as it is.
+
+    Raises:
+        StorageError: no path looks like that.
+    """
+    if "\0" in str(text):
+        raise StorageError("no path holds a NUL character", path=str(text).replace("\0", "␀"), remedy="Check the path.")
+    path = Path(os.path.expanduser(text))
+    with storage_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        path.lstat()
+    return path
+
+
+def is_foreign(folder: Path, marker: str, beginning: str = "") -> bool:
+    """Whether there is something in a folder's place that bracket did not put there: a file, or a folder that holds
+    something, but not the file by which bracket knows its own.
+
+    Args:
+        marker: that file's name. beginning: what it begins with.
+    """
+    with storage_errors(folder):
+        if not os.path.lexists(folder):
+            return False
+        if not folder.is_dir():
+            return True
+        mark = folder / marker
+        if mark.is_file():
+            with mark.open("rb") as file:
+                return file.read(len(beginning.encode())) != beginning.encode()
+        return any(folder.iterdir())
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` to write to; moves it over `path` when the body ends without an error.

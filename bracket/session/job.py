@@ -9,7 +9,7 @@ from pathlib import Path
 from bracket.dataset import scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
 from bracket.errors import DatasetError, SettingsError
-from bracket.files import read_json, write_json
+from bracket.files import given_path, read_json, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.session.bounds import baseline_of, bounded_knobs
@@ -182,7 +182,7 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
     """The split as it would be, without keeping it."""
     d = settings.dataset
     return split(
-        scan(Path(d.folder).expanduser()),
+        scan(given_path(d.folder)),
         settings.seed,
         validation=d.validation,
         prompts=d.prompts,

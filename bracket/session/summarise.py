@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
-from bracket.files import read_json, write_json
+from bracket.files import read_json, storage_errors, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
 from bracket.report.summary import Ranked, Summary
@@ -106,8 +108,9 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     if known.get("asked") == asked:
         return tuple(known["argv"])
     if folder.exists():
-        others = sum(1 for _ in context.folder.glob("winner-*"))
-        folder.rename(folder.with_name(f"winner-{others + 1}"))
+        beside = (folder.with_name(f"winner-{number}") for number in itertools.count(1))
+        with storage_errors(folder):
+            folder.rename(next(place for place in beside if not os.path.lexists(place)))
     launch = context.trainer.launch(context.choosing_job(), [trial])
     write_command_sh(folder / "command.sh", launch)
     write_json(folder / ARGV, {"argv": list(launch.argv), "asked": asked})
