@@ -11,12 +11,14 @@ import errno
 import json
 import math
 import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bracket.errors import StorageError
+from bracket.errors import StorageBusy, StorageError
 from bracket.reading import Unreadable, from_json, read_bytes
 
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
@@ -49,6 +51,32 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
     unknown = (f"This can't be read or written: {error.strerror or error}", "Check the path and the disk.")
     message, remedy = _REMEDIES.get(error.errno or 0, unknown)
     return StorageError(message, path=path, remedy=remedy)
+
+
+def database_trouble(error: BaseException | None, path: Path, what: str, remedy: str) -> StorageError:
+    """What SQLite's error means to a person.
+
+    Args:
+        error: None where another database reports it. what: the database, in a word. remedy: where it is damaged.
+    """
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        message = f"the {what} is in use by another program"
+        return StorageBusy(message, path=path, remedy="Close what has the file open, or wait; then try again.")
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+        full, free = _REMEDIES[errno.ENOSPC]
+        return StorageError(full, path=path, remedy=free)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StorageError(f"the {what} can't be opened or written: {error}", path=path, remedy=_OWN_FOLDER)
+    if code == sqlite3.SQLITE_IOERR:
+        return StorageError(f"the disk failed under the {what}: {error}", path=path, remedy="Check the disk.")
+    return StorageError(f"the {what} can't be read; it may be damaged", path=path, remedy=remedy)
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < 1_000_000
+    return False
 
 
 def given_path(text: str | Path) -> Path:

@@ -26,7 +26,7 @@ from bracket.session.judges import judges_of
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import FILE as LEDGER_FILE
-from bracket.session.store import Store
+from bracket.session.store import SOON, Store
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ def _rungs(folder: Path, preset: str, stamp: tuple[int, ...]) -> tuple[Earlier, 
         settings = load(folder, to_read=True)
         if settings.preset != preset:
             return ()
-        store = Store(folder)
+        store = Store(folder, patience=SOON)
         try:
             results = store.results(Round.SEARCH)
         finally:
