@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import math
 import os
 import shutil
@@ -21,8 +22,9 @@ from typing import Any
 from bracket.errors import StorageBusy, StorageError
 from bracket.reading import Unreadable, from_json, read_bytes
 
+log = logging.getLogger(__name__)
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 """Of a file that bracket wrote itself."""
 _OWN_FOLDER = "Choose a folder you own, or change its permissions."
 _REMEDIES = {
@@ -172,8 +174,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         with storage_errors(path):
-            data = read_bytes(path, _MOST_BYTES)
-        return from_json(data, _MOST_BYTES)
+            data = read_bytes(path, MOST_BYTES)
+        return from_json(data, MOST_BYTES)
     except Unreadable as error:
         raise StorageError(f"This file is damaged: {error}", path=path, remedy="Restore it from a copy.") from error
 
@@ -210,6 +212,30 @@ def append_json(path: Path, value: object) -> None:
     append_line(path, plain_json(value))
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of which nothing depends that can't be had again: {} where it is missing, and, with a
+    warning, where it is damaged."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        found = read_json(path)
+        if isinstance(found, dict):
+            return found
+        log.warning("%s", StorageError("This file is damaged: it holds something else", path=path))
+    except StorageError as error:
+        log.warning("%s", error)
+    return {}
+
+
+def whole_lines(path: Path) -> list[Any]:
+    """As `read_json_lines`, but nothing of a file that can't be read at all: a warning tells which."""
+    try:
+        return read_json_lines(path)
+    except StorageError as error:
+        log.warning("%s", error)
+        return []
+
+
 def read_json_lines(path: Path) -> list[Any]:
     """Every whole line of JSON in a file, [] when there is no file; lines torn by a kill are left out.
 
@@ -218,7 +244,7 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     with storage_errors(path):
         try:
-            lines = read_bytes(path, _MOST_BYTES).splitlines()
+            lines = read_bytes(path, MOST_BYTES).splitlines()
         except FileNotFoundError:
             return []
         except Unreadable as error:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bracket.domain import Config, Outcome, Round, Sample, Score, Trace, Trial, TrialResult
 from bracket.errors import StorageError
+from bracket.reading import read_bytes
 from bracket.report.words import config_label
 from bracket.runner.events import Curve, merge
 from bracket.runner.tail import last_lines
@@ -196,7 +197,10 @@ _lock = threading.Lock()
 
 def _curve(folder: Path, tag: str) -> Curve:
     with _lock:
-        trace = read_trace(folder)
+        try:
+            trace = read_trace(folder)
+        except StorageError:  # said where the trial is run
+            trace = Trace(folder / "tfevents")
         if folder not in _curves or _curves[folder][0] != trace:  # it is named when the trial is launched
             _curves[folder] = (trace, open_trace(trace), {})
         _, reader, curves = _curves[folder]
@@ -345,6 +349,6 @@ def _verdict(folder: Path) -> str:
     """The sentence at the head of the report, kept beside it."""
     path = folder / "report" / VERDICT_FILE
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
+        return read_bytes(path).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):
         return ""
