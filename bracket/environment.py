@@ -14,6 +14,8 @@ and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or 
     BRACKET_NAME_SOURCE  what `trainers install` clones: the address of a mirror, or a folder
     BRACKET_NAME_COMMIT  the commit it checks out
 
+and BRACKET_PASS: names of further variables, with commas between, that trainers are given though they look like keys.
+
 The start scripts read two more: BRACKET_PYTHON (the interpreter `.venv` is made with) and BRACKET_TORCH_INDEX (the
 package index torch is taken from).
 """
@@ -21,9 +23,26 @@ package index torch is taken from).
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
+
+import psutil
+
+from bracket.files import private_folder
+
+_SECRET = re.compile(
+    r"API_?KEY|SECRET|PASSW|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|(TOKEN|_KEY|_KEYS|_PAT|_PASS|_AUTH)$|^(AWS|AZURE)_"
+)
+"""Names of what opens something: a trainer runs other people's code, and has no use for it."""
+_NEEDED = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
+"""Without these a trainer can't fetch gated weights."""
+_LOGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.IGNORECASE)
+_ADDRESSES = re.compile(r"_PROXY$|^(PIP|UV|GIT|CONDA)_|^HF_ENDPOINT$")
+"""Those that hold a name and a password because programs need them to reach the network."""
 
 
 def project_root() -> Path:
@@ -43,6 +62,15 @@ def presets_folder() -> Path:
 def user_cache() -> Path:
     """A folder for what can be made again, by the system's own custom; it need not exist yet."""
     return _folder("BRACKET_CACHE", _custom("LOCALAPPDATA", "AppData/Local", "Caches", "XDG_CACHE_HOME", ".cache"))
+
+
+def uploads_folder() -> Path:
+    """A new folder for what this process's browsers send, of this user alone; what dead ones left is taken away."""
+    uploads = user_cache() / "uploads"
+    for left in uploads.iterdir() if uploads.is_dir() else ():
+        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+    return private_folder(uploads / str(os.getpid()))
 
 
 def config_folder() -> Path:
@@ -118,6 +146,25 @@ def child_env(threads: int | None = None, *, own: bool = True) -> dict[str, str]
         present = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([str(project_root()), *([present] if present else [])])
     return env
+
+
+def for_trainers(environment: Mapping[str, str], argv: Iterable[str] = ()) -> dict[str, str]:
+    """What of an environment a trainer is given: all but what opens something else than the weights it fetches.
+
+    Args:
+        argv: its command; one that is told to log to Weights & Biases gets the key to it.
+    """
+    more = {name.strip() for name in environment.get("BRACKET_PASS", "").split(",")}
+    if any("wandb" in word.lower() for word in argv):
+        more.add("WANDB_API_KEY")
+
+    def given(name: str, value: str) -> bool:
+        upper = name.upper()
+        if name in more or upper in _NEEDED:
+            return True
+        return not _SECRET.search(upper) and (not _LOGIN.match(value) or bool(_ADDRESSES.search(upper)))
+
+    return {name: value for name, value in environment.items() if given(name, value)}
 
 
 def _custom(windows: str, windows_default: str, mac: str, linux: str, linux_default: str) -> Path:

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -19,9 +20,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bracket.errors import StorageBusy, StorageError
 from bracket.reading import Unreadable, from_json, read_bytes
 
+_PART = re.compile(r"\..+-(?P<pid>\d{1,10})-\d+\.part(\.[^.]*)?", re.DOTALL)
+"""The name of what is being made: its own, the process, and the thread."""
 log = logging.getLogger(__name__)
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
 MOST_BYTES = 1 << 30
@@ -81,6 +86,58 @@ def _is_full(path: Path) -> bool:
     return False
 
 
+def private_folder(folder: Path) -> Path:
+    """Makes a folder and those above it, as far as they are missing, for this user alone; what exists stays as it is.
+
+    Raises:
+        OSError: one of them can't be made.
+    """
+    for missing in reversed([p for p in (folder, *folder.parents) if not p.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # which tells a file in its place
+    return folder
+
+
+@contextlib.contextmanager
+def folder_made(folder: Path) -> Iterator[Path]:
+    """Gives a hidden folder beside `folder` to fill, of this user alone; moves it there when the body ends without an
+    error, and takes it away where it doesn't. What a kill leaves, `sweep_parts` takes away.
+
+    Raises:
+        StorageError: it can't be made or moved.
+    """
+    part = folder.with_name(f".{folder.name[:100]}-{os.getpid()}-{threading.get_ident()}.part")
+    with storage_errors(folder):
+        private_folder(part)
+    try:
+        yield part
+        with storage_errors(folder):
+            os.rename(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sweep_parts(folder: Path, *, deep: bool = False) -> None:
+    """Takes away what `written_whole` and `folder_made` had half-made in a folder when their process was killed.
+
+    Args:
+        deep: in the folders below, too; links are not followed.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            match = _PART.fullmatch(name)
+            if match and not psutil.pid_exists(int(match["pid"])):
+                path = Path(place, name)
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        if not deep:
+            break
+        folders[:] = [name for name in folders if not _PART.fullmatch(name)]
+
+
 def given_path(text: str | Path) -> Path:
     """A path as a person typed it, with ~ for a home; one of a user whom nobody knows stays as it is.
 
@@ -126,7 +183,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     stem = os.fsencode(path.stem)[:100].decode(errors="ignore")  # a name has 255 bytes, not letters
     part = path.with_name(f".{stem}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         try:
             yield part
             os.replace(part, path)
@@ -190,7 +247,7 @@ def append_line(path: Path, line: str) -> None:
     if "\n" in line or "\r" in line:
         raise ValueError("a line can't hold a line break")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         with path.open("ab+", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             torn = False

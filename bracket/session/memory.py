@@ -128,7 +128,7 @@ def earlier_sessions(
     """
     found: dict[str, tuple[Earlier, ...]] = {}
     unread = []
-    ledgers = {path: path.stat().st_mtime for path in runs.glob(f"*/{LEDGER_FILE}")}
+    ledgers = {path: path.stat().st_mtime for path in runs.glob(f"*/{LEDGER_FILE}") if path.parent.name[0] != "."}
     for ledger in sorted(ledgers, key=lambda path: (-ledgers[path], path)):
         folder = ledger.parent
         if folder == itself or len(found) == NEWEST:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bracket.domain import Problem, Round, Sample, mean
 from bracket.errors import BracketError, SettingsError, TrainerError
-from bracket.files import read_mapping, write_json, write_text
+from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
@@ -108,6 +108,7 @@ def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = Fals
     with Lock(folder), logged_to(folder / "session.log"):
         clear_stop(folder)
         sweep_orphans()
+        sweep_parts(folder, deep=True)
         _say(folder, "running", "Starting.", listener)
         try:
             return _run(folder, settings, listener, share)

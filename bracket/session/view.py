@@ -24,6 +24,7 @@ from bracket.session.control import Progress, read_progress, running_process, st
 from bracket.session.drawing import drawn_in
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import load as load_settings
+from bracket.session.settings import session_folders
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import SOON, Store
 from bracket.trainers import Trainer, make_trainer
@@ -126,10 +127,12 @@ def read(folder: Path) -> SessionView:
 def sessions(runs: Path) -> list[SessionLine]:
     """Every session under `runs`, newest first."""
     found = []
-    for settings in runs.glob(f"*/{SETTINGS_FILE}"):
-        folder = settings.parent
+    for folder in session_folders(runs):
         state_file = folder / "state.json"
-        modified = (state_file if state_file.exists() else settings).stat().st_mtime
+        try:
+            modified = (state_file if state_file.exists() else folder / SETTINGS_FILE).stat().st_mtime
+        except OSError:  # it has just gone
+            continue
         found.append(SessionLine(folder.name, folder, _state(folder, read_progress(folder)), modified))
     return sorted(found, key=lambda line: -line.modified)
 
