@@ -24,15 +24,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
-
-import psutil
-
-from bracket.files import private_folder
 
 _SECRET = re.compile(
     r"API_?KEY|SECRET|PASSW|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|(TOKEN|_KEY|_KEYS|_PAT|_PASS|_AUTH)$|^(AWS|AZURE)_"
@@ -62,15 +57,6 @@ def presets_folder() -> Path:
 def user_cache() -> Path:
     """A folder for what can be made again, by the system's own custom; it need not exist yet."""
     return _folder("BRACKET_CACHE", _custom("LOCALAPPDATA", "AppData/Local", "Caches", "XDG_CACHE_HOME", ".cache"))
-
-
-def uploads_folder() -> Path:
-    """A new folder for what this process's browsers send, of this user alone; what dead ones left is taken away."""
-    uploads = user_cache() / "uploads"
-    for left in uploads.iterdir() if uploads.is_dir() else ():
-        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
-    return private_folder(uploads / str(os.getpid()))
 
 
 def config_folder() -> Path:
