@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bracket.errors import SettingsError
+from bracket.files import given_path
 
 
 def grid(
@@ -24,6 +26,7 @@ def grid(
     ] = 12,
     side: Annotated[int, typer.Option(min=24, max=4_096, help="Side of a picture in pixels.")] = 256,
     out: Annotated[Path | None, typer.Option(help="The PNG; under the session's report by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
 ) -> None:
     """Lay a session's pictures out as a labelled grid (X/Y/Z plot) in one PNG."""
     from bracket.report import xyz
@@ -41,7 +44,7 @@ def grid(
     drawn = xyz.prompts_of(shown.trials, stage)
     wanted = _named(prompt, drawn) if prompt else drawn[:prompts]
     laid = xyz.build(shown.trials, *chosen, stage=stage, prompts=wanted or None, most=most)
-    made = save(shown, laid, side=side, out=_png(out))
+    made = save(shown, laid, side=side, out=_png(out, force))
     typer.echo("\n".join([f"{made.path} ({made.width} × {made.height} px)", *made.notes]))
 
 
@@ -57,13 +60,17 @@ def _named(asked: Sequence[str], drawn: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _png(out: Path | None) -> Path | None:
-    """The file as it was named, with .png where it has no suffix."""
+def _png(out: Path | None, force: bool) -> Path | None:
+    """The file as it was named, with .png where it has no suffix. Raises SettingsError for one that is there."""
     if out is None:
         return None
-    path = out.expanduser().absolute()
+    path = given_path(out).absolute()
     if path.is_dir():
         raise SettingsError("--out is a folder", path=path, remedy="Name a file in it, such as grid.png.")
     if path.suffix.lower() not in ("", ".png"):
         raise SettingsError("--out must be a .png file", path=path, remedy="Only PNG keeps the settings in the file.")
-    return path if path.suffix else path.with_suffix(".png")
+    path = path if path.suffix else path.with_suffix(".png")
+    if os.path.lexists(path) and not force:
+        remedy = "Name another, or add --force to write over it."
+        raise SettingsError("there is a file of this name already", path=path, remedy=remedy)
+    return path

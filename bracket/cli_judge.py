@@ -15,6 +15,7 @@ import typer
 
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import JudgeError, SettingsError
+from bracket.files import given_path, is_foreign, write_json
 
 if TYPE_CHECKING:
     from bracket.judges import Judge
@@ -136,7 +137,7 @@ def judge_settings(kind: str, model: str, url: str, rubric: str, more: list[str]
 
 def model_name(settings: JudgeSettings) -> str:
     """What a reader knows a judge's model by: the name of its folder, or the id as it is."""
-    return Path(settings.model).name if Path(settings.model).expanduser().is_dir() else settings.model
+    return Path(settings.model).name if given_path(settings.model).is_dir() else settings.model
 
 
 def test_lines(a: Judgement, b: Judgement, preferred: Preference, seconds: tuple[float, float]) -> list[str]:
@@ -220,8 +221,16 @@ def _made(settings: JudgeSettings, dataset: DatasetSplit, cache: Path) -> Iterat
 
 @contextlib.contextmanager
 def _folder(kept: Path | None) -> Iterator[Path]:
-    """The folder named, or one that goes when the work is done."""
+    """The folder named, or one that goes when the work is done. A named one is marked as ours before anything else."""
     if kept:
+        from bracket.judges.bench import JSON
+
+        kept = given_path(kept)
+        if is_foreign(kept, JSON):
+            remedy = "Choose another, or an empty one."
+            raise SettingsError("this folder holds something that no bench made", path=kept, remedy=remedy)
+        if not (kept / JSON).exists():
+            write_json(kept / JSON, {})
         yield kept
         return
     with tempfile.TemporaryDirectory(prefix="bracket-judge-") as name:

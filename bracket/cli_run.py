@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bracket.errors import SettingsError
+from bracket.files import given_path
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
 Share = Annotated[bool, typer.Option("--share", help="Beside another session on the same GPU, not after it.")]
@@ -148,7 +149,7 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     if "extra_args" in flat:
         flat["extra_args"] = split_words(flat["extra_args"])
     if "dataset.folder" in flat:
-        flat["dataset.folder"] = str(Path(flat["dataset.folder"]).expanduser().absolute())
+        flat["dataset.folder"] = str(given_path(flat["dataset.folder"]).absolute())
     tree = nested(flat)
     for entry in given["weight"] or []:
         key, equals, path = entry.partition("=")

@@ -14,6 +14,8 @@ and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or 
     BRACKET_NAME_SOURCE  what `trainers install` clones: the address of a mirror, or a folder
     BRACKET_NAME_COMMIT  the commit it checks out
 
+and BRACKET_PASS: names of further variables, with commas between, that trainers are given though they look like keys.
+
 The start scripts read two more: BRACKET_PYTHON (the interpreter `.venv` is made with) and BRACKET_TORCH_INDEX (the
 package index torch is taken from).
 """
@@ -21,10 +23,22 @@ package index torch is taken from).
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+_SECRET = re.compile(
+    r"API_?KEY|SECRET|PASSW|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|(TOKEN|_KEY|_KEYS|_PAT|_PASS|_AUTH)$|^(AWS|AZURE)_"
+)
+"""Names of what opens something: a trainer runs other people's code, and has no use for it."""
+_NEEDED = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_TOKEN")
+"""Without these a trainer can't fetch gated weights."""
+_LOGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.IGNORECASE)
+_ADDRESSES = re.compile(r"_PROXY$|^(PIP|UV|GIT|CONDA)_|^HF_ENDPOINT$")
+"""Those that hold a name and a password because programs need them to reach the network."""
 
 
 def project_root() -> Path:
@@ -137,6 +151,25 @@ def child_env(threads: int | None = None, *, own: bool = True) -> dict[str, str]
     return env
 
 
+def for_trainers(environment: Mapping[str, str], argv: Iterable[str] = ()) -> dict[str, str]:
+    """What of an environment a trainer is given: all but what opens something else than the weights it fetches.
+
+    Args:
+        argv: its command; one that is told to log to Weights & Biases gets the key to it.
+    """
+    more = {name.strip() for name in environment.get("BRACKET_PASS", "").split(",")}
+    if any("wandb" in word.lower() for word in argv):
+        more.add("WANDB_API_KEY")
+
+    def given(name: str, value: str) -> bool:
+        upper = name.upper()
+        if name in more or upper in _NEEDED:
+            return True
+        return not _SECRET.search(upper) and (not _LOGIN.match(value) or bool(_ADDRESSES.search(upper)))
+
+    return {name: value for name, value in environment.items() if given(name, value)}
+
+
 def _custom(windows: str, windows_default: str, mac: str, linux: str, linux_default: str) -> Path:
     """bracket's folder under the one a system keeps such things in: two variables with defaults, and Library/`mac`."""
     home = Path.home()
@@ -148,4 +181,4 @@ def _custom(windows: str, windows_default: str, mac: str, linux: str, linux_defa
 
 def _folder(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "").strip()
-    return Path(value).expanduser().absolute() if value else default
+    return Path(os.path.expanduser(value)).absolute() if value else default

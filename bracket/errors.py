@@ -8,6 +8,7 @@ BracketError                  anything a person can be told in one sentence
 ├── TrainerError              a trainer can't be started or is missing
 ├── JudgeError                a judge can't be loaded or asked
 ├── StorageError              a session's folder can't be read or written (full disk, corrupted file)
+│   └── StorageBusy           another program has a database locked; asking again later may work
 ├── SessionBusy               another process already runs this session
 └── CertificateError          a certificate doesn't hold what it must
 
@@ -78,6 +79,10 @@ class JudgeUnavailable(JudgeError):
 
 class StorageError(BracketError):
     """A session's folder that can't be read or written."""
+
+
+class StorageBusy(StorageError):
+    """A database that another program has locked."""
 
 
 class SessionBusy(BracketError):

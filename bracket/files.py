@@ -9,18 +9,27 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import math
 import os
+import re
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bracket.errors import StorageError
+import psutil
+
+from bracket.errors import StorageBusy, StorageError
 from bracket.reading import Unreadable, from_json, read_bytes
 
+_PART = re.compile(r"\..+-(?P<pid>\d{1,10})-\d+\.part(\.[^.]*)?", re.DOTALL)
+"""The name of what is being made: its own, the process, and the thread."""
+log = logging.getLogger(__name__)
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 """Of a file that bracket wrote itself."""
 _OWN_FOLDER = "Choose a folder you own, or change its permissions."
 _REMEDIES = {
@@ -51,6 +60,117 @@ def storage_error(error: OSError, path: Path | str) -> StorageError:
     return StorageError(message, path=path, remedy=remedy)
 
 
+def database_trouble(error: BaseException | None, path: Path, what: str, remedy: str) -> StorageError:
+    """What SQLite's error means to a person.
+
+    Args:
+        error: None where another database reports it. what: the database, in a word. remedy: where it is damaged.
+    """
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        message = f"the {what} is in use by another program"
+        return StorageBusy(message, path=path, remedy="Close what has the file open, or wait; then try again.")
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+        full, free = _REMEDIES[errno.ENOSPC]
+        return StorageError(full, path=path, remedy=free)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return StorageError(f"the {what} can't be opened or written: {error}", path=path, remedy=_OWN_FOLDER)
+    if code == sqlite3.SQLITE_IOERR:
+        return StorageError(f"the disk failed under the {what}: {error}", path=path, remedy="Check the disk.")
+    return StorageError(f"the {what} can't be read; it may be damaged", path=path, remedy=remedy)
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path.parent).free < 1_000_000
+    return False
+
+
+def private_folder(folder: Path) -> Path:
+    """Makes a folder and those above it, as far as they are missing, for this user alone; what exists stays as it is.
+
+    Raises:
+        OSError: one of them can't be made.
+    """
+    for missing in reversed([p for p in (folder, *folder.parents) if not p.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # which tells a file in its place
+    return folder
+
+
+@contextlib.contextmanager
+def folder_made(folder: Path) -> Iterator[Path]:
+    """Gives a hidden folder beside `folder` to fill, of this user alone; moves it there when the body ends without an
+    error, and takes it away where it doesn't. What a kill leaves, `sweep_parts` takes away.
+
+    Raises:
+        StorageError: it can't be made or moved.
+    """
+    part = folder.with_name(f".{folder.name[:100]}-{os.getpid()}-{threading.get_ident()}.part")
+    with storage_errors(folder):
+        private_folder(part)
+    try:
+        yield part
+        with storage_errors(folder):
+            os.rename(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sweep_parts(folder: Path, *, deep: bool = False) -> None:
+    """Takes away what `written_whole` and `folder_made` had half-made in a folder when their process was killed.
+
+    Args:
+        deep: in the folders below, too; links are not followed.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            match = _PART.fullmatch(name)
+            if match and not psutil.pid_exists(int(match["pid"])):
+                path = Path(place, name)
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        if not deep:
+            break
+        folders[:] = [name for name in folders if not _PART.fullmatch(name)]
+
+
+def given_path(text: str | Path) -> Path:
+    """A path as a person typed it, with ~ for a home; one of a user whom nobody knows stays as it is.
+
+    Raises:
+        StorageError: no path looks like that.
+    """
+    if "\0" in str(text):
+        raise StorageError("no path holds a NUL character", path=str(text).replace("\0", "␀"), remedy="Check the path.")
+    path = Path(os.path.expanduser(text))
+    with storage_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        path.lstat()
+    return path
+
+
+def is_foreign(folder: Path, marker: str, beginning: str = "") -> bool:
+    """Whether there is something in a folder's place that bracket did not put there: a file, or a folder that holds
+    something, but not the file by which bracket knows its own.
+
+    Args:
+        marker: that file's name. beginning: what it begins with.
+    """
+    with storage_errors(folder):
+        if not os.path.lexists(folder):
+            return False
+        if not folder.is_dir():
+            return True
+        mark = folder / marker
+        if mark.is_file():
+            with mark.open("rb") as file:
+                return file.read(len(beginning.encode())) != beginning.encode()
+        return any(folder.iterdir())
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path` to write to; moves it over `path` when the body ends without an error.
@@ -63,7 +183,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     stem = os.fsencode(path.stem)[:100].decode(errors="ignore")  # a name has 255 bytes, not letters
     part = path.with_name(f".{stem}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         try:
             yield part
             os.replace(part, path)
@@ -111,8 +231,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         with storage_errors(path):
-            data = read_bytes(path, _MOST_BYTES)
-        return from_json(data, _MOST_BYTES)
+            data = read_bytes(path, MOST_BYTES)
+        return from_json(data, MOST_BYTES)
     except Unreadable as error:
         raise StorageError(f"This file is damaged: {error}", path=path, remedy="Restore it from a copy.") from error
 
@@ -127,7 +247,7 @@ def append_line(path: Path, line: str) -> None:
     if "\n" in line or "\r" in line:
         raise ValueError("a line can't hold a line break")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         with path.open("ab+", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             torn = False
@@ -149,6 +269,30 @@ def append_json(path: Path, value: object) -> None:
     append_line(path, plain_json(value))
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of which nothing depends that can't be had again: {} where it is missing, and, with a
+    warning, where it is damaged."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        found = read_json(path)
+        if isinstance(found, dict):
+            return found
+        log.warning("%s", StorageError("This file is damaged: it holds something else", path=path))
+    except StorageError as error:
+        log.warning("%s", error)
+    return {}
+
+
+def whole_lines(path: Path) -> list[Any]:
+    """As `read_json_lines`, but nothing of a file that can't be read at all: a warning tells which."""
+    try:
+        return read_json_lines(path)
+    except StorageError as error:
+        log.warning("%s", error)
+        return []
+
+
 def read_json_lines(path: Path) -> list[Any]:
     """Every whole line of JSON in a file, [] when there is no file; lines torn by a kill are left out.
 
@@ -157,7 +301,7 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     with storage_errors(path):
         try:
-            lines = read_bytes(path, _MOST_BYTES).splitlines()
+            lines = read_bytes(path, MOST_BYTES).splitlines()
         except FileNotFoundError:
             return []
         except Unreadable as error:

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 from bracket.domain import Config, Knob, Problem
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
+from bracket.files import given_path
 from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
 from bracket.weights import check_weight
@@ -234,7 +235,7 @@ def _check_weight(spec: WeightSpec, value: str) -> Problem:
     if not value:
         level: Literal["error", "info"] = "info" if spec.optional else "error"
         return Problem(level, f"{spec.label}: {'not used' if spec.optional else 'no path given'}", remedy)
-    path = Path(value).expanduser()
+    path = given_path(value)
     if not path.exists():
         if spec.kind == "hub" and _HUB_ID.fullmatch(value):
             return Problem("info", f"{spec.label}: {value} from the Hugging Face hub")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 
 from bracket.environment import user_cache
-from bracket.files import storage_error
+from bracket.files import private_folder, storage_error
 
 _NAME = "errors.log"
 _MOST_BYTES = 1_000_000
@@ -48,7 +48,7 @@ def guarded(door: Callable[[], int | None]) -> int:
 
 @functools.cache
 def _log() -> logging.Logger:
-    user_cache().mkdir(parents=True, exist_ok=True)
+    private_folder(user_cache())
     handler = RotatingFileHandler(user_cache() / _NAME, maxBytes=_MOST_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log = logging.Logger("unforeseen")

@@ -66,3 +66,14 @@ def test_what_is_wrong_is_one_sentence(session: Path, given: dict[str, object], 
 def test_a_session_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         asked(tmp_path / "nowhere")
+
+
+def test_a_file_that_is_there_stays_unless_it_is_asked_for(session: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(b"mine")
+    for name in ("mine", "mine.png"):
+        with pytest.raises(SettingsError, match="a file of this name already"):
+            asked(session, out=tmp_path / name)
+    assert mine.read_bytes() == b"mine"
+    asked(session, out=mine, force=True)
+    assert mine.read_bytes().startswith(b"\x89PNG")

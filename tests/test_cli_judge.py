@@ -90,6 +90,14 @@ def test_bench_measures_and_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_bench_writes_nothing_into_a_folder_of_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "bench.md").write_text("mine")
+    ended = judge("bench", "--pairs", "40", "--only", "drawings", "--out", str(tmp_path))
+    assert ended.returncode == 1 and "holds something that no bench made" in ended.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["bench.md"] and (tmp_path / "bench.md").read_text() == "mine"
+
+
+@pytest.mark.slow
 def test_two_pictures_are_judged(drawings: GradedSet) -> None:
     pair = next(p for p in drawings.pairs if (p.kind, p.level) == ("wrong subject", 5))
     concept = ("--data", str(drawings.dataset.folder), "--trigger", "zorp", "--class-word", "star")

@@ -25,7 +25,7 @@ from bracket.demo.shapes import (
     picture_of,
 )
 from bracket.errors import DatasetError
-from bracket.files import storage_errors, write_bytes
+from bracket.files import is_foreign, storage_errors, write_bytes
 
 TRIGGER_WORD = "zorp"
 SEED = 24
@@ -48,10 +48,12 @@ verdict_prompts.txt    kept for the verdict alone
 
 bracket wrote these files and writes them again where they differ.
 """
+_MARK = README.partition(":")[0]
 
 
 def write_demo_dataset(folder: Path, concept: str = "star") -> Path:
-    """Writes the dataset of a new concept; files that are already right are left alone.
+    """Writes the dataset of a new concept; files that are already right are left alone. Its README is written first, so
+    that what a kill leaves is known as ours.
 
     Args:
         concept: the shape the new word stands for: star, heart or crescent.
@@ -60,18 +62,15 @@ def write_demo_dataset(folder: Path, concept: str = "star") -> Path:
         `folder`.
 
     Raises:
-        DatasetError: the base already knows `concept`, or nobody does.
+        DatasetError: the base already knows `concept`, or nobody does, or the folder holds something else.
         StorageError: the folder can't be written.
     """
     if concept not in NEW_SHAPES:
         raise DatasetError(f"'{concept}' is no new concept", remedy=f"Choose one of {', '.join(NEW_SHAPES)}.")
+    if folder.is_dir() and is_foreign(folder, "README.txt", _MARK):
+        message = "the demo's pictures belong here, and the folder holds something else"
+        raise DatasetError(message, path=folder, remedy="Move it away.")
     train, validation, search, verdict = _parts(concept)
-    rng = np.random.default_rng(SEED)
-    _write_pictures(folder, [picture_of(s, rng) for s in train])
-    _write_pictures(folder / "validation", [picture_of(s, rng) for s in validation])
-    keep = _one_of_each(held_out_specs())
-    _write(folder / "prompts.txt", _lines([*search, *keep[:SEARCH_KEEP]]))
-    _write(folder / "verdict_prompts.txt", _lines([*verdict, *keep[SEARCH_KEEP : SEARCH_KEEP + VERDICT_KEEP]]))
     readme = README.format(
         concept=concept,
         word=TRIGGER_WORD,
@@ -81,6 +80,12 @@ def write_demo_dataset(folder: Path, concept: str = "star") -> Path:
         keep=SEARCH_KEEP,
     )
     _write(folder / "README.txt", readme.encode())
+    rng = np.random.default_rng(SEED)
+    _write_pictures(folder, [picture_of(s, rng) for s in train])
+    _write_pictures(folder / "validation", [picture_of(s, rng) for s in validation])
+    keep = _one_of_each(held_out_specs())
+    _write(folder / "prompts.txt", _lines([*search, *keep[:SEARCH_KEEP]]))
+    _write(folder / "verdict_prompts.txt", _lines([*verdict, *keep[SEARCH_KEEP : SEARCH_KEEP + VERDICT_KEEP]]))
     return folder
 
 

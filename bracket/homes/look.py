@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bracket.environment import for_trainers
+
 _ASK = (
     "import json, sys; print(json.dumps([list(sys.version_info[:3]), [p for p in sys.path if p], "
     "sys.prefix != sys.base_prefix]))"
@@ -81,7 +83,7 @@ def interpreter(python: Path) -> Interpreter | None:
 @lru_cache(maxsize=64)
 def _asked(python: str, _changed: int, _venv_changed: int) -> Interpreter | None:
     # bracket's own PYTHONPATH and PYTHONHOME must not colour what another Python says of itself.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    env = {k: v for k, v in for_trainers(os.environ).items() if not k.startswith("PYTHON")}
     try:
         run = subprocess.run([python, "-c", _ASK], env=env, capture_output=True, timeout=_SECONDS, check=True)
         version, paths, venv = json.loads(run.stdout)

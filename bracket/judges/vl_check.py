@@ -10,6 +10,7 @@ from typing import Any
 
 from bracket.domain import Problem
 from bracket.errors import BracketError, JudgeError
+from bracket.files import given_path
 from bracket.judges.base import JudgeSettings
 from bracket.judges.model import is_hub_id, snapshot
 from bracket.reading import from_json, read_text
@@ -137,7 +138,7 @@ def _find(name: str) -> tuple[Path | None, list[Problem]]:
     if is_hub_id(name):
         folder = snapshot(name, check_folder)
         return folder, [] if folder else [_not_here(name)]
-    folder = Path(name).expanduser()
+    folder = given_path(name)
     if folder.is_file():
         return None, [_is_a_file(folder)]
     if not folder.is_dir():

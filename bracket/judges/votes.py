@@ -18,7 +18,7 @@ from typing import Any
 
 from bracket.domain import Preference, Sample
 from bracket.errors import JudgeError
-from bracket.files import append_json, read_json_lines
+from bracket.files import append_json, read_json_lines, whole_lines
 
 FILE = "votes.jsonl"
 NAME = "human"
@@ -77,16 +77,18 @@ class Progress:
     missing: int
 
 
-def read_votes(folder: Path) -> list[Vote]:
+def read_votes(folder: Path, *, strict: bool = True) -> list[Vote]:
     """The votes of a session that stand, in the order they were cast; [] when there are none.
 
     Of several votes on one pair the first counts. Lines a kill tore are left out, lines that are no votes are logged.
+    Args:
+        strict: for who draws conclusions from them; a page shows none where the file can't be read.
 
     Raises:
         StorageError: the file is there but can't be read.
     """
     standing: dict[Key, Vote] = {}
-    for line in read_json_lines(folder / FILE):
+    for line in (read_json_lines if strict else whole_lines)(folder / FILE):
         try:
             if "undo" in line:
                 standing.pop(frozenset(folder / str(p) for p in line["undo"]), None)
@@ -143,7 +145,7 @@ class VoteBook:
 
     def votes(self) -> list[Vote]:
         """Those that stand on pairs of this book, in the order they were cast. Raises StorageError."""
-        return [vote for vote in read_votes(self.folder) if vote.key in self._pairs]
+        return [vote for vote in read_votes(self.folder, strict=False) if vote.key in self._pairs]
 
     def next_pair(self) -> Shown | None:
         """A pair without a vote whose pictures are there, None when all have one.

@@ -19,6 +19,7 @@ from typing import IO
 import psutil
 
 from bracket.domain import Launch
+from bracket.environment import for_trainers
 from bracket.errors import StorageError, TrainerError
 from bracket.runner import guard
 
@@ -165,7 +166,7 @@ def start(
             popen = subprocess.Popen(
                 command,
                 cwd=launch.cwd,
-                env={**os.environ, **ENVIRONMENT, **launch.env, MARK: mark},
+                env={**for_trainers(os.environ, launch.argv), **ENVIRONMENT, **launch.env, MARK: mark},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if pipe_output else log,
                 stderr=log,

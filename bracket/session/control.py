@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
 from bracket import locks
 from bracket.errors import SessionBusy, StorageError
@@ -46,8 +47,8 @@ def write_progress(folder: Path, progress: Progress) -> None:
 def read_progress(folder: Path) -> Progress | None:
     """What the session last said, or None when it has never run or the file is damaged."""
     try:
-        return Progress(**read_json(folder / "state.json"))
-    except (StorageError, TypeError):
+        return TypeAdapter(Progress).validate_python(read_json(folder / "state.json"))
+    except (StorageError, ValidationError):
         return None
 
 

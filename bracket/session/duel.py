@@ -13,7 +13,9 @@ lost but untold: that it is missing does follow from the scores.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from bracket.domain import Judgement, Outcome, Prompt, TrialResult, mean
-from bracket.files import read_json_lines
+from bracket.errors import JudgeError
+from bracket.files import MOST_BYTES, whole_lines
 from bracket.judges import judgement_from_json
+from bracket.reading import read_bytes
 from bracket.report.summary import Duel, Pair
 from bracket.search.rungs import key
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, DuelPlan
@@ -30,6 +34,7 @@ from bracket.session.evaluate import JUDGEMENTS
 from bracket.stats.sequential import Watched, watch
 from bracket.stats.signflip import Floats
 
+log = logging.getLogger(__name__)
 OVER = "the duel was over before this training ended"
 """Why a training was stopped that the duel no longer needed."""
 _KEPT = 2048
@@ -124,8 +129,22 @@ def _watched(
 
 
 def arm_judgements(folder: Path) -> tuple[Judgement, ...]:
-    """What the judge said of the pictures in a folder."""
-    return tuple(judgement_from_json(line, folder) for line in read_json_lines(folder / JUDGEMENTS))
+    """What the judge said of the pictures in a folder; what is damaged of it is left out, which the log says."""
+    return _judgements(folder)[0]
+
+
+def _judgements(folder: Path) -> tuple[tuple[Judgement, ...], bool]:
+    """What the judge said of the pictures in a folder, and whether every line of it can be read."""
+    lines = whole_lines(folder / JUDGEMENTS)
+    found = []
+    for line in lines:
+        try:
+            found.append(judgement_from_json(line, folder))
+        except JudgeError as error:
+            log.warning("%s", error)
+    with contextlib.suppress(OSError, ValueError):
+        return tuple(found), len(read_bytes(folder / JUDGEMENTS, MOST_BYTES).splitlines()) == len(found)
+    return tuple(found), True
 
 
 def read_arms(folder: Path, plan: DuelPlan) -> dict[str, tuple[Judgement, ...]]:
@@ -196,8 +215,8 @@ def scores_by_seed(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[int, 
         if result.outcome is Outcome.DIVERGED:
             score = 0.0
         elif result.score is not None:
-            judged = trial_judgements(result)
-            if not judged:  # somebody deleted them: untold, for to leave the seed out might be a choice
+            judged, whole = _judgements(t.folder)
+            if not judged or not whole:  # deleted or damaged: untold, for to leave the seed out might be a choice
                 continue
             score = mean([j.score for j in judged])
         found.setdefault(t.seed, {})[t.origin] = score

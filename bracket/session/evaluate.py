@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
-from bracket.errors import JudgeError, StorageError
-from bracket.files import plain_json, read_json, write_text
+from bracket.errors import JudgeError
+from bracket.files import plain_json, read_mapping, write_text
 from bracket.judges import Judge, judgement_to_json
 from bracket.runner.events import Curve
 from bracket.runner.outcome import classify
@@ -94,7 +94,10 @@ def _step_seconds(reader: TraceReader, curves: Mapping[str, Curve]) -> float:
 
 def steps_before(trial: Trial) -> int:
     """Steps a trial did not have to train because it goes on from another."""
-    return int(read_json(trial.continues / TRIAL)["steps"]) if trial.continues else 0
+    if trial.continues is None:
+        return 0
+    steps = read_mapping(trial.continues / TRIAL).get("steps", 0)
+    return steps if isinstance(steps, int) else 0
 
 
 def notes_of(context: Context, trial: Trial) -> tuple[str, ...]:
@@ -110,11 +113,9 @@ def notes_of(context: Context, trial: Trial) -> tuple[str, ...]:
 
 def exit_status(folder: Path) -> tuple[int | None, int | None]:
     """The exit code and signal a trial's process ended with; (None, None) when it was killed with bracket."""
-    try:
-        data = read_json(folder / "exit.json")
-    except StorageError:
-        return None, None
-    return data.get("code"), data.get("signal")
+    data = read_mapping(folder / "exit.json")
+    code, signal = (v if isinstance(v := data.get(name), int) else None for name in ("code", "signal"))
+    return code, signal
 
 
 def is_finished(context: Context, trial: Trial) -> bool:

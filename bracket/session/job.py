@@ -9,7 +9,7 @@ from pathlib import Path
 from bracket.dataset import scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
 from bracket.errors import DatasetError, SettingsError
-from bracket.files import read_json, write_json
+from bracket.files import given_path, read_json, read_mapping, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.session.bounds import baseline_of, bounded_knobs
@@ -67,7 +67,7 @@ class Context:
         path = trial.folder / LOWERED
         if not path.exists():
             return self.profile
-        gb = int(read_json(path)["gb"])
+        gb = read_mapping(path).get("gb")
         return next((p for p in self.preset.vram if p.gb == gb), self.profile)
 
     def score_settings(self, steps: int) -> ScoreSettings:
@@ -113,9 +113,10 @@ def make_context(folder: Path, settings: SessionSettings, device: Device) -> Con
         PresetError, SettingsError, DatasetError, TrainerError: with what to do.
     """
     path = folder / PROFILE
-    gb = int(read_json(path)["gb"]) if path.exists() else memory_of(settings, device)
+    kept = read_mapping(path).get("gb")
+    gb = kept if isinstance(kept, int) else memory_of(settings, device)
     context = context_of(folder, settings, device.kind, session_split(folder, settings), gb)
-    if context.profile and not path.exists():
+    if context.profile and gb != kept:
         write_json(path, {"gb": gb})
     return context
 
@@ -182,7 +183,7 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
     """The split as it would be, without keeping it."""
     d = settings.dataset
     return split(
-        scan(Path(d.folder).expanduser()),
+        scan(given_path(d.folder)),
         settings.seed,
         validation=d.validation,
         prompts=d.prompts,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 from bracket.demo.dataset import write_demo_dataset
 from bracket.environment import child_env, project_root, python_executable, runs_folder
 from bracket.errors import SessionBusy, SettingsError
+from bracket.files import given_path, is_foreign
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import foreign
 from bracket.session.changes import refuse_changes
@@ -20,6 +23,11 @@ from bracket.session.settings import FILE, DatasetSettings, SessionSettings, fro
 from bracket.session.view import PROCESS_LOG
 
 DEMO_TRIGGER, DEMO_CLASS = "zorp", "star"
+LONGEST_NAME = 180
+"""Bytes of a session's name; file systems end at 255, and grids and copies add words of their own."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+"""What Windows keeps for devices, whatever the ending."""
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f]|\\" + (r'|[<>:"|?*]' if os.name == "nt" else ""))
 
 if sys.platform == "win32":
     _DETACHED = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -34,8 +42,10 @@ def create(settings: SessionSettings, folder: Path) -> Path:
 
     Raises:
         SettingsChanged: the folder holds a session that was asked something else; shows the difference.
+        SettingsError: the folder holds something that is no session of ours.
         StorageError: the folder can't be written.
     """
+    refuse_others(folder)
     if (folder / "trials").is_dir() or running_process(folder) is not None:
         refuse_changes(load(folder), settings, folder / FILE)
         return folder
@@ -93,14 +103,52 @@ def demo_settings(seed: int = 0, runs: Path | None = None) -> SessionSettings:
 
 
 def named(name: str, runs: Path | None = None) -> Path:
-    """A session's folder from what a person typed: a path, or a name under the runs folder.
+    """A session's folder from what a person typed: a word is a name under the runs folder, always; what is absolute or
+    has a separator in it is a path.
 
     Raises:
-        SettingsError: the name is empty or climbs out of the runs folder.
+        SettingsError: no session can be called that.
+        StorageError: the path can't be one.
+    """
+    separators = [s for s in (os.sep, os.altsep) if s]
+    if any(s in name for s in separators) or Path(name).drive:
+        return given_path(name).absolute()
+    return (runs or runs_folder()) / checked_name(name)
+
+
+def checked_name(name: str) -> str:
+    """The name, if it can be that of a session's folder on every system.
+
+    Raises:
+        SettingsError: it can't.
     """
     if not name.strip():
         raise SettingsError("a session needs a name", remedy="Type one.")
-    given = Path(name).expanduser()
-    if given.is_absolute() or given.exists() or len(given.parts) > 1:
-        return given.absolute()
-    return (runs or runs_folder()) / name
+    wrong = ""
+    if name.startswith((".", "~")):
+        wrong = f"begins with {name[0]!r}"
+    elif name.strip() != name or name.endswith("."):
+        wrong = "has a blank or a full stop at its end" if name[0] != " " else "begins with a blank"
+    elif found := _NO_NAME.search(name):
+        wrong = f"holds {found[0]!r}"
+    elif _RESERVED.fullmatch(name):
+        wrong = "is a word that Windows keeps for devices"
+    elif len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        wrong = f"is longer than {LONGEST_NAME} bytes"
+    if wrong:
+        shown = name if len(name) <= 60 else f"{name[:60]}…"
+        raise SettingsError(
+            f"{shown!r} can't be a session's name: it {wrong}",
+            remedy="Choose a word, which names a folder under runs, or write a path, such as ./pets.",
+        )
+    return name
+
+
+def refuse_others(folder: Path) -> None:
+    """Raises SettingsError where a session would be put among files that bracket did not make."""
+    if is_foreign(folder, FILE):
+        what = "this folder holds files, but no session" if folder.is_dir() else "this is no folder"
+        remedy = "Choose another name or an empty folder; nothing was changed."
+        raise SettingsError(what, path=folder, remedy=remedy)
+    if (folder / FILE).is_file():
+        load(folder, to_read=True)  # a file of this name that is not ours says so

@@ -26,7 +26,7 @@ from bracket.session.judges import judges_of
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import SessionSettings, load
 from bracket.session.store import FILE as LEDGER_FILE
-from bracket.session.store import Store
+from bracket.session.store import SOON, Store
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def earlier_sessions(
     """
     found: dict[str, tuple[Earlier, ...]] = {}
     unread = []
-    ledgers = {path: path.stat().st_mtime for path in runs.glob(f"*/{LEDGER_FILE}")}
+    ledgers = {path: path.stat().st_mtime for path in runs.glob(f"*/{LEDGER_FILE}") if path.parent.name[0] != "."}
     for ledger in sorted(ledgers, key=lambda path: (-ledgers[path], path)):
         folder = ledger.parent
         if folder == itself or len(found) == NEWEST:
@@ -202,7 +202,7 @@ def _rungs(folder: Path, preset: str, stamp: tuple[int, ...]) -> tuple[Earlier, 
         settings = load(folder, to_read=True)
         if settings.preset != preset:
             return ()
-        store = Store(folder)
+        store = Store(folder, patience=SOON)
         try:
             results = store.results(Round.SEARCH)
         finally:

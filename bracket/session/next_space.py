@@ -14,7 +14,7 @@ from bracket.search.suggestion import Suggestion, suggest
 from bracket.session.bounds import bounded_knobs
 from bracket.session.settings import Bound, SessionSettings, load
 from bracket.session.store import FILE as LEDGER
-from bracket.session.store import Store
+from bracket.session.store import SOON, Store
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _suggested(folder: Path, settings: SessionSettings, preset: Preset) -> Sugge
     knobs = bounded_knobs(preset, settings)
     if not (folder / LEDGER).exists():
         return suggest(knobs, ())
-    store = Store(folder)
+    store = Store(folder, patience=SOON)
     try:
         results = store.results(Round.SEARCH)
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bracket.domain import Outcome, Preference, Round, Sample
 from bracket.errors import JudgeError
-from bracket.files import read_json_lines, write_text
+from bracket.files import whole_lines, write_text
 from bracket.judges.pairs import close_pairs
 from bracket.report.summary import Ranked
 from bracket.session.job import Context
@@ -48,7 +48,7 @@ def ask(runner: RoundRunner) -> None:
 
 def read_ranking(folder: Path) -> tuple[Ranking | None, float | None]:
     """The finalists ranked by the kept choices, and in what share of these the order of showing decided."""
-    lines = read_json_lines(folder / FILE)
+    lines = [line for line in whole_lines(folder / FILE) if _is_line(line)]
     if not lines:
         return None, None
     items = list(dict.fromkeys(label for line in lines for label in (line["a"], line["b"])))
@@ -71,6 +71,14 @@ def _arms(context: Context, ranking: Sequence[Ranked]) -> dict[str, tuple[float,
 def _same_prompts(ours: Sequence[Sample], theirs: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     known = {(s.prompt, s.seed): s for s in theirs}
     return [(s, known[s.prompt, s.seed]) for s in ours if (s.prompt, s.seed) in known]
+
+
+def _is_line(line: object) -> bool:
+    """Whether it is what `_line` makes; a damaged one is left out."""
+    if not isinstance(line, dict) or not all(isinstance(line.get(key), str) for key in ("a", "b", "prompt")):
+        return False
+    value = line.get("value")
+    return isinstance(value, int | float) and 0 <= value <= 1 and isinstance(line.get("flipped"), bool)
 
 
 def _line(one: str, other: str, p: Preference) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
 from bracket.errors import BracketError, DatasetError
+from bracket.files import given_path
 from bracket.presets import Preset
 from bracket.report.words import counted
 from bracket.runner import claims
@@ -292,7 +293,7 @@ def _pictures(settings: SessionSettings) -> Sequence[Picture]:
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
     made = preview_split(settings)
-    found = split_problems(scan(Path(settings.dataset.folder).expanduser()), made)
+    found = split_problems(scan(given_path(settings.dataset.folder)), made)
     if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
         remedy = "Add a verdict_prompts.txt with one prompt a line."
         message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"

@@ -24,7 +24,7 @@ from bracket.session.more_duels import further, next_plan, read_plans
 from bracket.session.plan import PlannedRound, speed_of, with_pairs
 from bracket.session.settings import SessionSettings, load
 from bracket.session.stages import duellists
-from bracket.session.store import Store
+from bracket.session.store import SOON, Store
 from bracket.stats.sequential import split_alpha
 from bracket.stats.tries import can_claim, fewest_pairs
 
@@ -150,7 +150,7 @@ def _offer(folder: Path, settings: SessionSettings) -> Offer:
     progress = read_progress(folder)
     if progress is None or progress.state != "done":
         return Offer("the session is not done", "Resume it first.")
-    plans, store = read_plans(folder), Store(folder)
+    plans, store = read_plans(folder), Store(folder, patience=SOON)
     try:
         refusal, remedy = _nothing_to_prove(folder, store)
     finally:
@@ -189,7 +189,7 @@ def _nothing_to_prove(folder: Path, store: Store) -> tuple[str, str]:
 
 
 def _begun_seeds(folder: Path) -> set[int]:
-    store = Store(folder)
+    store = Store(folder, patience=SOON)
     try:
         return {trial.seed for trial in store.begun(Round.CONFIRMATION)}
     finally:

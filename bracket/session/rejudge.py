@@ -16,9 +16,10 @@ from pathlib import Path
 
 from bracket.domain import Outcome, Round, TrialResult, Wanted
 from bracket.errors import SettingsError
+from bracket.files import folder_made, storage_errors, sweep_parts
 from bracket.judges import Judge
 from bracket.session import confirm, foreign
-from bracket.session.control import Lock
+from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
@@ -47,24 +48,33 @@ def rejudge(
         JudgeError, StorageError: with what to do; `new` is then taken away again.
     """
     settings = load(old)
-    if new.exists():
+    if os.path.lexists(new):
         raise SettingsError("there is something here already", path=new, remedy="Choose another name.")
-    with Lock(old):
-        try:
-            shutil.copytree(old, new, copy_function=_linked, ignore=_left_out(old))
-            asked = {"judge": judges[0], "other_judges": judges[1:]}
-            save(settings.model_copy(update=asked), new)
-            # The judges were named here; what else an old session of somebody else's asks for was not.
-            foreign.remember(settings.model_copy(update={**asked, "extra_args": (), "fixed": {}, "weights": {}}))
-            return _judge_all(old, new, progress)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
+    if new.resolve().is_relative_to(old.resolve()):
+        raise SettingsError("a session can't lie in another one", path=new, remedy="Choose another folder.")
+    if new.parent.is_dir():
+        sweep_parts(new.parent)
+    asked = {"judge": judges[0], "other_judges": judges[1:]}
+    # The judges were named here; what else an old session of somebody else's asks for was not.
+    foreign.remember(settings.model_copy(update={**asked, "extra_args": (), "fixed": {}, "weights": {}}))
+    # It has its name only once it is whole, and then it says that it is done: nobody is offered to train what it lacks.
+    with Lock(old), folder_made(new) as part:
+        with storage_errors(new):
+            shutil.copytree(old, part, copy_function=_linked, ignore=_left_out(old), dirs_exist_ok=True)
+        save(settings.model_copy(update=asked), part)
+        trials = _judge_all(old, part, progress)
+        write_progress(part, Progress("done", "done", trials, trials, None, "Judged again; nothing was trained"))
+    return _context(new)
 
 
-def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Context:
-    settings = load(new)
-    context = make_context(new, settings, slots_of(settings)[0])
+def _context(folder: Path) -> Context:
+    settings = load(folder)
+    return make_context(folder, settings, slots_of(settings)[0])
+
+
+def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> int:
+    """Judges into the session in `new`; returns how many trials."""
+    context, settings = _context(new), load(new)
     before = drawn_in(context.trainer, new / "before")
     judge = session_judge(settings, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)
@@ -89,7 +99,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> Co
                 done += 1
                 progress(done, total)
         _duel(context, source, store, judge)
-        return context
+        return total
     finally:
         source.close()
         store.close()

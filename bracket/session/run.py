@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bracket.domain import Problem, Round, Sample, mean
 from bracket.errors import BracketError, SettingsError, TrainerError
-from bracket.files import read_json, write_json, write_text
+from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
 from bracket.report.summary import Summary
@@ -108,6 +108,7 @@ def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = Fals
     with Lock(folder), logged_to(folder / "session.log"):
         clear_stop(folder)
         sweep_orphans()
+        sweep_parts(folder, deep=True)
         _say(folder, "running", "Starting.", listener)
         try:
             return _run(folder, settings, listener, share)
@@ -303,7 +304,7 @@ class _Clock:
         self._path = folder / "seconds.json"
 
     def read(self) -> dict[str, float]:
-        return dict(read_json(self._path)) if self._path.exists() else {}
+        return {k: float(v) for k, v in read_mapping(self._path).items() if isinstance(v, int | float)}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

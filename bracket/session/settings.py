@@ -356,6 +356,11 @@ def _fitting(said: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+def session_folders(runs: Path) -> list[Path]:
+    """The sessions under a folder, by name; what is still being made is hidden and none yet."""
+    return sorted(p.parent for p in runs.glob(f"*/{FILE}") if not p.parent.name.startswith("."))
+
+
 def fingerprint_in(folder: Path) -> str:
     """The fingerprint that a session's file holds, by which its report and its certificate name it; "" for none.
 

@@ -7,16 +7,20 @@ new and what is open.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from bracket.domain import Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
-from bracket.errors import StorageError
+from bracket.errors import StorageBusy, StorageError
+from bracket.files import database_trouble
 from bracket.search.space import active, distributions
 
 if TYPE_CHECKING:
@@ -36,6 +40,46 @@ _NEW = """
 is in the notes."""
 _OPENINGS, _MAKING_SECONDS = 5, 0.2
 """How often to try to open a ledger that another process is just making, and how long to wait for that."""
+PATIENT, SOON = 60.0, 0.5
+"""Seconds to wait for a ledger that another program has locked: who runs the session, and who looks at it."""
+_P, _R = ParamSpec("_P"), TypeVar("_R")
+log = logging.getLogger(__name__)
+
+
+def _guarded(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatenate[Store, _P], _R]:
+    """A method of `Store` whose database errors are StorageErrors."""
+
+    @functools.wraps(method)
+    def guarded(store: Store, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _told_plainly(store.path):
+            return method(store, *args, **kwargs)
+
+    return guarded
+
+
+@contextlib.contextmanager
+def _known_version(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # Optuna's word for tables of another version
+        remedy = "Use the bracket that wrote it, or move study.db aside to begin again."
+        raise StorageError(f"the ledger can't be read: {error}", path=path, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _told_plainly(path: Path) -> Iterator[None]:
+    """Turns an error of SQLAlchemy's or Optuna's into a StorageError that says what is behind it."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
+        below: BaseException | None = error
+        while below is not None and not isinstance(below, sqlite3.Error):
+            below = below.__cause__ or below.__context__
+        remedy = "Move study.db aside to begin again; trained trials stay in trials/."
+        raise database_trouble(below, path, "ledger", remedy) from error
 
 
 @dataclass
@@ -61,20 +105,22 @@ class Store:
     Args:
         folder: the session's folder.
         url: another Optuna storage URL, for sessions that share a database server.
+        patience: seconds to wait for another program that has it locked.
 
-    Raises:
-        StorageError: the database is damaged or can't be opened.
+    Raises (each of its methods, too):
+        StorageError: the database is damaged, locked, can't be opened, or the disk is full.
     """
 
-    def __init__(self, folder: Path, url: str = "") -> None:
+    def __init__(self, folder: Path, url: str = "", *, patience: float = PATIENT) -> None:
         self._folder = folder
-        self._path = None if url else folder / FILE
-        self._storage = _open(url or f"sqlite:///{folder / FILE}", self._path or folder)
+        self.path = folder if url else folder / FILE
+        self._storage = _open(url, self.path, patience)
         self._studies: dict[str, optuna.Study] = {}
         self._read: dict[str, _Read] = {}
         self._all: set[str] | None = None
         """Names of the studies there are; another process makes none while this one has the session."""
 
+    @_guarded
     def begin(self, wanted: Wanted, knobs: Sequence[Knob]) -> Trial:
         """Begin a trial."""
         from optuna.trial import TrialState, create_trial
@@ -92,6 +138,7 @@ class Store:
         )
         return trial
 
+    @_guarded
     def skip_to(self, trial: Trial) -> None:
         """Fill the round's numbers up to that of a trial of another ledger, so that it gets the same one here."""
         from optuna.trial import TrialState, create_trial
@@ -100,6 +147,7 @@ class Store:
         for _ in range(self._look(study.study_name).count, _number_of(trial)):
             study.add_trial(create_trial(state=TrialState.FAIL))
 
+    @_guarded
     def finish(self, result: TrialResult) -> None:
         """Tell how a trial ended. Telling the same trial twice changes nothing."""
         from optuna.trial import TrialState
@@ -118,12 +166,14 @@ class Store:
         else:
             study.tell(number, state=TrialState.FAIL)
 
+    @_guarded
     def results(self, round_: Round) -> list[TrialResult]:
         """Every ended trial of a round, rung after rung, in the order they began. Samples and judgements are left on
         disk."""
         looked = [self._look(name) for name in self._names(round_)]
         return [read.results[number] for read in looked for number in sorted(read.results)]
 
+    @_guarded
     def open_trials(self, round_: Round) -> list[Trial]:
         """Trials that began and have no result, in the order they began: they run, or the process was killed."""
         found = []
@@ -136,6 +186,7 @@ class Store:
                     found.append(read.trials[number])
         return found
 
+    @_guarded
     def begun(self, round_: Round) -> list[Trial]:
         """Every trial of a round, ended or not, rung after rung, in the order they began."""
         return [trial for name in self._names(round_) for trial in self._look(name).trials.values()]
@@ -158,9 +209,14 @@ class Store:
         return read
 
     def _keep(self, read: _Read, id_: int, number: int, ended: bool, notes: dict[str, str]) -> None:
-        if number not in read.trials:
-            read.trials[number] = self._trial_of(json.loads(notes[_TRIAL]), number)
-        told = _result(read.trials[number], json.loads(notes[_RESULT])) if _RESULT in notes else None
+        try:
+            if number not in read.trials:
+                read.trials[number] = self._trial_of(json.loads(notes[_TRIAL]), number)
+            told = _result(read.trials[number], json.loads(notes[_RESULT])) if _RESULT in notes else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            log.warning("What %s says of a trial can't be understood (%r); it is left out", self.path, error)
+            read.trials.pop(number, None)
+            return
         if ended:
             read.open.pop(id_, None)
             read.half.pop(number, None)
@@ -234,22 +290,26 @@ def _result(trial: Trial, told: dict[str, Any]) -> TrialResult:
     )
 
 
-def _open(url: str, path: Path) -> Any:
+def _open(url: str, path: Path, patience: float) -> Any:
     import optuna
-    from sqlalchemy import exc
+    from sqlalchemy import exc, pool
 
-    # A reader (the app, `status`) may hold the file for a moment: wait for it rather than fail.
-    waiting = {"connect_args": {"timeout": 60}} if "sqlite" in url else None
+    def connected() -> sqlite3.Connection:
+        return sqlite3.connect(path, timeout=patience, check_same_thread=False)
+
+    # By its path and not by a URL: every character of a path is one, and Optuna would fill in what is in braces.
+    ours: dict[str, Any] = {} if url else {"creator": connected, "poolclass": pool.QueuePool}
     for again in reversed(range(_OPENINGS)):
         try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=waiting)
-        except (exc.DatabaseError, sqlite3.DatabaseError, RuntimeError) as error:
+            with _told_plainly(path), _known_version(path):
+                return optuna.storages.RDBStorage(url or "sqlite://", engine_kwargs=ours)
+        except StorageError as error:
             # Two that open a new file at once both make its tables; the second finds them there and can't go on.
-            if again and isinstance(error, exc.OperationalError | exc.IntegrityError):
-                time.sleep(_MAKING_SECONDS)
-                continue
-            remedy = "Move study.db aside to begin again; trained trials stay in trials/."
-            raise StorageError("the ledger can't be opened; it may be damaged", path=path, remedy=remedy) from error
+            making = isinstance(error.__cause__, exc.OperationalError | exc.IntegrityError)
+            if not again or not making or isinstance(error, StorageBusy):
+                raise
+            time.sleep(_MAKING_SECONDS)
+    raise AssertionError("the last try returns or raises")
 
 
 def _number_of(trial: Trial) -> int:

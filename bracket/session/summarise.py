@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
-from bracket.files import read_json, write_json
+from bracket.errors import StorageError
+from bracket.files import read_json, read_mapping, storage_errors, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
 from bracket.report.summary import Ranked, Summary
@@ -26,6 +31,7 @@ from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
 from bracket.trainers.base import newest
 
+log = logging.getLogger(__name__)
 ARGV = "argv.json"
 """In `winner/`: the words of the command that trains the winner in full, and what it was made for."""
 REMARKS = "remarks.json"
@@ -45,7 +51,6 @@ def summarise(
     fight = read_fight(context.folder, store, plan_for(context, store.results(Round.FINALS)))
     calibration = calibrate(context.folder, store, fight.duel)
     ranking, flip_rate = read_ranking(context.folder)
-    remarks = context.folder / REMARKS
     s = context.settings
     return Summary(
         name=context.folder.name,
@@ -64,7 +69,7 @@ def summarise(
         calibration=calibration,
         ranking=ranking,
         flip_rate=flip_rate,
-        remarks=tuple(read_json(remarks)) if remarks.exists() else (),
+        remarks=_remarks(context.folder / REMARKS),
         prompts=context.dataset.prompts,
         verdict_prompts=context.dataset.verdict_prompts,
         winner=winner,
@@ -87,6 +92,15 @@ def summarise(
     )
 
 
+def _remarks(path: Path) -> tuple[str, ...]:
+    try:
+        found = read_json(path) if path.exists() else []
+    except StorageError as error:
+        log.warning("%s", error)
+        found = []
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 def _next_space(context: Context, searched: Sequence[TrialResult]) -> dict[str, object] | None:
     """The next session's space, as plain data; None before the search."""
     whole = context.preset.knob_list()
@@ -102,12 +116,13 @@ def full_training(context: Context, winner: Ranked) -> tuple[str, ...]:
     seed, steps = winner.results[0].trial.seed, context.preset.final_steps
     trial = Trial("winner", Round.FINALS, "winner", winner.config, seed, steps, folder)
     asked = {"config": dict(winner.config), "seed": seed, "steps": steps, "fingerprint": fingerprint_in(context.folder)}
-    known = read_json(folder / ARGV) if (folder / ARGV).exists() else {}
-    if known.get("asked") == asked:
-        return tuple(known["argv"])
+    known = read_mapping(folder / ARGV)
+    if known.get("asked") == asked and isinstance(known.get("argv"), list):
+        return tuple(map(str, known["argv"]))
     if folder.exists():
-        others = sum(1 for _ in context.folder.glob("winner-*"))
-        folder.rename(folder.with_name(f"winner-{others + 1}"))
+        beside = (folder.with_name(f"winner-{number}") for number in itertools.count(1))
+        with storage_errors(folder):
+            folder.rename(next(place for place in beside if not os.path.lexists(place)))
     launch = context.trainer.launch(context.choosing_job(), [trial])
     write_command_sh(folder / "command.sh", launch)
     write_json(folder / ARGV, {"argv": list(launch.argv), "asked": asked})

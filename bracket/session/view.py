@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,6 +13,8 @@ from typing import Literal
 import numpy as np
 
 from bracket.domain import Config, Outcome, Round, Sample, Score, Trace, Trial, TrialResult
+from bracket.errors import StorageError
+from bracket.reading import read_bytes
 from bracket.report.words import config_label
 from bracket.runner.events import Curve, merge
 from bracket.runner.processes import read_exit
@@ -22,8 +25,9 @@ from bracket.session.control import Progress, read_progress, running_process, st
 from bracket.session.drawing import drawn_in
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import load as load_settings
+from bracket.session.settings import session_folders
 from bracket.session.store import FILE as LEDGER_FILE
-from bracket.session.store import Store
+from bracket.session.store import SOON, Store
 from bracket.trainers import Trainer, make_trainer
 
 TRAIN_TAG, VALIDATION_TAG = "loss/train", "loss/validation"
@@ -93,12 +97,19 @@ class SessionLine:
 def read(folder: Path) -> SessionView:
     """The session as it stands. Cheap enough for a poll: the ledger is read again only when it changed.
 
+    What is damaged or locked is left out and named in the message.
+
     Raises:
-        StorageError: the ledger is damaged.
+        SettingsError: the settings are damaged, and with them what its trials' folders mean.
     """
     progress = read_progress(folder)
     state = _state(folder, progress)
     report = folder / "report" / "report.html"
+    ledger = _ledger(folder)
+    message = _message(folder, state, progress)
+    if ledger.trouble:
+        said = f"{ledger.trouble[:1].upper()}{ledger.trouble[1:]}"
+        message = f"{message.rstrip('.')}. {said}" if message else said
     return SessionView(
         name=folder.name,
         folder=folder,
@@ -107,8 +118,8 @@ def read(folder: Path) -> SessionView:
         done=progress.done if progress else 0,
         planned=progress.planned if progress else 0,
         eta=progress.eta if progress and state == "running" else None,
-        message=_message(folder, state, progress),
-        trials=_trials(folder, state, progress.doing if progress else {}),
+        message=message,
+        trials=_trials(folder, ledger, state, progress.doing if progress else {}),
         verdict=_verdict(folder),
         report=report if report.exists() else None,
     )
@@ -117,10 +128,12 @@ def read(folder: Path) -> SessionView:
 def sessions(runs: Path) -> list[SessionLine]:
     """Every session under `runs`, newest first."""
     found = []
-    for settings in runs.glob(f"*/{SETTINGS_FILE}"):
-        folder = settings.parent
+    for folder in session_folders(runs):
         state_file = folder / "state.json"
-        modified = (state_file if state_file.exists() else settings).stat().st_mtime
+        try:
+            modified = (state_file if state_file.exists() else folder / SETTINGS_FILE).stat().st_mtime
+        except OSError:  # it has just gone
+            continue
         found.append(SessionLine(folder.name, folder, _state(folder, read_progress(folder)), modified))
     return sorted(found, key=lambda line: -line.modified)
 
@@ -155,20 +168,31 @@ _curves: dict[Path, tuple[Trace, TraceReader, dict[str, Curve]]] = {}
 """Readers of trials that were looked at, so that a poll costs only what is new."""
 _MOST = 8
 """Ledgers that are remembered."""
+_AGAIN = 5.0
+"""Seconds until a ledger that could not be read is tried again."""
 
 
 @dataclass
 class _Ledger:
     """A session's ledger as it was last read. `views`: of its ended trials, of which nothing changes any more."""
 
-    store: Store
-    stamp: tuple[int, int, int]
+    store: Store | None = None
+    stamp: tuple[int, int, int] = (0, 0, 0)
     """The file: which one, how large, and when it was written."""
+    trouble: str = ""
+    """Why it couldn't be read the last time; `again`: when to try anew (monotonic time)."""
+    again: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
     told: list[TrialResult | Trial] = field(default_factory=list)
     names: frozenset[str] = frozenset()
     """Knobs that are not the same in all configs."""
     trainer: Trainer | None = None
     views: dict[str, TrialView] = field(default_factory=dict)
+
+    def forget(self, stamp: tuple[int, int, int]) -> None:
+        """Begin with another file."""
+        self.store, self.stamp, self.trouble, self.told, self.names = None, stamp, "", [], frozenset()
+        self.views.clear()
 
 
 _ledgers: dict[Path, _Ledger] = {}
@@ -177,7 +201,10 @@ _lock = threading.Lock()
 
 def _curve(folder: Path, tag: str) -> Curve:
     with _lock:
-        trace = read_trace(folder)
+        try:
+            trace = read_trace(folder)
+        except StorageError:  # said where the trial is run
+            trace = Trace(folder / "tfevents")
         if folder not in _curves or _curves[folder][0] != trace:  # it is named when the trial is launched
             _curves[folder] = (trace, open_trace(trace), {})
         _, reader, curves = _curves[folder]
@@ -217,9 +244,8 @@ def _message(folder: Path, state: State, progress: Progress | None) -> str:
     return progress.message
 
 
-def _trials(folder: Path, state: State, doing: Mapping[str, str]) -> tuple[TrialView, ...]:
-    ledger = _ledger(folder)
-    if ledger is None or not ledger.told:
+def _trials(folder: Path, ledger: _Ledger, state: State, doing: Mapping[str, str]) -> tuple[TrialView, ...]:
+    if not ledger.told:
         return ()
     ledger.trainer = ledger.trainer or _trainer(folder)
     return tuple(_seen(t, ledger, ledger.trainer, state, doing) for t in ledger.told)
@@ -237,38 +263,43 @@ def _seen(
     return ledger.views[id_]
 
 
-def _ledger(folder: Path) -> _Ledger | None:
-    """The session's ledger, of which what is new was read if the file changed; None while there is none."""
-    path = folder / LEDGER_FILE
+def _ledger(folder: Path) -> _Ledger:
+    """The session's ledger, of which what is new was read if the file changed. What can't be read leaves what was read
+    before, and says why; that is tried again after a while, so that no page waits for it every time."""
     with _lock:
-        if not path.exists():
-            _ledgers.pop(folder, None)
-            return None
-        found = path.stat()
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-        known = _ledgers.get(folder)
-        if known is not None and known.stamp == stamp:
-            return known
-        if known is None or known.stamp[0] != stamp[0] or known.stamp[1] > stamp[1]:  # another file: it only grows
-            known = _Ledger(Store(folder), stamp)
-        try:
-            _read_on(known)
-        finally:
-            known.store.close()
-        known.stamp = stamp
-        _ledgers.pop(folder, None)
-        _ledgers[folder] = known
+        ledger = _ledgers.pop(folder, None) or _Ledger()
+        _ledgers[folder] = ledger
         for oldest in list(_ledgers)[:-_MOST]:
             del _ledgers[oldest]
-        return known
+    with ledger.lock:
+        try:
+            found = (folder / LEDGER_FILE).stat()
+        except OSError:
+            ledger.forget((0, 0, 0))
+            return ledger
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if ledger.stamp == stamp and (not ledger.trouble or time.monotonic() < ledger.again):
+            return ledger
+        if ledger.stamp[0] != stamp[0] or ledger.stamp[1] > stamp[1]:  # another file: it only grows
+            ledger.forget(stamp)
+        ledger.trouble, ledger.stamp = "", stamp
+        try:
+            ledger.store = ledger.store or Store(folder, patience=SOON)
+            try:
+                _read_on(ledger, ledger.store)
+            finally:
+                ledger.store.close()
+        except StorageError as error:
+            ledger.trouble, ledger.again = str(error), time.monotonic() + _AGAIN
+        return ledger
 
 
-def _read_on(ledger: _Ledger) -> None:
+def _read_on(ledger: _Ledger, store: Store) -> None:
     """Results of ended trials and open trials, in the order of the rounds."""
     found: list[TrialResult | Trial] = []
     for round_ in Round:
-        results = {r.trial.id: r for r in ledger.store.results(round_)}
-        found += [results.get(t.id, t) for t in ledger.store.begun(round_)]
+        results = {r.trial.id: r for r in store.results(round_)}
+        found += [results.get(t.id, t) for t in store.begun(round_)]
     names = frozenset(varying([_trial_of(t).config for t in found]))
     if names != ledger.names:
         ledger.views = {i: replace(v, label=config_label(v.config, names)) for i, v in ledger.views.items()}
@@ -323,6 +354,6 @@ def _verdict(folder: Path) -> str:
     """The sentence at the head of the report, kept beside it."""
     path = folder / "report" / VERDICT_FILE
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
+        return read_bytes(path).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):
         return ""

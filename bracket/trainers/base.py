@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 
 from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
 from bracket.errors import SettingsError, StorageError
-from bracket.files import read_json_lines, write_json
+from bracket.files import whole_lines, write_json
 from bracket.presets import Preset
 from bracket.weights import read_header
 
@@ -113,14 +114,14 @@ def write_trial(trial: Trial) -> None:
 def read_samples(folder: Path) -> list[Sample]:
     """Pictures listed in a samples folder's index, oldest step first; a redrawn one counts once.
 
-    A line whose picture is gone is left out: state is what is on disk.
+    A line whose picture is gone is left out, for state is what is on disk; so is one that says nothing of a picture.
     """
     found: dict[tuple[int, str, int], Sample] = {}
-    for line in read_json_lines(folder / SAMPLE_INDEX):
-        path = folder / str(line["path"])
-        if path.is_file():
-            sample = Sample(path, str(line["prompt"]), int(line["seed"]), int(line["step"]))
-            found[sample.step, sample.prompt, sample.seed] = sample
+    for line in whole_lines(folder / SAMPLE_INDEX):
+        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            sample = Sample(folder / str(line["path"]), str(line["prompt"]), int(line["seed"]), int(line["step"]))
+            if sample.path.is_file():
+                found[sample.step, sample.prompt, sample.seed] = sample
     return sorted(found.values(), key=lambda s: s.step)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bracket.errors import SettingsError, TrainerError
+from bracket.files import given_path
 from bracket.reading import from_json, read_text
 from bracket.training.schema import ModelSection
 
@@ -198,7 +199,7 @@ def _quiet() -> Iterator[None]:
 
 def _local(path: str) -> Path:
     """The folder of a pipeline in diffusers format; a hub id is looked up in the cache and downloaded if need be."""
-    folder = Path(path).expanduser()
+    folder = given_path(path)
     if not folder.is_dir():
         folder = _download(path)
     index = folder / "model_index.json"

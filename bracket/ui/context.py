@@ -14,7 +14,7 @@ import gradio as gr
 
 from bracket.errors import BracketError, SettingsError
 from bracket.session import view as sessions
-from bracket.session.settings import FILE
+from bracket.session.settings import FILE, session_folders
 from bracket.session.view import SessionLine, SessionView
 from bracket.unforeseen import kept
 
@@ -46,7 +46,7 @@ class Context:
         Raises:
             SettingsError: there is no such session under the runs folder.
         """
-        known = {path.parent.name: path.parent for path in self.runs.glob(f"*/{FILE}")}
+        known = {folder.name: folder for folder in session_folders(self.runs)}
         if name not in known:
             raise SettingsError(f"there is no session called {name!r}", path=self.runs, remedy="Choose another one.")
         return known[name]

@@ -11,8 +11,10 @@ from typing import Any
 
 from bracket.domain import Value
 from bracket.errors import SettingsError
+from bracket.files import given_path
 from bracket.presets import KnobSpec, Preset, find_preset
 from bracket.session.bounds import baseline_problems, bounded_knobs
+from bracket.session.launch import checked_name
 from bracket.session.settings import Bound, SessionSettings, from_preset, split_words, validated
 from bracket.session.settings import DatasetSettings as Pictures
 from bracket.ui import judge_form
@@ -88,7 +90,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         nested[group][field] = _whole(values[name], label)
     dataset = {
         **nested["dataset"],
-        "folder": str(Path(text(values["folder"])).expanduser()) if text(values["folder"]) else "",
+        "folder": str(given_path(text(values["folder"]))) if text(values["folder"]) else "",
         "trigger_word": text(values["trigger_word"]),
         "class_word": text(values["class_word"]),
     }
@@ -172,9 +174,9 @@ def session_name(given: object) -> str:
     name = text(given)
     if not name:
         raise SettingsError("the session needs a name", remedy="Type one.")
-    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name) or name.endswith(".") or len(name.encode()) > 200:
+    if not re.fullmatch(r"[\w][\w .+-]{0,79}", name):
         raise SettingsError(f"{name!r} can't be a session's name", remedy="Use letters, digits, spaces, - and _.")
-    return name
+    return checked_name(name)
 
 
 def free_name(wanted: str, runs: Path) -> str:
@@ -187,7 +189,7 @@ def free_name(wanted: str, runs: Path) -> str:
 
 def suggested_name(folder: str, runs: Path) -> str:
     """A name for a session on the pictures in `folder`."""
-    stem = re.sub(r"[^\w.+-]+", "-", Path(folder).name).strip("-.") if folder.strip() else ""
+    stem = re.sub(r"[^\w.+-]+", "-", Path(folder).name)[:60].strip("-.") if folder.strip() else ""
     return free_name(stem or "session", runs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import yaml
 
 from bracket.environment import presets_folder
 from bracket.errors import BracketError, PresetError, SettingsError
-from bracket.files import write_text
+from bracket.files import given_path, write_text
 from bracket.judges.rubric import Rubric, find_rubric, load_rubric
 from bracket.presets import RUBRICS
 from bracket.reading import Unreadable, from_yaml
@@ -207,7 +208,7 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
     check_rubric(text, path)
     if not target.strip():
         raise PresetError("the rubric needs a file to go to", remedy="Type its name, such as my-rubric.yaml.")
-    file = Path(target.strip()).expanduser()
+    file = given_path(target.strip())
     file = (file if file.is_absolute() else runs / file).absolute()
     if file.suffix not in (".yaml", ".yml"):
         raise PresetError("a rubric's file ends in .yaml", path=file, remedy="Add the ending.")
@@ -217,6 +218,9 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
         raise SettingsError(
             f"session {session!r} is judged by this file, and must stay comparable", path=file, remedy="Name another."
         )
+    if os.path.lexists(file) and file.resolve() != find_rubric(path).resolve():
+        remedy = "Open that file to edit it, or name another."
+        raise PresetError("there is a file of this name already", path=file, remedy=remedy)
     write_text(file, rooted(text, path))
     return file
 

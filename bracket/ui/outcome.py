@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
+from bracket.errors import StorageError
 from bracket.files import read_json
 from bracket.report.words import fixed, knob_name, knob_value
 from bracket.session.stages import duellists
@@ -123,7 +124,10 @@ def command_text(folder: Path, duel: Duellists | None) -> str:
     path = folder / "winner" / ARGV
     if duel is None or not path.exists():
         return ""
-    return shlex.join(read_json(path)["argv"])
+    try:
+        return shlex.join(map(str, read_json(path)["argv"]))
+    except (StorageError, KeyError, TypeError):  # the report writes it anew
+        return ""
 
 
 def table_rows(view: SessionView) -> list[list[object]]:

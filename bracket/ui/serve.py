@@ -19,7 +19,8 @@ from typing import Any
 
 import psutil
 
-from bracket.environment import hosted_at, user_cache
+from bracket.environment import config_folder, hosted_at, user_cache
+from bracket.files import private_folder, sweep_parts
 from bracket.ui.guard import LOOPBACK, Guard, Hosts
 
 _DAY = 86400
@@ -83,6 +84,8 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     from bracket.ui.theme import look
 
     sweep_orphans()
+    for folder in (served.runs, user_cache(), config_folder()):
+        sweep_parts(folder)
     page = Page(served.runs, login=served.auth is not None)
     page.blocks.queue(api_open=False, max_size=500)
     page.blocks.delete_cache = (3600, _DAY)
@@ -188,7 +191,7 @@ def _names(host: str) -> list[str]:
 def _uploads() -> Iterator[Path]:
     """A folder of the user's alone for what the page hands in and Gradio copies; gone when the app ends."""
     parent = user_cache() / "app"
-    parent.mkdir(parents=True, exist_ok=True)
+    private_folder(parent)
     for left in parent.iterdir():
         owner = left.name.partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):

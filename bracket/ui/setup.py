@@ -12,6 +12,7 @@ import gradio as gr
 from bracket.dataset import buckets, check_dataset, scan, split
 from bracket.domain import Problem
 from bracket.errors import BracketError
+from bracket.files import given_path
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
 from bracket.trainers import bare_job, make_trainer
@@ -162,7 +163,7 @@ def _pictures_found(name: str, folder: str, trigger: str, validation: Any, promp
         return '<p class="empty">No folder yet.</p>'
     try:
         counts = [int(n or 0) for n in (validation, prompts, verdict)]
-        return pictures_html(Path(form.text(folder)).expanduser(), find_preset(name), form.text(trigger), counts)
+        return pictures_html(given_path(form.text(folder)), find_preset(name), form.text(trigger), counts)
     except BracketError as error:
         return f'<ul class="checks"><li class="error"><span class="mark">✗</span><span>{said(error)}</span></li></ul>'
 

@@ -17,12 +17,10 @@ import gradio as gr
 from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Judgement, Preference, Round, Sample
 from bracket.errors import BracketError, JudgeError
-from bracket.files import read_json_lines
-from bracket.judges import judgement_from_json
 from bracket.judges.human import aligned, preferences_from_scores
 from bracket.judges.votes import Shown, VoteBook, matching_pairs, read_votes
 from bracket.report.words import counted, percent
-from bracket.session.evaluate import JUDGEMENTS
+from bracket.session.duel import arm_judgements
 from bracket.session.settings import load
 from bracket.session.view import SessionView, TrialView, drawn
 from bracket.stats.agreement import FEWEST, agreement, clopper_pearson, gate
@@ -134,7 +132,7 @@ def voted(view: SessionView) -> bool:
     if isinstance(arms, str):
         return True
     total = len(matching_pairs(arms.by_name))
-    return len(read_votes(view.folder)) >= min(FEWEST, total)
+    return len(read_votes(view.folder, strict=False)) >= min(FEWEST, total)
 
 
 def sealed(view: SessionView, trials: Iterable[TrialView]) -> bool:
@@ -222,7 +220,7 @@ class Booth:
 def told_of(view: SessionView) -> str:
     """What the votes on a session's pairs say, as HTML; "" without votes."""
     arms = arms_of(view)
-    if isinstance(arms, str) or not read_votes(view.folder):
+    if isinstance(arms, str) or not read_votes(view.folder, strict=False):
         return ""
     return told_html(arms, VoteBook(view.folder, arms.by_name).preferences())
 
@@ -256,8 +254,7 @@ def told_html(arms: Arms, votes: Sequence[Preference]) -> str:
 
 
 def _judgements(folder: Path) -> list[Judgement]:
-    path = folder / JUDGEMENTS
-    return [judgement_from_json(line, folder) for line in read_json_lines(path)] if path.exists() else []
+    return list(arm_judgements(folder))
 
 
 def _content(path: Path) -> dict[str, Any]:

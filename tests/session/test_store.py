@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import optuna
 import pytest
 
 from bracket.domain import Outcome, Round, Score, TrialResult, Wanted
-from bracket.errors import StorageError
+from bracket.errors import StorageBusy, StorageError
 from bracket.presets import find_preset
 from bracket.session.store import Store, _told
 
@@ -130,3 +132,94 @@ def test_what_is_read_is_what_optuna_reads(tmp_path: Path) -> None:
     assert [t.state.name for t in frozen] == ["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
     assert [r.trial.config for r in store.results(Round.SEARCH)] == [t.params for t in frozen[:3]]
     assert store.begun(Round.SEARCH)[-1] == open_ and open_.config == frozen[3].params
+
+
+NAMES = [
+    "a?b",
+    "a?c",
+    "x#1",
+    "50%",
+    "%41",
+    "A",
+    "it's",
+    'say "x"',
+    "[x]",
+    "{y}",
+    "{}",
+    "$HOME",
+    "a;b",
+    "é",
+    "a&b=c",
+    "a b",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "file:x?mode=memory", ":memory:", "line\nbreak", "back\\slash"])
+def test_a_path_is_its_own_whatever_is_in_it(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    store = Store(folder)
+    trial = _begin(store)
+    store.finish(TrialResult(trial, Outcome.OK, score=Score(0.25, 0.5, 0.1)))
+    store.close()
+    assert [p.name for p in folder.iterdir()] == ["study.db"] and [p.name for p in tmp_path.iterdir()] == [name]
+    assert [r.trial for r in Store(folder).results(Round.SEARCH)] == [trial]
+
+
+def test_a_ledger_that_another_program_has_locked_is_said_to_be(tmp_path: Path) -> None:
+    _begin(Store(tmp_path))
+    other = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    with pytest.raises(StorageBusy, match="in use by another program"):
+        Store(tmp_path, patience=0.1)
+    assert time.monotonic() - began < 5
+    other.execute("ROLLBACK")
+    assert len(Store(tmp_path, patience=0.1).begun(Round.SEARCH)) == 1
+
+
+def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trial = _begin(store)
+    with store._storage.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    store.close()
+    from sqlalchemy import event
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(store._storage.engine, "connect", limit)
+    with pytest.raises(StorageError, match=r"The disk is full.*Free some space"):
+        store.finish(TrialResult(trial, Outcome.CRASHED, cause="long " * 100_000))
+    store.close()
+    assert Store(tmp_path).open_trials(Round.SEARCH) == [trial], "what was there before stays"
+
+
+@pytest.mark.parametrize("value", ["", "{", "[]", "null", '"x"', '{"a": 1}', "[" * 10_000])
+def test_a_damaged_row_costs_its_trial(tmp_path: Path, value: str) -> None:
+    store = Store(tmp_path)
+    first, second = _begin(store), _begin(store)
+    store.close()
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = 1", [value])
+    assert Store(tmp_path).begun(Round.SEARCH) == [second]
+    assert _begin(Store(tmp_path)).id == "search-002" and first.id == "search-000"
+
+
+def test_a_hole_in_the_ledger_is_a_sentence(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for _ in range(30):
+        store.finish(TrialResult(_begin(store), Outcome.CRASHED, cause="why " * 300))
+    store.close()
+    data = bytearray((tmp_path / "study.db").read_bytes())
+    for page in range(2, len(data) // 4096):
+        hurt = bytearray(data)
+        hurt[page * 4096 : (page + 1) * 4096] = b"\xff" * 4096
+        (tmp_path / "study.db").write_bytes(hurt)
+        try:
+            store = Store(tmp_path, patience=0.1)
+            store.results(Round.SEARCH)
+            store.close()
+        except StorageError as error:
+            assert "may be damaged" in str(error)

@@ -112,6 +112,12 @@ def test_a_rubric_goes_to_a_file_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match="doesn't fit"):
         judge_form.save_rubric("axes: {}", "", "bad.yaml", tmp_path)
     assert not (tmp_path / "bad.yaml").exists()
+    (tmp_path / "notes.yaml").write_text("mine")
+    with pytest.raises(PresetError, match="a file of this name already"):
+        judge_form.save_rubric(text, "style", "notes.yaml", tmp_path)
+    assert (tmp_path / "notes.yaml").read_text() == "mine"
+    again = judge_form.rubric_text(str(file))
+    assert judge_form.save_rubric(again, str(file), str(file), tmp_path) == file, "one's own may be saved again"
     assert shipped.read_bytes() == before
 
 

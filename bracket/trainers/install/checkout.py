@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bracket.errors import TrainerError
-from bracket.files import storage_errors
+from bracket.files import given_path, storage_errors
 from bracket.homes.look import commit_of
 from bracket.homes.problems import INSTALL_RECORD
 from bracket.homes.registry import check_checkout
@@ -103,7 +103,7 @@ def checked_commit(commit: str) -> str:
 
 def checked_source(source: str) -> str:
     """An address, or a folder made absolute. Raises TrainerError for what could become an option of git's."""
-    place = Path(source).expanduser()
+    place = given_path(source)
     if place.exists():
         return str(place.absolute())
     if source.startswith("-") or not ("://" in source or ":" in source):

@@ -12,7 +12,7 @@ from pathlib import Path
 from bracket import locks
 from bracket.domain import Launch
 from bracket.errors import TrainerError
-from bracket.files import storage_errors
+from bracket.files import is_foreign, storage_errors
 from bracket.runner.processes import Process, start
 from bracket.runner.tail import LogTail, last_lines
 
@@ -48,8 +48,12 @@ class Commands:
         self._held: locks.Held | None = None
 
     def __enter__(self) -> Commands:
-        with storage_errors(self.work):
+        if is_foreign(self.work, self.log.name):
+            remedy = "Move it away, or install into another folder."
+            raise TrainerError("this folder is needed, and bracket did not make it", path=self.work, remedy=remedy)
+        with storage_errors(self.log):
             self.work.mkdir(parents=True, exist_ok=True)
+            self.log.touch()
         with storage_errors(self._lock):
             self._held = locks.take(self._lock)
         if self._held is None:
