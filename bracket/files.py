@@ -11,12 +11,15 @@ import errno
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from bracket.errors import StorageError
+from bracket.errors import SettingsError, StorageError
 from bracket.reading import Unreadable, from_json, read_bytes
 
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
@@ -33,6 +36,44 @@ _REMEDIES = {
     errno.ENOENT: ("This file does not exist", "Check the path."),
     errno.ENOTDIR: ("A part of this path is a file, not a folder", "Choose another folder."),
 }
+
+
+_WINDOWS = re.compile(r"(?i)(?:([a-z]):[\\/]|\\\\)")
+
+
+def given_path(text: str) -> Path:
+    """The path a person means who typed or pasted it: without blanks and quotes around it, `file://` and `~` resolved.
+
+    Text that is the name of something as it stands is taken so.
+
+    Raises:
+        SettingsError: it is a path of another kind of system.
+    """
+    if text and os.path.lexists(text):
+        return Path(text)
+    meant = text.strip().strip("\u200b\ufeff\u202a\u202c").strip()
+    for opening, closing in ('""', "''", "``", "“”", "‘’", "„“", "«»", "<>"):
+        if len(meant) > 1 and meant[0] == opening and meant[-1] == closing:
+            meant = meant[1:-1].strip()
+    if meant.lower().startswith("file:"):
+        parts = urlsplit(meant)
+        host = "" if parts.netloc in ("", "localhost") else f"//{parts.netloc}"
+        meant = url2pathname(host + parts.path)
+    elif os.name != "nt" and not os.path.lexists(meant) and "\\ " in meant:
+        meant = meant.replace("\\ ", " ")  # as a terminal writes it
+    windows = _WINDOWS.match(meant)
+    if windows and os.name != "nt" and not os.path.lexists(meant):
+        mounted = f"/mnt/{(windows[1] or '').lower()}/" + meant[3:].replace("\\", "/")
+        if windows[1] and os.path.exists(mounted):
+            return Path(mounted)
+        remedy = "Give the path as this system writes it; under WSL, C:\\ is /mnt/c/."
+        raise SettingsError("This is a path of Windows, and bracket doesn't run there", path=meant, remedy=remedy)
+    if "\0" in meant:
+        raise SettingsError("This path holds a sign that no path can", remedy="Type it again.")
+    try:
+        return Path(meant).expanduser()
+    except RuntimeError as error:
+        raise SettingsError("There is no such user", path=meant, remedy="Write the path in full.") from error
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +30,12 @@ from bracket.dataset.keys import (
     as_kind,
     fits,
 )
-from bracket.dataset.media import beside, listing
+from bracket.dataset.layout import read_layout
+from bracket.dataset.media import beside
 from bracket.dataset.prompts import read_text
-from bracket.domain import Source
+from bracket.domain import Problem, Source
 from bracket.errors import DatasetError
+from bracket.files import given_path
 
 _NAMING = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
 _KINDS: Mapping[Kind, str] = {
@@ -50,14 +53,28 @@ _Table = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Description:
-    """The sources of a dataset, and the options they share by their house names."""
+    """The sources of a dataset, and the options they share by their house names.
+
+    `root` is the folder itself, or where the file lies, of the first where there are several; `plain` are sources that
+    no file describes, `files` the dataset files, `said` what is to say of them.
+    """
 
     sources: tuple[Source, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    root: Path = field(default=Path(), compare=False)
+    plain: frozenset[Path] = field(default=frozenset(), compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    said: tuple[Problem, ...] = field(default=(), compare=False)
 
 
-def read_description(path: Path) -> Description:
-    """A folder as one image source, or what a `.toml` dataset file says.
+def places(given: Path | str) -> list[Path]:
+    """The folders and files a dataset is given as: one path a line."""
+    lines = [given_path(line) for line in str(given).splitlines() if line.strip()]
+    return list(dict.fromkeys(path.absolute() for path in lines))
+
+
+def read_description(given: Path | str) -> Description:
+    """A folder's sources, or what a `.toml` dataset file says; several of them, one a line, as one dataset.
 
     A relative path in the file counts from the file's folder where it exists there, else from the current folder. Where
     an sd-scripts file names no caption extension, it is `.caption` if the folder has such files, else `.txt`.
@@ -65,11 +82,33 @@ def read_description(path: Path) -> Description:
     Raises:
         DatasetError: the folder or file is missing; the file is no TOML or of neither trainer; a key is unknown or
             has a value of another type; a folder it names does not exist.
+        SettingsError: a path that can't be one of this system.
     """
-    path = Path(os.path.expanduser(path)).absolute()
+    parts = [_read_one(path) for path in places(given)]
+    if not parts:
+        raise DatasetError("No dataset folder is given", remedy="Name the folder that holds the pictures.")
+    if len(parts) == 1:
+        return parts[0]
+    sources = [replace(s, options={**p.options, **s.options}) for p in parts for s in p.sources]
+    if twice := [f for f, n in Counter(s.folder for s in sources if s.folder in _plain(parts)).items() if n > 1]:
+        raise DatasetError("This folder is given twice", path=twice[0], remedy="Name it once.")
+    files, said = tuple(f for p in parts for f in p.files), tuple(w for p in parts for w in p.said)
+    return replace(_shared(sources), root=parts[0].root, plain=_plain(parts), files=files, said=said)
+
+
+def _plain(parts: Sequence[Description]) -> frozenset[Path]:
+    return frozenset().union(*(p.plain for p in parts))
+
+
+def _read_one(path: Path) -> Description:
     if path.suffix.lower() != ".toml" or os.path.isdir(path):
-        listing(path)
-        return Description((Source(path),))
+        layout = read_layout(path)
+        plain = frozenset(s.folder for s in layout.sources)
+        return Description(layout.sources, root=path, plain=plain, said=layout.said)
+    return replace(_read_file(path), root=path.parent, files=(path,))
+
+
+def _read_file(path: Path) -> Description:
     document = _load(path)
     reader = _Reader(path)
     datasets = reader.datasets(document)

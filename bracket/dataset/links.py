@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bracket.dataset.dialects import folder_name
 from bracket.dataset.media import SUFFIXES, caption_beside, files_of, further_targets, items_of, listing
-from bracket.dataset.prompts import one_line
 from bracket.dataset.splitting import sources_of
 from bracket.domain import DatasetSplit, Picture, Source
 from bracket.errors import DatasetError, StorageError
@@ -131,7 +130,7 @@ def _picture_links(
     for picture in pictures:
         name = names[picture.path]
         yield _Link(f"{at}/{name}{_suffix(picture.path)}", picture.path)
-        yield _Link(f"{at}/{name}.txt", None, one_line(picture.caption) + "\n")
+        yield _Link(f"{at}/{name}.txt", None, picture.caption + "\n")
         for k, target in enumerate(further.get(picture.path, ())):
             yield _Link(f"{at}/{name}_{k}{_suffix(target)}", target)
 

@@ -16,6 +16,7 @@ from typing import Any
 from bracket.dataset.dialects import ai_toolkit_datasets, without
 from bracket.dataset.keys import AI_TOOLKIT
 from bracket.dataset.links import link_pictures
+from bracket.dataset.prompts import sampling
 from bracket.domain import Prompt, Source, Trial
 from bracket.files import write_text
 from bracket.trainers.base import Job, nested, settings_of
@@ -156,7 +157,7 @@ def samples(job: Job, prompts: Sequence[Prompt]) -> list[dict[str, object]]:
         item = {"prompt": drawable(prompt.text), "seed": prompt.seed, **shared}
         if prompt.negative:
             item["neg"] = prompt.negative
-        items.append(item | _controls(job, prompt))
+        items.append(item | _controls(job, prompt) | sampling("ai_toolkit", job.dataset.drawn.get(prompt.text, {})))
     return items
 
 

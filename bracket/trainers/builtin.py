@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bracket.dataset.prompts import sampling
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
 from bracket.errors import SettingsError, TrainerError
@@ -77,7 +78,7 @@ class BuiltinTrainer:
         request = {
             "model": job.weights["model.path"],
             "checkpoint": str(checkpoint) if checkpoint else None,
-            "prompts": [vars(p) for p in prompts],
+            "prompts": [_prompt(job, p) for p in prompts],
             "out": str(out),
             "device": job.device,
             "dtype": job.fixed.get("dtype", "float32"),
@@ -117,7 +118,7 @@ class BuiltinTrainer:
             "checkpoint.every": max(1, -(-steps // _CHECKPOINTS_PER_TRIAL)),
             "validation.every": job.validate_every or max(1, steps // 4),
             "sample.every": job.sample_every,
-            "sample.prompts": [vars(p) for p in job.prompts],
+            "sample.prompts": [_prompt(job, p) for p in job.prompts],
             **{f"sample.{k}": v for k, v in job.sample.items()},
             **job.fixed,
         }
@@ -196,6 +197,10 @@ def _take_over(trial: Trial) -> None:
     shutil.copytree(trial.continues / "tfevents", trial.folder / "tfevents", dirs_exist_ok=True)
     shutil.copytree(final, beside / f"step-{done:06d}")
     os.replace(beside, target)
+
+
+def _prompt(job: Job, prompt: Prompt) -> dict[str, Any]:
+    return vars(prompt) | sampling(BuiltinTrainer.name, job.dataset.drawn.get(prompt.text, {}))
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:

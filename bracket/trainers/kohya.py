@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bracket.dataset.keys import Keys, fits
+from bracket.dataset.prompts import sampling
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
@@ -184,7 +185,8 @@ class KohyaTrainer(ABC):
         keys = {**self.prompt_keys, **job.preset.prompt_keys}
         settings = {**job.sample, **({"negative": prompt.negative} if prompt.negative else {})}
         named = {keys.get(k, k): v for k, v in settings.items()}
-        return {"prompt": prompt.text, "seed": prompt.seed, **named}
+        own = sampling(self.name, job.dataset.drawn.get(prompt.text, {}))
+        return {"prompt": prompt.text, "seed": prompt.seed, **named, **own}
 
 
 def flags(settings: Mapping[str, object]) -> list[str]:

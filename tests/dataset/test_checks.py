@@ -30,7 +30,7 @@ def test_the_demo_dataset_has_no_problem(demo: Path) -> None:
 def test_errors_come_first_and_each_names_its_file(demo: Path) -> None:
     (demo / "zorp-03.txt").write_text("")
     (demo / "zorp-04.png").write_bytes(b"no picture")
-    (demo / "prompts.txt").write_text("a zorp --seed 3\n")
+    (demo / "prompts.txt").write_text("a zorp --seed three\n")
     (demo / "verdict_prompts.txt").write_text("\n# none\n")
     Image.new("RGBA", (64, 64)).save(demo / "zorp-05.png")
     found = [(p.level, p.path.name if p.path else "") for p in check_dataset(demo, trigger_word="zorp")]
@@ -96,6 +96,10 @@ def test_a_dataset_file_is_checked_like_a_folder(demo: Path, tmp_path: Path) -> 
     text = f'[[datasets]]\nimage_directory = "{demo}"\n[[datasets]]\nvideo_directory = "clips"\n'
     (tmp_path / "data.toml").write_text(text)
     found = check_dataset(tmp_path / "data.toml", resolution=64)
-    assert [p.message for p in found] == ["This clip has no caption", "8 pictures in this subfolder are not used"]
+    assert [p.message for p in found] == [
+        "This clip has no caption",
+        "Prompt files that are not read: 2",
+        "8 pictures in this subfolder are not used",
+    ]
     (tmp_path / "data.toml").write_text(text + "flip = true")
     assert [p.level for p in check_dataset(tmp_path / "data.toml")] == ["error"]

@@ -17,22 +17,30 @@ def test_flags_take_their_own_words_and_the_negative_takes_all_to_the_next() -> 
     line = "a cat on a mat --d 42 --n blurry, low quality -- ugly --w 768 --h 512 --s 20 --l 4.5 --i frame.png"
     assert parse_prompts(line) == (
         PromptLine(
-            "a cat on a mat", 42, 768, 512, "blurry, low quality -- ugly", {"s": "20", "l": "4.5", "i": "frame.png"}
+            "a cat on a mat",
+            {"d": "42", "n": "blurry, low quality -- ugly", "w": "768", "h": "512"}
+            | {"s": "20", "l": "4.5", "i": "frame.png"},
         ),
     )
 
 
 def test_an_empty_negative_is_none() -> None:
-    assert parse_prompts("a cat --n --d 1") == (PromptLine("a cat", seed=1),)
+    assert parse_prompts("a cat --n --d 1") == (PromptLine("a cat", {"d": "1"}),)
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a cat --ar 3:2", "--ar is not known; known: --w"),
         ("a cat --d", "--d has no value"),
         ("a cat --d --w 64", "--d has no value"),
-        ("a cat --w wide", "--w takes a number, not 'wide'"),
+        ("a cat --w wide", "--w takes a whole number from 16 to 8192, not 'wide'"),
+        ("a cat --d 0", "--d takes a whole number from 1 to 2147483647, not '0'"),
+        ("a cat --d 4294967296", "--d takes"),
+        ("a cat --D -5", "--D takes"),
+        ("a cat --h 10000000000000000000000", "--h takes"),
+        ("a cat --l nan", "--l takes a number from 0 to 1000, not 'nan'"),
+        ("a cat --g inf", "--g takes"),
+        ("a cat --s ٣", "--s takes"),
         ("a cat --d 5 on a mat", "'on a mat' after --d 5 belongs to no flag"),
         ("--d 5 a cat", "there is no prompt before the first flag"),
     ],

@@ -276,6 +276,7 @@ def test_an_sd_scripts_file_is_scanned_source_by_source(tmp_path: Path) -> None:
         "4.png": "This picture has no caption",
         "5.png": "This picture can't be used: it is only 8×8 pixels; 16 a side is the least",
         "data.toml": "validation_split is not used while bracket holds pictures out itself",
+        "1.txt": "Further captions that are not read (.txt beside another): 1",
     }
 
 
@@ -334,4 +335,6 @@ def test_wildcards_over_several_lines_are_told(tmp_path: Path) -> None:
     text = '[general]\nenable_wildcard = true\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
     seen = scan(dataset(tmp_path, text))
     assert seen.pictures[0].caption == "one two"
-    assert [p.level for p in seen.problems] == ["warning"] and "enable_wildcard" in seen.problems[0].message
+    assert [p.level for p in seen.problems] == ["info", "warning"] and "enable_wildcard" in seen.problems[1].message
+    kohya = scan(tmp_path / "data.toml", trainer="sd_scripts")
+    assert kohya.pictures[0].caption == "one\ntwo" and [p.level for p in kohya.problems] == ["info"]
