@@ -38,42 +38,45 @@ _REMEDIES = {
 }
 
 
+_AROUND = " \t\r\n\u00a0\u200b\u200e\u202a\u202c\ufeff"
+"""Blanks, and the invisible signs that come along when a path is copied from a window."""
+_QUOTES = ('""', "''", "``", "“”", "„“", "\u2018\u2019", "«»", "<>")
 _WINDOWS = re.compile(r"(?i)(?:([a-z]):[\\/]|\\\\)")
 
 
-def given_path(text: str) -> Path:
-    """The path a person means who typed or pasted it: without blanks and quotes around it, `file://` and `~` resolved.
+def given_path(text: str | Path) -> Path:
+    """The path a person means who typed or pasted it, as `path_text` has it."""
+    return Path(path_text(str(text)))
 
-    Text that is the name of something as it stands is taken so.
+
+def path_text(text: str) -> str:
+    """A path as it is meant: without the blanks and quotes around it, `file://` and `~` resolved.
+
+    What is the name of something as it stands is taken so; hub ids and addresses come back as they are.
 
     Raises:
         SettingsError: it is a path of another kind of system.
     """
     if text and os.path.lexists(text):
-        return Path(text)
-    meant = text.strip().strip("\u200b\ufeff\u202a\u202c").strip()
-    for opening, closing in ('""', "''", "``", "“”", "‘’", "„“", "«»", "<>"):
-        if len(meant) > 1 and meant[0] == opening and meant[-1] == closing:
-            meant = meant[1:-1].strip()
+        return text
+    meant = text.strip(_AROUND)
+    while len(meant) > 1 and meant[0] + meant[-1] in _QUOTES:
+        meant = meant[1:-1].strip(_AROUND)
     if meant.lower().startswith("file:"):
         parts = urlsplit(meant)
-        host = "" if parts.netloc in ("", "localhost") else f"//{parts.netloc}"
-        meant = url2pathname(host + parts.path)
-    elif os.name != "nt" and not os.path.lexists(meant) and "\\ " in meant:
+        meant = url2pathname(("" if parts.netloc in ("", "localhost") else f"//{parts.netloc}") + parts.path)
+    elif os.name != "nt" and "\\ " in meant and not os.path.lexists(meant):
         meant = meant.replace("\\ ", " ")  # as a terminal writes it
     windows = _WINDOWS.match(meant)
     if windows and os.name != "nt" and not os.path.lexists(meant):
         mounted = f"/mnt/{(windows[1] or '').lower()}/" + meant[3:].replace("\\", "/")
         if windows[1] and os.path.exists(mounted):
-            return Path(mounted)
+            return mounted
         remedy = "Give the path as this system writes it; under WSL, C:\\ is /mnt/c/."
         raise SettingsError("This is a path of Windows, and bracket doesn't run there", path=meant, remedy=remedy)
     if "\0" in meant:
         raise SettingsError("This path holds a sign that no path can", remedy="Type it again.")
-    try:
-        return Path(meant).expanduser()
-    except RuntimeError as error:
-        raise SettingsError("There is no such user", path=meant, remedy="Write the path in full.") from error
+    return os.path.expanduser(meant)
 
 
 @contextlib.contextmanager

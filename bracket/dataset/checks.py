@@ -137,4 +137,4 @@ def _flag_problems(path: Path, lines: Sequence[PromptLine], trainer: str) -> lis
     return found
 
 
-_TRAINERS = {**NAMES, "builtin": "the built-in trainer"}
+_TRAINERS: dict[str, str] = {str(k): name for k, name in NAMES.items()} | {"builtin": "the built-in trainer"}

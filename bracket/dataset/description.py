@@ -68,7 +68,9 @@ class Description:
 
 
 def places(given: Path | str) -> list[Path]:
-    """The folders and files a dataset is given as: one path a line."""
+    """The folders and files a dataset is given as: one path a line. Raises SettingsError as `given_path` does."""
+    if os.path.exists(given):
+        return [Path(given).absolute()]
     lines = [given_path(line) for line in str(given).splitlines() if line.strip()]
     return list(dict.fromkeys(path.absolute() for path in lines))
 

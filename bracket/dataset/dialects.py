@@ -167,6 +167,8 @@ def musubi_toml(sources: Sequence[Source], options: Mapping[str, object], cache:
     taken: set[str] = set()
     general = _only(options, MUSUBI_GENERAL)
     for source in sources:
+        if source.regularisation:  # musubi-tuner would train on them like on the others
+            continue
         said = _musubi_dataset(source, options)
         name = _cache_name(source, {**general, **said})
         while name in taken:
@@ -337,8 +339,8 @@ def _source_problems(dialect: Dialect, source: Source, said: Mapping[str, object
         message = "sd-scripts takes no regularisation pictures with controls and trains on these like on the others"
         found.append(Problem("warning", message, "Take this source out.", source.folder))
     if dialect == "musubi" and source.regularisation:
-        message = "musubi-tuner knows no regularisation pictures and trains on these like on the others"
-        found.append(Problem("warning", message, "Take this source out.", source.folder))
+        message = "musubi-tuner knows no regularisation pictures; these are not used"
+        found.append(Problem("warning", message, "Choose another trainer's preset to use them.", source.folder))
     if dialect == "ai_toolkit" and source.media == "video" and not _frame_counts(said):
         found.append(Problem("error", _NO_FRAMES, _GIVE_FRAMES, source.folder))
     elif dialect == "ai_toolkit" and source.media == "video" and 1 in _listed(said.get("target_frames")):

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from bracket.errors import DatasetError, printable
 
 MOST_PIXELS = 89_478_485
 """Above this Pillow suspects a decompression bomb."""
 MOST_BYTES = 1 << 30
 SMALLEST_SIDE = 16
 """Pixels: one patch of the model."""
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+DECODING_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, struct.error,
+    zlib.error, NotImplementedError, MemoryError, RecursionError, Image.DecompressionBombError,
+)  # fmt: skip
 """What Pillow raises for a file that is not what it says (UnidentifiedImageError is an OSError)."""
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "AVIF", "TIFF", "TGA", "GIF", "JPEG2000", "PPM")
+"""What is opened, whatever a file is called: others start programs (EPS: Ghostscript) or are no pictures."""
 Progress = Callable[[int, int], None]
 
 
@@ -67,10 +77,14 @@ def headers_of(files: Sequence[File], deep: bool, progress: Progress | None) -> 
 
 @lru_cache(maxsize=100_000)
 def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
+    if not stamp[1]:
+        return Header(error="the file is empty")
+    if printable(str(path)) != str(path):
+        return Header(error="its name is not Unicode; rename it")
     if stamp[1] > MOST_BYTES:
         return Header(error=f"it is larger than {MOST_BYTES >> 30} GiB")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 return Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
@@ -85,6 +99,29 @@ def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
     if orientation in (5, 6, 7, 8):
         width, height = height, width
     return Header(width, height, remarks)
+
+
+def open_picture(file: Path | BytesIO) -> ImageFile.ImageFile:
+    """Opens a picture of a kind that datasets hold. Raises one of DECODING_ERRORS."""
+    return Image.open(file, formats=_known())
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    Image.init()
+    return tuple(f for f in FORMATS if f in Image.OPEN)
+
+
+def as_png(picture: Path, place: Path) -> None:
+    """Writes a picture as a PNG, upright, transparency kept. Raises DatasetError where it doesn't decode."""
+    try:
+        with open_picture(picture) as image:
+            upright = ImageOps.exif_transpose(image)
+            alpha = "A" in upright.getbands() or "transparency" in upright.info
+            upright.convert("RGBA" if alpha else "RGB").save(place, "PNG", compress_level=1)
+    except DECODING_ERRORS as error:
+        reason = _reason(error)
+        raise DatasetError(f"This picture can't be used: {reason}", path=picture, remedy="Replace it.") from error
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
@@ -111,7 +148,7 @@ def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
 @lru_cache(maxsize=100_000)
 def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             image.load()
     except DECODING_ERRORS as error:
         return _reason(error)
@@ -119,6 +156,8 @@ def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError | Image.DecompressionBombError):
+        return "it unpacks to more than a picture needs"
     if isinstance(error, UnidentifiedImageError):
         return "it is not a picture"
     if isinstance(error, OSError) and error.strerror:

@@ -20,7 +20,9 @@ VALIDATION = "validation"
 """In a dataset that is a folder, a subfolder of this name holds the pictures for the validation loss."""
 _NAMED = re.compile(r"([0-9]{1,3})_(.*)", re.DOTALL)
 """kohya's `<repeats>_<words>`; a longer number is a year or a date."""
-_REGULARISATION = re.compile(r"reg(s|_data|_images?|ulari[sz]ation([ _-]?images)?)?|class([ _-]?images)?", re.IGNORECASE)
+_REGULARISATION = re.compile(
+    r"regs?([ _-]?(data|images?))?|(regulari[sz]ation|class)[ _-]?images?|regulari[sz]ation", re.IGNORECASE
+)
 _ASIDE = re.compile(r"_.*|logs?|models?|outputs?|samples?|caches?|masks?|backups?|trash", re.IGNORECASE)
 """Folders beside the pictures that hold others: kohya's `log` and `model`, what trainers leave, masks."""
 _MOST_FOLDERS, _DEEPEST = 1000, 8

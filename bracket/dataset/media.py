@@ -238,9 +238,7 @@ def beside(text: str, folder: Path) -> Path:
     return near if os.path.exists(near) else path.absolute()
 
 
-def caption_beside(
-    picture: Path, suffixes: Sequence[str], reader: str = ""
-) -> tuple[str, Path | None, Problem | None]:
+def caption_beside(picture: Path, suffixes: Sequence[str], reader: str = "") -> tuple[str, Path | None, Problem | None]:
     """The caption as a trainer reads it, the file it came from, and what is wrong with it; the first suffix that
     exists counts, in lower or upper case."""
     for path in (picture.with_suffix(s) for suffix in suffixes for s in dict.fromkeys((suffix, suffix.upper()))):

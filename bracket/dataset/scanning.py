@@ -15,11 +15,21 @@ from pathlib import Path
 from bracket.dataset.description import Description, read_description
 from bracket.dataset.headers import File, Header, Progress, duplicates_of, headers_of
 from bracket.dataset.layout import VALIDATION
-from bracket.dataset.media import CAPTION_SUFFIXES, SUFFIXES, VIDEO_SUFFIXES, Held, Item
-from bracket.dataset.media import caption_beside, files_of, items_of, listing
+from bracket.dataset.media import (
+    CAPTION_SUFFIXES,
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    Held,
+    Item,
+    caption_beside,
+    files_of,
+    items_of,
+    listing,
+)
 from bracket.dataset.prompts import PROMPTS, VERDICT_PROMPTS, WILDCARD
 from bracket.dataset.unused import unused_in
 from bracket.domain import Picture, Problem, Source
+
 
 @dataclass(frozen=True)
 class Scan:

@@ -11,7 +11,7 @@ from typing import Any
 from bracket import locks
 from bracket.environment import config_folder, trainer_variable
 from bracket.errors import TrainerError
-from bracket.files import read_json, storage_errors, write_json
+from bracket.files import given_path, read_json, storage_errors, write_json
 from bracket.homes.upstream import UPSTREAMS, Upstream, identify
 
 REGISTRY = "trainers.json"
@@ -166,4 +166,4 @@ def _interpreter(path: Path) -> Path:
 
 def _absolute(path: Path | str) -> Path:
     # Never resolved: a venv's python is a link, and would be another Python at its end.
-    return Path(os.path.abspath(Path(path).expanduser()))
+    return Path(os.path.abspath(given_path(path)))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from bracket.domain import Problem
 from bracket.errors import JudgeError
+from bracket.files import given_path
 from bracket.reading import from_json, read_text
 
 Vectors = NDArray[np.float32]
@@ -47,7 +48,7 @@ def check_model(model: str, check: Check | None = None, what: str = "a CLIP mode
         if snapshot(model, check):
             return []
         return [Problem("info", f"the judge's model {model} will be downloaded when it is first used")]
-    folder = Path(model).expanduser()
+    folder = given_path(model)
     if not folder.is_dir():
         return [Problem("error", "the judge's model folder is missing", f"Name the folder of {what}.", folder)]
     return check(folder)
@@ -95,7 +96,7 @@ def resolve(model: str, check: Check = check_clip) -> Path:
         JudgeError: it isn't there or can't be downloaded.
     """
     if not is_hub_id(model):
-        return Path(model).expanduser()
+        return given_path(model)
     return snapshot(model, check) or _download(model)
 
 

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
+from bracket.files import given_path
 from bracket.presets import RUBRICS, read_mapping
 from bracket.strict import Strict, plain_error
 
@@ -140,7 +141,7 @@ def find_rubric(path: str | Path = "") -> Path:
     if not text:
         return folder / "default.yaml"
     if re.search(r"[/\\.]", text):
-        return Path(text).expanduser()
+        return given_path(text)
     if not (folder / f"{text}.yaml").is_file():
         known = ", ".join(sorted(f.stem for f in folder.glob("*.yaml")))
         raise PresetError(f"there is no rubric called {text!r}", remedy=f"Known: {known}; or give a file's path.")

@@ -187,7 +187,7 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
     """The split as it would be, without keeping it."""
     d = settings.dataset
     return split(
-        scan(Path(d.folder).expanduser()),
+        scan(d.folder, trainer=settings.load_preset().trainer),
         settings.seed,
         validation=d.validation,
         prompts=d.prompts,

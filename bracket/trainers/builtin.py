@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from math import gcd
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bracket.dataset.prompts import sampling
-from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
+from bracket.dataset.splitting import sources_of
+from bracket.domain import Config, DatasetSplit, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
 from bracket.errors import SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
@@ -111,7 +113,7 @@ class BuiltinTrainer:
             "device": job.device,
             "model.path": job.weights["model.path"],
             "data.cache_dir": str(job.folder / "cache"),
-            "data.train": _pictures(job.dataset.train),
+            "data.train": _pictures(_repeated(job.dataset)),
             "data.validation": _pictures(job.dataset.validation),
             "train.steps": steps,
             "train.schedule_steps": schedule,
@@ -201,6 +203,13 @@ def _take_over(trial: Trial) -> None:
 
 def _prompt(job: Job, prompt: Prompt) -> dict[str, Any]:
     return vars(prompt) | sampling(BuiltinTrainer.name, job.dataset.drawn.get(prompt.text, {}))
+
+
+def _repeated(dataset: DatasetSplit) -> list[Picture]:
+    """The training pictures as often as their sources' repeats stand to each other; steps count here, not epochs."""
+    repeats = [s.repeats for s in sources_of(dataset)]
+    shared = gcd(*(repeats[p.source] for p in dataset.train)) or 1
+    return [p for p in dataset.train for _ in range(repeats[p.source] // shared)]
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:

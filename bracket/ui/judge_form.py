@@ -12,7 +12,7 @@ import yaml
 
 from bracket.environment import presets_folder
 from bracket.errors import BracketError, PresetError, SettingsError
-from bracket.files import write_text
+from bracket.files import given_path, write_text
 from bracket.judges.rubric import Rubric, find_rubric, load_rubric
 from bracket.presets import RUBRICS
 from bracket.reading import Unreadable, from_yaml
@@ -207,7 +207,7 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
     check_rubric(text, path)
     if not target.strip():
         raise PresetError("the rubric needs a file to go to", remedy="Type its name, such as my-rubric.yaml.")
-    file = Path(target.strip()).expanduser()
+    file = given_path(target)
     file = (file if file.is_absolute() else runs / file).absolute()
     if file.suffix not in (".yaml", ".yml"):
         raise PresetError("a rubric's file ends in .yaml", path=file, remedy="Add the ending.")

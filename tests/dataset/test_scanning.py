@@ -85,7 +85,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     assert [p.path.name for p in seen.pictures] == ["good.png"]
     assert told(seen.errors) == {
         "text.png": "This picture can't be used: it is not a picture",
-        "empty.jpg": "This picture can't be used: it is not a picture",
+        "empty.jpg": "This picture can't be used: the file is empty",
         "tiny.png": "This picture can't be used: it is only 15×400 pixels; 16 a side is the least",
     }
 
@@ -207,9 +207,9 @@ def test_only_what_is_new_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     opened: list[str] = []
     real = Image.open
 
-    def counting(path: Path) -> Image.Image:
+    def counting(path: Path, **more: object) -> Image.Image:
         opened.append(Path(path).name)
-        return real(path)
+        return real(path, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image, "open", counting)
     scan(tmp_path, deep=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bracket import bootstrap, environment
 from bracket.errors import TrainerError
-from bracket.files import write_text
+from bracket.files import given_path, write_text
 from bracket.homes.look import commit_of, interpreter, torch_build
 from bracket.homes.problems import INSTALL_RECORD, home_problems, install_finished
 from bracket.homes.registry import Home, find_home, known_home, remember
@@ -99,7 +99,7 @@ def update(wish: Wish, stop: threading.Event | None = None) -> Iterator[Progress
 def install_folder(wish: Wish) -> Path:
     """Where a wish leads: the folder asked for, else where bracket installed it before, else its place by default."""
     if wish.folder is not None:
-        return wish.folder.expanduser().absolute()
+        return given_path(wish.folder).absolute()
     home = known_home(wish.trainer)
     if home is not None and (home.folder / INSTALL_RECORD).is_file():
         return home.folder
