@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from bracket.dataset.prompts import read_text
 from bracket.domain import Problem, Source
 from bracket.errors import DatasetError
 from bracket.files import given_path
+from bracket.reading import Unreadable, from_toml
 
 _NAMING = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
 _KINDS: Mapping[Kind, str] = {
@@ -126,10 +126,14 @@ def _read_file(path: Path) -> Description:
 def _load(path: Path) -> dict[str, Any]:
     if not os.path.exists(path):
         raise DatasetError("The dataset file does not exist", path=path, remedy="Check the path.")
+    text = read_text(path)
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise DatasetError(f"This is no TOML: {error}", path=path, remedy="Correct the line it names.") from error
+        return from_toml(text)
+    except Unreadable as error:
+        remedy = "Correct the line it names."
+        if "\\" in text:
+            remedy = "In double quotes a \\ begins a sign: write paths in single quotes, 'C:\\pictures', or with /."
+        raise DatasetError(f"This can't be read: {error}", path=path, remedy=remedy) from error
 
 
 def _shared(sources: Sequence[Source]) -> Description:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from bracket.dataset.prompts import WILDCARD, caption_text, has_lines, one_line, read_text
 from bracket.domain import Problem, Source
 from bracket.errors import DatasetError
+from bracket.reading import Unreadable, from_json
 
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".webp", ".bmp", ".dib", ".avif", ".tif", ".tiff", ".tga",
@@ -28,6 +28,7 @@ _MASK = re.compile(r"(.+?)[-_.](?:masklabel|condlabel|(?:alpha_?)?mask)", re.IGN
 _NUMBER = re.compile(r"(.+)_([0-9]+)", re.DOTALL)
 LARGEST_LIST = 1 << 28
 """Bytes; a larger list of captions is taken for another file."""
+_MOST_ENTRIES = 5_000_000
 
 
 _LINES = {
@@ -199,8 +200,8 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, text in enumerate(_whole(path).splitlines(), 1):
         if text.strip():
             try:
-                line = json.loads(text)
-            except ValueError:
+                line = from_json(text)
+            except Unreadable:
                 line = None
             if not isinstance(line, dict):
                 raise DatasetError(f"Line {number} of this list is no JSON object", path=path, remedy="Correct it.")
@@ -210,8 +211,8 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _of_metadata(path: Path, source: Source) -> Held:
     """sd-scripts' fine-tuning style: {path or stem: {"caption", "tags"}}."""
     try:
-        entries = json.loads(_whole(path))
-    except ValueError as error:
+        entries = from_json(_whole(path), _MOST_ENTRIES)
+    except Unreadable as error:
         raise DatasetError(f"This metadata file is damaged: {error}", path=path, remedy="Write it again.") from error
     if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
         raise DatasetError("This metadata file is not one of sd-scripts", path=path, remedy="Write it again.")

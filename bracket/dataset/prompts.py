@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bracket.errors import DatasetError
+from bracket.reading import Unreadable, decoded, read_bytes, why
 
 LONGEST_TEXT = 1_000_000
 """Bytes; a larger file is no caption or prompt list, whatever its name says."""
@@ -69,18 +69,14 @@ def read_text(path: Path, longest: int = LONGEST_TEXT) -> str:
         DatasetError: the file can't be read, is larger than any text of a dataset, or is in another encoding.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(longest + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DatasetError(f"This text can't be read: {reason}", path=path, remedy="Check the file.") from error
-    if len(data) > longest:
-        raise DatasetError("This file is too large for a text of a dataset", path=path, remedy="Is it the right file?")
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise DatasetError("This text is not UTF-8", path=path, remedy="Save it as UTF-8.") from error
+        data = read_bytes(path, longest + 1)
+        if len(data) > longest:
+            remedy = "Is it the right file?"
+            raise DatasetError("This file is too large for a text of a dataset", path=path, remedy=remedy)
+        text = decoded(data)
+    except (OSError, Unreadable) as error:
+        remedy = "Save it as UTF-8." if isinstance(error, Unreadable) else "Check the file."
+        raise DatasetError(f"This text can't be read: {why(error)}", path=path, remedy=remedy) from error
     if "\0" in text:
         raise DatasetError("This is not a text file", path=path, remedy="Save it as UTF-8 text.")
     return text

@@ -77,6 +77,8 @@ def read_header(path: Path) -> Header:
             raise StorageError("This file's header is larger than any model's", path=path, remedy=_AGAIN)
         file.seek(8)
         data = file.read(length)
+    if data.count(b'"shape"') > _MOST_TENSORS:
+        raise StorageError("This file names more tensors than any model has", path=path, remedy=_AGAIN)
     try:
         tensors, metadata, end = _parse(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
@@ -148,8 +150,6 @@ def _cut_short(size: int, whole: int, path: Path) -> StorageError:
 def _parse(raw: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str], int]:
     """(shapes, metadata, where the last tensor ends)."""
     metadata = {str(k): str(v) for k, v in raw.pop("__metadata__", {}).items()}
-    if len(raw) > _MOST_TENSORS:
-        raise ValueError("too many tensors")
     ends = [0]
     for entry in raw.values():
         shape, (start, end) = entry["shape"], entry["data_offsets"]

@@ -176,7 +176,7 @@ IN_DATASET = '[[datasets]]\nimage_directory = "a"\n'
         (IN_SUBSET + "[[datasets]]\nresolution = 512", r"There is no \[\[datasets\[1\]\.subsets\]\]"),
         (IN_SUBSET + '[[datasets]]\nimage_directory = "a"', r"Unknown key 'image_directory' in datasets\[1\]"),
         ("general = 1\n" + IN_DATASET, "'general' must be a table"),
-        ("a = \n", "This is no TOML: .*line 1"),
+        ("a = \n", "it is no TOML: .*line 1"),
     ],
 )
 def test_what_a_file_may_not_say_is_told_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:

@@ -56,7 +56,7 @@ def test_what_cannot_be_understood_names_line_and_file(tmp_path: Path, line: str
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     for data, message in (
-        (b"\xff\xd8\xff\xe0", "not UTF-8"),
+        (b"\xff\xd8\xff\xe0", "not UTF-8 text"),
         (b"a\0b", "not a text file"),
         (b"a" * 1_000_001, "large"),
     ):

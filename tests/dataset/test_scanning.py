@@ -71,7 +71,7 @@ def test_captions_that_are_missing_empty_or_in_another_encoding(tmp_path: Path) 
         "none.png": "This picture has no caption",
         "empty.txt": "This caption is empty",
     }
-    assert told(seen.errors) == {"latin.txt": "This text is not UTF-8"}
+    assert told(seen.errors) == {"latin.txt": "This text can't be read: it is not UTF-8 text (line 1)"}
     assert seen.captioned == 3
 
 
