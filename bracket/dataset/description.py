@@ -20,21 +20,27 @@ from bracket.dataset.keys import (
     MUSUBI_IMAGE,
     MUSUBI_OLD,
     MUSUBI_VIDEO,
+    NAMES,
+    NEWER,
     OF_A_SOURCE,
     SD_DATASET,
     SD_SUBSET,
     SD_SUBSET_ONLY,
+    Dialect,
     Keys,
     Kind,
     as_kind,
+    beyond,
     fits,
+    is_plain,
 )
 from bracket.dataset.layout import read_layout
 from bracket.dataset.media import beside
 from bracket.dataset.prompts import read_text
 from bracket.domain import Problem, Source
-from bracket.errors import DatasetError
-from bracket.files import given_path
+from bracket.errors import DatasetError, SettingsError, StorageError
+from bracket.files import path_text
+from bracket.homes import dataset_keys, known_home
 from bracket.reading import Unreadable, from_toml
 
 _NAMING = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
@@ -68,11 +74,18 @@ class Description:
 
 
 def places(given: Path | str) -> list[Path]:
-    """The folders and files a dataset is given as: one path a line. Raises SettingsError as `given_path` does."""
+    """The folders and files a dataset is given as: one path a line. Raises DatasetError."""
     if os.path.exists(given):
         return [Path(given).absolute()]
-    lines = [given_path(line) for line in str(given).splitlines() if line.strip()]
+    lines = [Path(_meant(line)) for line in str(given).splitlines() if line.strip()]
     return list(dict.fromkeys(path.absolute() for path in lines))
+
+
+def _meant(text: str) -> str:
+    try:
+        return path_text(text)
+    except SettingsError as error:
+        raise DatasetError(error.message, path=error.path, remedy=error.remedy) from error
 
 
 def read_description(given: Path | str) -> Description:
@@ -82,9 +95,8 @@ def read_description(given: Path | str) -> Description:
     an sd-scripts file names no caption extension, it is `.caption` if the folder has such files, else `.txt`.
 
     Raises:
-        DatasetError: the folder or file is missing; the file is no TOML or of neither trainer; a key is unknown or
-            has a value of another type; a folder it names does not exist.
-        SettingsError: a path that can't be one of this system.
+        DatasetError: the folder or file is missing, or no path of this system; the file is no TOML or of neither
+            trainer; a key is unknown or has a value of another type; a folder it names does not exist.
     """
     parts = [_read_one(path) for path in places(given)]
     if not parts:
@@ -115,10 +127,10 @@ def _read_file(path: Path) -> Description:
     reader = _Reader(path)
     datasets = reader.datasets(document)
     general = document.get("general", {})
-    if any("subsets" in d for d in datasets):
-        return _shared(reader.sd_scripts(general, datasets))
-    if any(key in d for d in datasets for key in _NAMING):
-        return _shared(reader.musubi(general, datasets))
+    kohya = any("subsets" in d for d in datasets)
+    if kohya or any(key in d for d in datasets for key in _NAMING):
+        made = _shared((reader.sd_scripts if kohya else reader.musubi)(general, datasets))
+        return replace(made, said=_newer_words(path, reader.newer, "sd_scripts" if kohya else "musubi"))
     remedy = "sd-scripts wants [[datasets.subsets]] with image_dir, musubi-tuner image_directory or video_directory."
     raise DatasetError("This dataset file names no folder of pictures", path=path, remedy=remedy)
 
@@ -148,11 +160,33 @@ def _shared(sources: Sequence[Source]) -> Description:
     return Description(rest, options)
 
 
+def _installed_keys(trainer: str) -> Mapping[str, str]:
+    """The keys of dataset files that the installed trainer's own validator knows; {} where there is none."""
+    try:
+        home = known_home(trainer)
+    except StorageError:
+        return {}
+    return dataset_keys(home) if home else {}
+
+
+def _newer_words(path: Path, keys: Collection[str], trainer: Dialect) -> tuple[Problem, ...]:
+    if not keys:
+        return ()
+    message = f"The installed {NAMES[trainer]} knows {', '.join(sorted(keys))}, which bracket doesn't"
+    return (Problem("warning", message, "They are passed on as they are, unchecked.", path),)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 class _Reader:
     """Reads the tables of one file; every error says where in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.newer: set[str] = set()
 
     def datasets(self, document: _Table) -> list[_Table]:
         """Its [[datasets]], after a look at the top of the file."""
@@ -164,21 +198,22 @@ class _Reader:
         return self._tables(document, "datasets", "")
 
     def sd_scripts(self, general: _Table, datasets: Sequence[_Table]) -> list[Source]:
-        self._check(general, "general", SD_DATASET | SD_SUBSET)
+        self._check(general, "general", SD_DATASET | SD_SUBSET, trainer="sd_scripts")
         found = []
         for i, dataset in enumerate(datasets):
             where = f"datasets[{i}]"
             own = {k: v for k, v in dataset.items() if k != "subsets"}
-            self._check(own, where, SD_DATASET | SD_SUBSET, ("subsets",))
+            self._check(own, where, SD_DATASET | SD_SUBSET, ("subsets",), trainer="sd_scripts")
             number = {"dataset": i} if len(datasets) > 1 else {}
             for j, subset in enumerate(self._tables(dataset, "subsets", where + ".")):
                 inside = f"{where}.subsets[{j}]"
-                self._check(subset, inside, SD_SUBSET | SD_SUBSET_ONLY)
+                self._check(subset, inside, SD_SUBSET | SD_SUBSET_ONLY, trainer="sd_scripts")
                 found.append(self._subset({**general, **own, **subset, **number}, inside))
         return found
 
     def _subset(self, said: dict[str, Any], where: str) -> Source:
-        options = {k: as_kind((SD_DATASET | SD_SUBSET | SD_SUBSET_ONLY).get(k, "int"), v) for k, v in said.items()}
+        keys: Keys = {**SD_DATASET, **SD_SUBSET, **SD_SUBSET_ONLY, "dataset": "int"}
+        options = {k: as_kind(keys[k], v) for k, v in said.items() if k in keys} | self._newer("sd_scripts", said, keys)
         if "metadata_file" in options:
             options["metadata_file"] = str(self._place(said, "metadata_file", where))
             given = "image_dir" in options
@@ -206,13 +241,13 @@ class _Reader:
 
     def musubi(self, general: _Table, datasets: Sequence[_Table]) -> list[Source]:
         general = self._renamed(general)
-        self._check(general, "general", MUSUBI_GENERAL)
+        self._check(general, "general", MUSUBI_GENERAL, trainer="musubi")
         found = []
         for i, raw in enumerate(datasets):
             dataset, where = self._renamed(raw), f"datasets[{i}]"
             video = "video_directory" in dataset or "video_jsonl_file" in dataset
             keys = MUSUBI_GENERAL | (MUSUBI_VIDEO if video else MUSUBI_IMAGE)
-            self._check(dataset, where, keys)
+            self._check(dataset, where, keys, trainer="musubi")
             found.append(self._dataset({**general, **dataset}, where, keys, video))
         return found
 
@@ -224,7 +259,7 @@ class _Reader:
         if said.get("frame_extraction", "head") not in FRAME_EXTRACTIONS:
             message = f"frame_extraction of {where} is '{said['frame_extraction']}'"
             raise self._error(message, f"Choose one of {', '.join(FRAME_EXTRACTIONS)}.")
-        options = {k: as_kind(keys[k], v) for k, v in said.items()}
+        options = {k: as_kind(keys[k], v) for k, v in said.items() if k in keys} | self._newer("musubi", said, keys)
         place = self._place(said, named[0], where)
         if named[0].endswith("_file"):
             options[named[0]] = str(place)
@@ -253,7 +288,11 @@ class _Reader:
 
     def _place(self, said: _Table, key: str, where: str) -> Path:
         """The folder or file that a key names, which must be there."""
-        place = beside(str(said[key]), self.path.parent)
+        text = str(said[key])
+        if any(0 < ord(sign) < 32 for sign in text):
+            remedy = "In double quotes a \\ begins a sign: write 'C:\\pictures' in single quotes, or with /."
+            raise self._error(f"{key} of {where} is {_short(text)}, which no path is", remedy)
+        place = beside(text if "\0" in text else _meant(text), self.path.parent)
         if not (os.path.isfile(place) if key.endswith("_file") else os.path.isdir(place)):
             kind = "file" if key.endswith("_file") else "folder"
             raise DatasetError(
@@ -269,12 +308,24 @@ class _Reader:
             raise self._error(f"There is no [[{before}{key}]] in this dataset file", "Add one for every folder.")
         return tables
 
-    def _check(self, table: _Table, where: str, keys: Keys, more: Collection[str] = ()) -> None:
+    def _check(self, table: _Table, where: str, keys: Keys, more: Collection[str] = (), *, trainer: str) -> None:
         for key, value in table.items():
+            if key not in keys and key in _installed_keys(trainer) and key not in more and is_plain(value):
+                self.newer.add(key)
+                continue
             if key not in keys:
                 raise self._unknown(key, where, (*keys, *more))
             if not fits(keys[key], value):
-                raise self._error(f"{key} of {where} is {value!r}", f"It takes {_KINDS[keys[key]]}.")
+                raise self._error(f"{key} of {where} is {_short(value)}", f"It takes {_KINDS[keys[key]]}.")
+            if limits := beyond(key, value):
+                raise self._error(f"{key} of {where} is {_short(value)}", f"It takes {_KINDS[keys[key]]} {limits}.")
+
+    def _newer(self, trainer: str, said: _Table, keys: Keys) -> dict[str, object]:
+        """What a newer trainer knows, by the table it belongs to."""
+        tables: dict[str, dict[str, object]] = {}
+        for key in said.keys() - keys.keys():
+            tables.setdefault(f"{trainer}.{_installed_keys(trainer)[key]}", {})[key] = said[key]
+        return {NEWER: tables} if tables else {}
 
     def _unknown(self, key: str, where: str, known: Collection[str]) -> DatasetError:
         near = difflib.get_close_matches(key, known, 1, 0.7)

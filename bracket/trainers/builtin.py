@@ -51,6 +51,12 @@ class BuiltinTrainer:
             found.append(
                 Problem("error", f"the built-in trainer takes no clips; there are {len(clips)}", remedy, clips[0])
             )
+        said = {k for held in (job.dataset.options, *(s.options for s in job.dataset.sources)) for k in held}
+        if unused := sorted(said - {"dataset", "num_repeats"}):
+            words = (
+                f"the built-in trainer takes nothing from a dataset file but its folders: {', '.join(unused)} unused"
+            )
+            found.append(Problem("warning", words, "Set them in the preset or the session.", job.dataset.folder))
         ignored = [s.folder for s in job.dataset.sources if s.controls or s.regularisation]
         if ignored:
             words = "the built-in trainer leaves control and regularisation pictures out"

@@ -19,8 +19,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bracket.dataset.dialects import overruled
 from bracket.dataset.keys import Keys, fits
 from bracket.dataset.prompts import sampling
+from bracket.dataset.splitting import sources_of
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
@@ -88,7 +90,7 @@ class KohyaTrainer(ABC):
                 problems.append(Problem("error", what, "Take it out, or correct its name."))
             if lacking := [flag for flag in gone if flag not in own]:
                 problems.append(_other_version(self.title, script.script, lacking, home))
-        return problems
+        return problems + overruled(sources_of(job.dataset), job.dataset.options, searched_options(job))
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         (trial,) = trials
