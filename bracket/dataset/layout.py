@@ -48,7 +48,7 @@ def read_layout(path: Path) -> Layout:
     kohya = [_source(f, path) for f in found if _repeats(f)]
     if any(not s.regularisation for s in kohya):
         unused = tuple(_unused(f) for f in found if not _repeats(f))
-        return Layout(tuple(kohya), (_kohya_words(kohya, path), *unused))
+        return Layout(tuple(kohya), (_kohya_words(kohya, path), *_beside(path), *unused))
     if not found:
         return Layout((Source(path),))
     words = f"The pictures of {len(found)} subfolder{'s' if len(found) > 1 else ''} are used"
@@ -95,6 +95,14 @@ def _source(folder: Path, root: Path) -> Source:
         regularisation=any(_REGULARISATION.fullmatch(part) for part in folder.relative_to(root).parts),
         class_words=named[2].strip() if named else "",
     )
+
+
+def _beside(path: Path) -> Iterator[Problem]:
+    """Regularisation pictures beside the folder that was chosen."""
+    for entry in listing(path.parent) if path.name.lower().startswith(("img", "image", "train")) else ():
+        if _REGULARISATION.fullmatch(entry.name) and _is_folder(entry):
+            words, remedy = "Regularisation pictures beside this folder are not used", "Choose the folder above."
+            yield Problem("warning", words, remedy, Path(entry.path))
 
 
 def _unused(folder: Path) -> Problem:

@@ -103,3 +103,35 @@ def test_a_dataset_file_is_checked_like_a_folder(demo: Path, tmp_path: Path) -> 
     ]
     (tmp_path / "data.toml").write_text(text + "flip = true")
     assert [p.level for p in check_dataset(tmp_path / "data.toml")] == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "messages"),
+    [
+        ("", ["1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar"]),
+        ("sd_scripts", [
+            "1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar",
+            "2 of 3 prompts have flags that sd-scripts doesn't know and are drawn without them: --f",
+        ]),
+        ("musubi", ["1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar"]),
+    ],
+)  # fmt: skip
+def test_flags_that_are_drawn_without_are_told_in_one_line(demo: Path, trainer: str, messages: list[str]) -> None:
+    (demo / "prompts.txt").write_text("a zorp --f 3 --D 4\n#tag zorp --f 5\na zorp star --ar 3:2\n")
+    found = check_dataset(demo, trigger_word="zorp", trainer=trainer)
+    assert [p.message for p in found if p.level == "warning"] == messages
+    assert [p.message for p in found if p.level == "info"] == [
+        "1 of 3 prompts begin with #; a comment has a blank after it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "level", "words"),
+    [("sd_scripts", "warning", "sd-scripts reads the first"), ("musubi", "info", "musubi-tuner reads with"),
+     ("ai_toolkit", "info", "AI-Toolkit reads with"), ("builtin", "info", "are read as one")],
+)  # fmt: skip
+def test_captions_of_several_lines_are_told_once(demo: Path, trainer: str, level: str, words: str) -> None:
+    for n in (1, 2, 3):
+        (demo / f"zorp-0{n}.txt").write_text(f"a zorp {n}\nin the snow")
+    (found,) = check_dataset(demo, trigger_word="zorp", trainer=trainer)
+    assert found.level == level and words in found.message and "(3 in all)" in found.message
