@@ -22,6 +22,7 @@ from bracket.errors import DatasetError, printable
 MOST_PIXELS = 89_478_485
 """Above this Pillow suspects a decompression bomb."""
 MOST_BYTES = 1 << 30
+TRANSPARENT = "transparent"
 SMALLEST_SIDE = 16
 """Pixels: one patch of the model."""
 DECODING_ERRORS = (
@@ -103,6 +104,8 @@ def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
 
 def open_picture(file: Path | BytesIO) -> ImageFile.ImageFile:
     """Opens a picture of a kind that datasets hold. Raises one of DECODING_ERRORS."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise OSError("it is no file")
     return Image.open(file, formats=_known())
 
 
@@ -133,7 +136,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
     found = []
     if "A" in image.getbands() or "transparency" in image.info:
-        found.append("transparent; trained on white")
+        found.append(TRANSPARENT)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         found.append(f"{image.mode}; converted to RGB")
     if image.mode.startswith(("I", "F")):

@@ -45,14 +45,16 @@ def read_layout(path: Path) -> Layout:
         named = _NAMED.fullmatch(path.name)
         return Layout((Source(path, class_words=named[2].strip() if named else ""),))
     found = list(_below(path, path, set(), [0]))
+    aside = [e.name for e in listing(path) if _ASIDE.fullmatch(e.name) and _is_folder(e)]
+    left = (Problem("info", f"Folders left aside: {', '.join(aside)}", path=path),) if aside else ()
     kohya = [_source(f, path) for f in found if _repeats(f)]
     if any(not s.regularisation for s in kohya):
         unused = tuple(_unused(f) for f in found if not _repeats(f))
-        return Layout(tuple(kohya), (_kohya_words(kohya, path), *_beside(path), *unused))
+        return Layout(tuple(kohya), (_kohya_words(kohya, path), *_beside(path), *unused, *left))
     if not found:
-        return Layout((Source(path),))
+        return Layout((Source(path),), left)
     words = f"The pictures of {len(found)} subfolder{'s' if len(found) > 1 else ''} are used"
-    return Layout(tuple(_source(f, path) for f in found), (Problem("info", words, path=path),))
+    return Layout(tuple(_source(f, path) for f in found), (Problem("info", words, path=path), *left))
 
 
 def _below(folder: Path, root: Path, seen: set[str], count: list[int]) -> Iterator[Path]:

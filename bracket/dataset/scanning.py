@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bracket.dataset.description import Description, read_description
-from bracket.dataset.headers import File, Header, Progress, duplicates_of, headers_of
+from bracket.dataset.headers import TRANSPARENT, File, Header, Progress, duplicates_of, headers_of
 from bracket.dataset.layout import VALIDATION
 from bracket.dataset.media import (
     CAPTION_SUFFIXES,
@@ -111,7 +111,7 @@ def scan(folder: Path | str, *, deep: bool = False, trainer: str = "", progress:
     taken = {*files, *captions, *_named_elsewhere(parts), root / PROMPTS, root / VERDICT_PROMPTS}
     trained = {p.path.with_suffix("") for own in (*found.values(), validation) for p in own}
     problems += _unused(described, taken, trained)
-    problems += _remark_problems(headers)
+    problems += _remark_problems(headers, trainer)
     for group in duplicates:
         also = ", ".join(os.path.relpath(p, root) for p in group[1:])
         remedy = "Remove one; a duplicate counts twice and is never held out."
@@ -220,7 +220,11 @@ def _is_folder(source: Source) -> bool:
     return not {"image_jsonl_file", "video_jsonl_file", "metadata_file"} & source.options.keys()
 
 
-def _remark_problems(headers: dict[File, Header]) -> list[Problem]:
+def _remark_problems(headers: dict[File, Header], trainer: str) -> list[Problem]:
+    ground = "trained on white" if trainer in ("", "builtin") else "trained without their transparency"
     counts = Counter(remark for h in headers.values() for remark in h.remarks)
     first = {remark: f.path for f, h in reversed(headers.items()) for remark in h.remarks}
-    return [Problem("info", f"Pictures that are {r}: {n}", path=first[r]) for r, n in counts.items()]
+    return [
+        Problem("info", f"Pictures that are {r.replace(TRANSPARENT, f'{TRANSPARENT}; {ground}')}: {n}", path=first[r])
+        for r, n in counts.items()
+    ]

@@ -59,7 +59,7 @@ def test_kohyas_layout_is_read_with_repeats_words_and_regularisation(tmp_path: P
     assert [p.caption for p in seen.pictures[:5]] == ["sks dog"] * 4 + ["sks dog from side 0"]
     assert suggested_words(seen.sources) == ("sks", "dog")
     said = "kohya's layout: 2 folders, repeats 10 and 3, 1 regularisation folder"
-    assert told(check_dataset(tmp_path), "info") == [said]
+    assert told(check_dataset(tmp_path), "info") == [said, "Folders left aside: log, model"]
     assert told(check_dataset(tmp_path), "error") == told(check_dataset(tmp_path), "warning") == []
 
 
