@@ -10,6 +10,7 @@ from bracket.dataset.media import CAPTION_SUFFIXES, SUFFIXES, VIDEO_SUFFIXES, fi
 from bracket.dataset.prompts import PROMPTS, VERDICT_PROMPTS
 from bracket.domain import Problem
 from bracket.errors import DatasetError
+from bracket.weights.download import PARTIAL
 
 _PICTURES = frozenset({
     ".gif", ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".psb", ".svg", ".xcf", ".kra", ".clip", ".ai", ".eps",
@@ -51,7 +52,7 @@ def unused_in(
         elif kind:
             kinds.setdefault(kind, []).append(path)
     pictures = any(p.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES for p in taken if p.parent == folder)
-    return [*_told(kinds, folder), *_subfolders(inside if within else (), pictures)]
+    return [*_told(kinds), *_subfolders(inside if within else (), pictures)]
 
 
 def _kind(path: Path, taken: Collection[Path], trained: Collection[Path]) -> str:
@@ -72,12 +73,15 @@ def _kind(path: Path, taken: Collection[Path], trained: Collection[Path]) -> str
         return "second caption" if path.with_suffix("") in trained else "" if told else "caption"
     if suffix in SUFFIXES:
         return "mask" if looks_masked(path) else "still"
+    if suffix in PARTIAL:
+        return "partial"
     return "picture" if suffix in _PICTURES | VIDEO_SUFFIXES else "other"
 
 
 _WORDS = {
     "nowhere": ("Links that lead nowhere", "Mend them, or take them out."),
     "no file": ("Names that are no files (pipes, devices)", "Take them out."),
+    "partial": ("Unfinished downloads", "Finish or remove them."),
     "prompts": ("Prompt files that are not read", "Put them beside the dataset file, or into the first folder."),
     "caption": ("Captions without a picture", "Call each like its picture, upper and lower case alike."),
     "second caption": ("Further captions that are not read", "Keep one caption for each picture."),
@@ -86,18 +90,18 @@ _WORDS = {
 }
 
 
-def _told(kinds: dict[str, list[Path]], folder: Path) -> Iterable[Problem]:
+def _told(kinds: dict[str, list[Path]]) -> Iterable[Problem]:
     for kind, (words, remedy) in _WORDS.items():
         if paths := kinds.get(kind):
             words += f" ({paths[0].suffix} beside another)" if kind == "second caption" else ""
             yield Problem("warning", f"{words}: {len(paths)}", remedy, paths[0])
     if pictures := kinds.get("picture"):
         message = f"Files of kinds that are not read: {_counted(pictures)}"
-        yield Problem("warning", message, "Convert them to PNG.", folder)
+        yield Problem("warning", message, "Convert them to PNG.", pictures[0])
     if others := kinds.get("other"):
-        yield Problem("info", f"Files that are no pictures or captions: {_counted(others)}", path=folder)
+        yield Problem("info", f"Files that are no pictures or captions: {_counted(others)}", path=others[0])
     if aside := kinds.get("aside"):
-        yield Problem("info", f"Left aside, hidden files and other programs' own: {_counted(aside)}", path=folder)
+        yield Problem("info", f"Left aside, hidden files and other programs' own: {_counted(aside)}", path=aside[0])
 
 
 def _counted(paths: Iterable[Path]) -> str:

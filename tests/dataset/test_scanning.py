@@ -180,7 +180,7 @@ def test_what_is_not_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     assert told(scan(tmp_path).problems, "warning") == {
         "10_dog": "1 pictures in this subfolder are not used",
-        tmp_path.name: "Files of kinds that are not read: 1 .heic",
+        "d.HEIC": "Files of kinds that are not read: 1 .heic",
     }
 
 

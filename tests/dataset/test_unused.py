@@ -28,6 +28,7 @@ LITTLE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthC
         (("other.txt", "b.png.txt"), "Captions without a picture: 2"),
         (("Good.txt",), "Captions without a picture: 1"),
         (("good.caption",), "Further captions that are not read (.caption beside another): 1"),
+        (("a.png.part", "b.crdownload"), "Unfinished downloads: 2"),
         (("notes.md", "all.zip", "bare"), "Files that are no pictures or captions: 1 .md, 1 .zip, 1 without suffix"),
         (
             (".DS_Store", "._good.png", "Thumbs.db", "good_sdxl.npz", "desktop.ini"),
