@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -157,7 +158,8 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
         key, equals, path = entry.partition("=")
         if not equals:
             raise SettingsError(f"--weight needs key=path, got {entry!r}")
-        tree.setdefault("weights", {})[key] = path_text(path)
+        place = path_text(path)
+        tree.setdefault("weights", {})[key] = os.path.abspath(place) if os.path.exists(place) else place
     return _over(_from_file(given_path(str(given["settings_file"]))), tree) if given["settings_file"] else tree
 
 

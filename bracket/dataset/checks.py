@@ -17,6 +17,8 @@ from bracket.errors import DatasetError
 
 ENLARGED = 2.0
 """A picture that must grow by more than this to fill its bucket is worth a word."""
+_OTHER = re.compile(r"(?<=is the same file as) .*|(?<=shares its caption) .*", re.DOTALL)
+"""The part of a message that names another file: what is said before it is the same of many."""
 SPARE = 1.2
 """Less room than this many times what is needed is worth a word."""
 
@@ -49,7 +51,7 @@ def _folded(found: Iterable[Problem]) -> list[Problem]:
     """Findings that say the same of many files as one, with their count."""
     alike: dict[tuple[str, str], list[Problem]] = {}
     for problem in found:
-        alike.setdefault((problem.level, problem.message), []).append(problem)
+        alike.setdefault((problem.level, _OTHER.sub("", problem.message)), []).append(problem)
     return [
         same[0] if len(same) == 1 else replace(same[0], message=f"{same[0].message} ({len(same)} in all)")
         for same in alike.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import zlib
 from io import BytesIO
@@ -90,6 +91,13 @@ def test_what_many_files_have_in_common_is_said_once_with_its_count(tmp_path: Pa
     for n in range(5):
         picture(tmp_path / f"{n}.png")
     assert [p.message for p in check_dataset(tmp_path)] == ["This picture has no caption (5 in all)"]
+    for n in range(5):
+        shutil.copy(tmp_path / f"{n}.png", tmp_path / f"{n}.jpg")
+        (tmp_path / f"{n}.txt").write_text(f"a cat {n}")
+    assert [p.message for p in check_dataset(tmp_path)] == [
+        "This picture shares its caption 0.txt with 0.jpg (5 in all)",
+        "This picture is the same file as 0.png (5 in all)",
+    ]
 
 
 def bomb(width: int, height: int) -> bytes:
