@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from bracket.errors import SettingsError, StorageError
+from bracket.errors import SettingsError, StorageError, printable
 from bracket.reading import Unreadable, from_json, read_bytes
 
 _FREE_SPACE = "Free some space and run the same again; what is already there stays."
@@ -55,8 +55,10 @@ def path_text(text: str) -> str:
     What is the name of something as it stands is taken so; hub ids and addresses come back as they are.
 
     Raises:
-        SettingsError: it is a path of another kind of system.
+        SettingsError: it is a path of another kind of system, or of another encoding.
     """
+    if printable(text) != text:
+        raise SettingsError("This name is not Unicode, so no settings can hold it", path=text, remedy="Rename it.")
     if text and os.path.lexists(text):
         return text
     meant = text.strip(_AROUND)

@@ -76,7 +76,7 @@ class Description:
 def places(given: Path | str) -> list[Path]:
     """The folders and files a dataset is given as: one path a line. Raises DatasetError."""
     if os.path.exists(given):
-        return [Path(given).absolute()]
+        return [Path(_meant(str(given))).absolute()]
     lines = [Path(_meant(line)) for line in str(given).splitlines() if line.strip()]
     return list(dict.fromkeys(path.absolute() for path in lines))
 

@@ -145,6 +145,6 @@ def test_names_of_another_encoding_are_told_and_can_be_shown(tmp_path: Path) -> 
     assert "This picture can't be used: its name is not Unicode; rename it" in told(found, "error")
     "".join(map(str, found)).encode()
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DatasetError, match="not Unicode") as caught:
         scan(os.fsdecode(os.fsencode(tmp_path) + b"/\xff/none"))
     str(caught.value).encode()
