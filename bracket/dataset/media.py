@@ -76,7 +76,8 @@ def listing(folder: Path, hidden: bool = False) -> list[os.DirEntry[str]]:
 
 def files_of(entries: Iterable[os.DirEntry[str]], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
     """The files with one of these suffixes, upper or lower case; pipes, devices and broken links are none."""
-    return [Path(e.path) for e in entries if Path(e.name).suffix.lower() in suffixes and os.path.isfile(e.path)]
+    named = (e for e in entries if os.path.splitext(e.name)[1].lower() in suffixes)
+    return [Path(e.path) for e in named if (os.path.isfile(e.path) if e.is_symlink() else e.is_file())]
 
 
 def looks_masked(path: Path) -> bool:

@@ -82,7 +82,8 @@ def _check_folder(folder: Path) -> None:
         for name in _components(index):
             if not (folder / name).is_dir():
                 raise _incomplete(f"The folder has no {name}, which its model_index.json names", folder)
-            _check_weights(folder / name)
+            if (folder / name / "config.json").is_file() or not any((folder / name).iterdir()):
+                _check_weights(folder / name)
     elif (folder / "config.json").is_file() or any(_weight_files(folder)) or any(folder.glob("*.index.json")):
         _check_weights(folder)
     elif found := next(_partial(folder), None):

@@ -114,6 +114,7 @@ def test_a_whole_pipeline_is_fine_and_each_part_that_is_missing_is_named(tmp_pat
     vae.unlink()
     assert "The folder holds no weights" in said(folder) and "aGVsbG8=.incomplete" in said(folder)
     (folder / "vae" / "config.json").unlink()
+    assert "The folder holds no weights" in said(folder)  # a folder that was made and never filled
     (folder / "vae").rmdir()
     assert "The folder has no vae" in said(folder)
 
