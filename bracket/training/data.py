@@ -39,7 +39,9 @@ def find_items(data: DataSection) -> tuple[list[Item], list[Item]]:
         DatasetError: a picture or caption can't be read, or there is nothing to train on.
     """
     train = data.train or _folder(data.folder)
-    return [_item(f, data) for f in train], [_item(f, data) for f in data.validation]
+    once = {(f.path, f.caption): f for f in train}  # repeats name a picture several times
+    read = {key: _item(f, data) for key, f in once.items()}
+    return [read[f.path, f.caption] for f in train], [_item(f, data) for f in data.validation]
 
 
 def _folder(folder: Path | None) -> list[CaptionedFile]:
