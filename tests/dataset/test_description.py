@@ -4,10 +4,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bracket.dataset import Description, musubi_toml, read_description, sd_scripts_toml, untold
+from bracket.dataset import Description, musubi_toml, read_description, scan, sd_scripts_toml, untold
 from bracket.dataset.dialects import overruled
-from bracket.dataset.keys import Dialect
+from bracket.dataset.keys import MUSUBI_VIDEO, SD_DATASET, SD_SUBSET, SD_SUBSET_ONLY, Dialect
 from bracket.domain import Source
 from bracket.errors import DatasetError
 from bracket.homes import Home
@@ -265,3 +267,53 @@ def test_what_the_search_decides_is_told() -> None:
     (found,) = overruled(sources, {"resolution": 512, "flip_aug": True}, {"batch_size", "resolution"})
     assert "batch_size = 4, resolution = 512 is not used" in found.message
     assert overruled(sources, {}, {"flip_aug"}) == []
+
+
+VALUES = st.sampled_from(
+    [
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "-inf",
+        "true",
+        "''",
+        "'a'",
+        "'\\x'",
+        "[]",
+        "[0, 0]",
+        "[[1]]",
+        "{}",
+        "{a = 1}",
+        "1979-05-27",
+        "07:32:00",
+        "99999999999999999999",
+        "'../a'",
+        "'~'",
+        "512",
+        "0.5",
+        "'C:\\x'",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    head=st.sampled_from([IN_SUBSET, IN_DATASET, "[general]\n", "[[datasets]]\nvideo_directory = 'a'\n", ""]),
+    lines=st.dictionaries(
+        st.sampled_from(sorted({*SD_DATASET, *SD_SUBSET, *SD_SUBSET_ONLY, *MUSUBI_VIDEO, "x"})), VALUES
+    ),
+    tail=st.text(max_size=30),
+)
+def test_any_dataset_file_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, head: str, lines: dict[str, str], tail: str
+) -> None:
+    text = head + "".join(f"{key} = {value}\n" for key, value in lines.items()) + f"# {tail}"
+    (tmp_path / "a").mkdir(exist_ok=True)
+    path = tmp_path / "data.toml"
+    path.write_bytes(text.encode("utf-8", "replace"))
+    for trainer in ("", "sd_scripts"):
+        try:
+            scan(path, trainer=trainer)
+        except DatasetError as error:
+            assert error.remedy
