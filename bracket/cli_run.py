@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bracket.errors import SettingsError
-from bracket.files import given_path
+from bracket.files import given_path, path_text
 
 SessionName = Annotated[str, typer.Argument(help="A session's name under the runs folder, or its folder.")]
 Share = Annotated[bool, typer.Option("--share", help="Beside another session on the same GPU, not after it.")]
@@ -48,7 +49,9 @@ def run(
     context: typer.Context,
     session: SessionName,
     preset: Annotated[str, typer.Option(help="See `presets`. Needed for a new session.")] = "",
-    data: Annotated[str, typer.Option(help="Folder of pictures with .txt captions.")] = "",
+    data: Annotated[
+        list[str] | None, typer.Option(help="Folder of pictures with captions, or a dataset TOML. Repeatable.")
+    ] = None,
     trigger: Annotated[str, typer.Option(help="The new concept's word in the captions.")] = "",
     class_word: Annotated[str, typer.Option(help="What the judge is told instead of the trigger word.")] = "",
     space_from: Annotated[
@@ -142,21 +145,23 @@ def _show_plan(settings: Any, folder: Path) -> None:
 
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options a person gave, over the settings file if there is one, as a tree of settings."""
+    from bracket.dataset import places
     from bracket.session.settings import split_words
     from bracket.trainers.base import nested
 
-    flat = {place: given[name] for name, place in _PLACES.items() if given[name] not in (None, "")}
+    flat = {place: given[name] for name, place in _PLACES.items() if given[name] not in (None, "", [], ())}
     if "extra_args" in flat:
         flat["extra_args"] = split_words(flat["extra_args"])
     if "dataset.folder" in flat:
-        flat["dataset.folder"] = str(given_path(flat["dataset.folder"]).absolute())
+        flat["dataset.folder"] = "\n".join(str(p) for each in flat["dataset.folder"] for p in places(each))
     tree = nested(flat)
     for entry in given["weight"] or []:
         key, equals, path = entry.partition("=")
         if not equals:
             raise SettingsError(f"--weight needs key=path, got {entry!r}")
-        tree.setdefault("weights", {})[key] = path
-    return _over(_from_file(given["settings_file"]), tree) if given["settings_file"] else tree
+        place = path_text(path)
+        tree.setdefault("weights", {})[key] = os.path.abspath(place) if os.path.exists(place) else place
+    return _over(_from_file(given_path(str(given["settings_file"]))), tree) if given["settings_file"] else tree
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from bracket.errors import printable, printable_path
+
 Value = float | int | str | bool
 Config = Mapping[str, Value]
 """A value for every knob, by the knob's name."""
@@ -126,6 +128,7 @@ class DatasetSplit:
         class_word: what a judge that doesn't know the trigger word is told instead ("" drops the word).
         sources: the folders the pictures come from; empty when `folder` is the only one.
         options: dataset settings that its own file gave, by their house names (resolution, batch_size, enable_bucket…).
+        drawn: how a prompt of the user's own file is drawn, by its text: flags by letter, as written (w, h, s, l, d…).
     """
 
     folder: Path
@@ -137,6 +140,7 @@ class DatasetSplit:
     class_word: str = ""
     sources: tuple[Source, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    drawn: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -290,6 +294,12 @@ class Problem:
     message: str
     remedy: str = ""
     path: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("message", "remedy"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
+        if self.path:
+            object.__setattr__(self, "path", printable_path(self.path))
 
     def __str__(self) -> str:
         where = f" ({self.path})" if self.path else ""

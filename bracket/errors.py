@@ -20,6 +20,16 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """Text that can be written and shown, what is no Unicode (of file names in another encoding) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable_path(path: Path) -> Path:
+    text = str(path)
+    return path if text.isascii() else Path(printable(text))
+
+
 class BracketError(Exception):
     """One clear sentence, with the path it is about and the remedy.
 
@@ -33,7 +43,8 @@ class BracketError(Exception):
     def __init__(
         self, message: str, *, path: Path | str | None = None, remedy: str = "", trial: str | None = None
     ) -> None:
-        self.message, self.path, self.remedy, self.trial = message, path, remedy, trial
+        self.message, self.remedy, self.trial = printable(message), printable(remedy), trial
+        self.path = printable_path(path) if isinstance(path, Path) else path and printable(path)
         super().__init__(str(self))
 
     def __str__(self) -> str:

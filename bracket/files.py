@@ -19,10 +19,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import psutil
 
-from bracket.errors import StorageBusy, StorageError
+from bracket.errors import SettingsError, StorageBusy, StorageError, printable
 from bracket.reading import Unreadable, from_json, read_bytes
 
 _PART = re.compile(r"\..+-(?P<pid>\d{1,10})-\d+\.part(\.[^.]*)?", re.DOTALL)
@@ -42,6 +44,57 @@ _REMEDIES = {
     errno.ENOENT: ("This file does not exist", "Check the path."),
     errno.ENOTDIR: ("A part of this path is a file, not a folder", "Choose another folder."),
 }
+
+
+_AROUND = " \t\r\n\u00a0\u200b\u200e\u202a\u202c\ufeff"
+"""Blanks, and the invisible signs that come along when a path is copied from a window."""
+_QUOTES = ('""', "''", "``", "“”", "„“", "\u2018\u2019", "«»", "<>")
+_WINDOWS = re.compile(r"(?i)(?:([a-z]):[\\/]|\\\\)")
+
+
+def given_path(text: str | Path) -> Path:
+    """The path a person means who typed or pasted it, as `path_text` has it.
+
+    Raises:
+        SettingsError: as `path_text`.
+        StorageError: no path looks like that.
+    """
+    path = Path(path_text(str(text)))
+    with storage_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        path.lstat()
+    return path
+
+
+def path_text(text: str) -> str:
+    """A path as it is meant: without the blanks and quotes around it, `file://` and `~` resolved.
+
+    What is the name of something as it stands is taken so; hub ids and addresses come back as they are.
+
+    Raises:
+        SettingsError: it is a path of another kind of system, or of another encoding.
+    """
+    if printable(text) != text:
+        raise SettingsError("This name is not Unicode, so no settings can hold it", path=text, remedy="Rename it.")
+    if text and os.path.lexists(text):
+        return text
+    meant = text.strip(_AROUND)
+    while len(meant) > 1 and meant[0] + meant[-1] in _QUOTES:
+        meant = meant[1:-1].strip(_AROUND)
+    if meant.lower().startswith("file:"):
+        parts = urlsplit(meant)
+        meant = url2pathname(("" if parts.netloc in ("", "localhost") else f"//{parts.netloc}") + parts.path)
+    elif os.name != "nt" and "\\ " in meant and not os.path.lexists(meant):
+        meant = meant.replace("\\ ", " ")  # as a terminal writes it
+    windows = _WINDOWS.match(meant)
+    if windows and os.name != "nt" and not os.path.lexists(meant):
+        mounted = f"/mnt/{(windows[1] or '').lower()}/" + meant[3:].replace("\\", "/")
+        if windows[1] and os.path.exists(mounted):
+            return mounted
+        remedy = "Give the path as this system writes it; under WSL, C:\\ is /mnt/c/."
+        raise SettingsError("This is a path of Windows, and bracket doesn't run there", path=meant, remedy=remedy)
+    if "\0" in meant:
+        raise SettingsError("This path holds a sign that no path can", remedy="Type it again.")
+    return os.path.expanduser(meant)
 
 
 @contextlib.contextmanager
@@ -136,20 +189,6 @@ def sweep_parts(folder: Path, *, deep: bool = False) -> None:
         if not deep:
             break
         folders[:] = [name for name in folders if not _PART.fullmatch(name)]
-
-
-def given_path(text: str | Path) -> Path:
-    """A path as a person typed it, with ~ for a home; one of a user whom nobody knows stays as it is.
-
-    Raises:
-        StorageError: no path looks like that.
-    """
-    if "\0" in str(text):
-        raise StorageError("no path holds a NUL character", path=str(text).replace("\0", "␀"), remedy="Check the path.")
-    path = Path(os.path.expanduser(text))
-    with storage_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        path.lstat()
-    return path
 
 
 def is_foreign(folder: Path, marker: str, beginning: str = "") -> bool:

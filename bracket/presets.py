@@ -19,11 +19,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from bracket.domain import Config, Knob, Problem
 from bracket.environment import presets_folder
-from bracket.errors import PresetError
+from bracket.errors import PresetError, SettingsError
 from bracket.files import given_path
 from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
-from bracket.weights import check_weight
+from bracket.weights import check_weight, remains
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, ten times as fast, where PyYAML was built with it."""
@@ -235,8 +235,14 @@ def _check_weight(spec: WeightSpec, value: str) -> Problem:
     if not value:
         level: Literal["error", "info"] = "info" if spec.optional else "error"
         return Problem(level, f"{spec.label}: {'not used' if spec.optional else 'no path given'}", remedy)
-    path = given_path(value)
+    try:
+        path = given_path(value)
+    except SettingsError as error:
+        return Problem("error", f"{spec.label}: {error.message[:1].lower()}{error.message[1:]}", error.remedy)
     if not path.exists():
+        if part := remains(path):
+            words = f"{spec.label}: its download isn't finished, there is only {part.name}"
+            return Problem("error", words, "Finish the download, or begin it again.", path)
         if spec.kind == "hub" and _HUB_ID.fullmatch(value):
             return Problem("info", f"{spec.label}: {value} from the Hugging Face hub")
         return Problem("error", f"{spec.label}: not found", remedy, path)
@@ -247,7 +253,7 @@ def _check_weight(spec: WeightSpec, value: str) -> Problem:
     lacking = [name for name in spec.must_contain if not (path / name).exists()]
     if lacking:
         return Problem("error", f"{spec.label}: the folder has no {', '.join(lacking)}", remedy, path)
-    wrong = check_weight(path, spec.is_a, spec.label) if spec.is_a else None
+    wrong = check_weight(path, spec.is_a, spec.label)
     return wrong or Problem("info", f"{spec.label}: found", "", path)
 
 

@@ -49,7 +49,8 @@ def guarded(door: Callable[[], int | None]) -> int:
 @functools.cache
 def _log() -> logging.Logger:
     private_folder(user_cache())
-    handler = RotatingFileHandler(user_cache() / _NAME, maxBytes=_MOST_BYTES, backupCount=1, encoding="utf-8")
+    place = user_cache() / _NAME
+    handler = RotatingFileHandler(place, "a", _MOST_BYTES, 1, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log = logging.Logger("unforeseen")
     log.addHandler(handler)

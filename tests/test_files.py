@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bracket import files
-from bracket.errors import StorageError
+from bracket.errors import SettingsError, StorageError
+from bracket.files import path_text
 
 
 def names(folder: Path) -> list[str]:
@@ -147,3 +150,48 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         assert files.read_json(path)["n"] >= 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of other systems")
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("HERE/a b", "HERE/a b"),
+        ("  HERE/a b \t\n", "HERE/a b"),
+        ('"HERE/a b"', "HERE/a b"),
+        ("'HERE/a b'", "HERE/a b"),
+        (" \u201cHERE/a b\u201d ", "HERE/a b"),
+        ("\u202aHERE/a b", "HERE/a b"),
+        ("file://HERE/a%20b", "HERE/a b"),
+        ("file://localhostHERE/a%20b", "HERE/a b"),
+        ("HERE/a\\ b", "HERE/a b"),
+        ("~/a b", "HERE/a b"),
+        ("HERE/'quoted'", "HERE/'quoted'"),
+        ("black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-dev"),
+        ("https://huggingface.co/a", "https://huggingface.co/a"),
+        ("", ""),
+    ],
+)
+def test_a_path_is_what_the_person_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, meant: str
+) -> None:
+    for name in ("a b", "'quoted'"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert path_text(typed.replace("HERE", str(tmp_path))) == meant.replace("HERE", str(tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of other systems")
+@pytest.mark.parametrize("typed", [r"C:\Users\me", "D:/pictures", r'"E:\a b"', r"\\server\share"])
+def test_a_path_of_windows_is_explained(typed: str) -> None:
+    with pytest.raises(SettingsError, match=r"path of Windows.*/mnt/c/"):
+        path_text(typed)
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_path_or_one_sentence(text: str) -> None:
+    try:
+        found = path_text(text)
+    except SettingsError:
+        return
+    assert "\0" not in found

@@ -2,8 +2,9 @@
 
 from bracket.dataset.bucketing import bucket_of, bucket_sizes, buckets
 from bracket.dataset.checks import check_dataset, check_disk, trigger_problems
-from bracket.dataset.description import Description, read_description
+from bracket.dataset.description import Description, places, read_description
 from bracket.dataset.dialects import ai_toolkit_datasets, musubi_toml, sd_scripts_toml, untold, without
+from bracket.dataset.layout import suggested_words
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import SUFFIXES
 from bracket.dataset.prompts import PromptLine, parse_prompts, read_prompts
@@ -24,6 +25,7 @@ __all__ = [
     "link_pictures",
     "musubi_toml",
     "parse_prompts",
+    "places",
     "read_description",
     "read_prompts",
     "scan",
@@ -33,6 +35,7 @@ __all__ = [
     "split_from_json",
     "split_problems",
     "split_to_json",
+    "suggested_words",
     "trigger_problems",
     "untold",
     "without",

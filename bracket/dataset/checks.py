@@ -5,42 +5,57 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bracket.dataset.prompts import read_prompts
+from bracket.dataset.keys import NAMES
+from bracket.dataset.prompts import PROMPTS, SAMPLING, VERDICT_PROMPTS, PromptLine, read_prompts
 from bracket.dataset.scanning import scan
-from bracket.dataset.splitting import PROMPTS, VERDICT_PROMPTS
 from bracket.domain import Picture, Problem
 from bracket.errors import DatasetError
 
 ENLARGED = 2.0
 """A picture that must grow by more than this to fill its bucket is worth a word."""
+_OTHER = re.compile(r"(?<=is the same file as) .*|(?<=shares its caption) .*", re.DOTALL)
+"""The part of a message that names another file: what is said before it is the same of many."""
 SPARE = 1.2
 """Less room than this many times what is needed is worth a word."""
 
 
 def check_dataset(
-    folder: Path | str, *, trigger_word: str = "", resolution: int = 0, deep: bool = False
+    folder: Path | str, *, trigger_word: str = "", resolution: int = 0, deep: bool = False, trainer: str = ""
 ) -> list[Problem]:
     """Everything wrong with a dataset's pictures, captions and prompt files, errors first.
 
     Args:
-        folder: the dataset: a folder, or a `.toml` dataset file of sd-scripts or musubi-tuner.
+        folder: the dataset: a folder, or a `.toml` dataset file of sd-scripts or musubi-tuner; several, one a line.
         trigger_word: the word that captions should hold; "" when there is none.
         resolution: side in pixels of the square that pictures are trained at; 0 leaves their sizes alone.
         deep: decode every picture whole.
+        trainer: who will train on it: what is said of captions and prompts depends on who reads them.
     """
     try:
-        seen = scan(folder, deep=deep)
+        seen = scan(folder, deep=deep, trainer=trainer)
     except DatasetError as error:
         return [problem_of(error)]
     found = [*seen.problems, *trigger_problems(seen.pictures, trigger_word)]
     if resolution:
         found += _small_pictures(seen.pictures, resolution)
     for name in (PROMPTS, VERDICT_PROMPTS):
-        found += _prompt_file_problems(seen.folder / name)
-    return sorted(found, key=lambda p: ("error", "warning", "info").index(p.level))
+        found += _prompt_file_problems(seen.folder / name, trainer)
+    return sorted(_folded(found), key=lambda p: ("error", "warning", "info").index(p.level))
+
+
+def _folded(found: Iterable[Problem]) -> list[Problem]:
+    """Findings that say the same of many files as one, with their count."""
+    alike: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found:
+        alike.setdefault((problem.level, _OTHER.sub("", problem.message)), []).append(problem)
+    return [
+        same[0] if len(same) == 1 else replace(same[0], message=f"{same[0].message} ({len(same)} in all)")
+        for same in alike.values()
+    ]
 
 
 def problem_of(error: DatasetError) -> Problem:
@@ -92,7 +107,7 @@ def _small_pictures(pictures: Iterable[Picture], resolution: int) -> list[Proble
     return [Problem("warning", message, "Use larger ones, or a smaller resolution.", small[0].path)]
 
 
-def _prompt_file_problems(path: Path) -> list[Problem]:
+def _prompt_file_problems(path: Path, trainer: str) -> list[Problem]:
     if not path.exists():
         return []
     try:
@@ -100,5 +115,28 @@ def _prompt_file_problems(path: Path) -> list[Problem]:
     except DatasetError as error:
         return [problem_of(error)]
     if lines:
-        return []
+        return _flag_problems(path, lines, trainer)
     return [Problem("warning", "This prompt file holds no prompt", "Write one prompt a line, or remove it.", path)]
+
+
+def _flag_problems(path: Path, lines: Sequence[PromptLine], trainer: str) -> list[Problem]:
+    """What prompts are drawn without, and those a person may have meant as comments."""
+    found = []
+
+    def told(lacking: Sequence[Collection[str]], who: str) -> None:
+        names = ", ".join(sorted({f"--{f}" for flags in lacking for f in flags}))
+        if count := sum(map(bool, lacking)):
+            message = f"{count} of {len(lines)} prompts have flags that {who} and are drawn without them: {names}"
+            found.append(Problem("warning", message, "Take them out, or write what is known.", path))
+
+    told([line.unknown for line in lines], "no trainer here knows")
+    known = {"d", *SAMPLING.get(trainer, ())}
+    if trainer:
+        told([line.flags.keys() - known for line in lines], f"{_TRAINERS.get(trainer, trainer)} doesn't know")
+    if tagged := sum(line.text.startswith("#") for line in lines):
+        message = f"{tagged} of {len(lines)} prompts begin with #; a comment has a blank after it"
+        found.append(Problem("info", message, path=path))
+    return found
+
+
+_TRAINERS: dict[str, str] = {str(k): name for k, name in NAMES.items()} | {"builtin": "the built-in trainer"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,19 +20,28 @@ from bracket.dataset.keys import (
     MUSUBI_IMAGE,
     MUSUBI_OLD,
     MUSUBI_VIDEO,
+    NAMES,
+    NEWER,
     OF_A_SOURCE,
     SD_DATASET,
     SD_SUBSET,
     SD_SUBSET_ONLY,
+    Dialect,
     Keys,
     Kind,
     as_kind,
+    beyond,
     fits,
+    is_plain,
 )
-from bracket.dataset.media import beside, listing
+from bracket.dataset.layout import read_layout
+from bracket.dataset.media import beside
 from bracket.dataset.prompts import read_text
-from bracket.domain import Source
-from bracket.errors import DatasetError
+from bracket.domain import Problem, Source
+from bracket.errors import DatasetError, SettingsError, StorageError
+from bracket.files import path_text
+from bracket.homes import dataset_keys, known_home
+from bracket.reading import Unreadable, from_toml
 
 _NAMING = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
 _KINDS: Mapping[Kind, str] = {
@@ -50,34 +59,78 @@ _Table = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Description:
-    """The sources of a dataset, and the options they share by their house names."""
+    """The sources of a dataset, and the options they share by their house names.
+
+    `root` is the folder itself, or where the file lies, of the first where there are several; `plain` are sources that
+    no file describes, `files` the dataset files, `said` what is to say of them.
+    """
 
     sources: tuple[Source, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    root: Path = field(default=Path(), compare=False)
+    plain: frozenset[Path] = field(default=frozenset(), compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    said: tuple[Problem, ...] = field(default=(), compare=False)
 
 
-def read_description(path: Path) -> Description:
-    """A folder as one image source, or what a `.toml` dataset file says.
+def places(given: Path | str) -> list[Path]:
+    """The folders and files a dataset is given as: one path a line. Raises DatasetError."""
+    if os.path.exists(given):
+        return [Path(_meant(str(given))).absolute()]
+    lines = [Path(_meant(line)) for line in str(given).splitlines() if line.strip()]
+    return list(dict.fromkeys(path.absolute() for path in lines))
+
+
+def _meant(text: str) -> str:
+    try:
+        return path_text(text)
+    except SettingsError as error:
+        raise DatasetError(error.message, path=error.path, remedy=error.remedy) from error
+
+
+def read_description(given: Path | str) -> Description:
+    """A folder's sources, or what a `.toml` dataset file says; several of them, one a line, as one dataset.
 
     A relative path in the file counts from the file's folder where it exists there, else from the current folder. Where
     an sd-scripts file names no caption extension, it is `.caption` if the folder has such files, else `.txt`.
 
     Raises:
-        DatasetError: the folder or file is missing; the file is no TOML or of neither trainer; a key is unknown or
-            has a value of another type; a folder it names does not exist.
+        DatasetError: the folder or file is missing, or no path of this system; the file is no TOML or of neither
+            trainer; a key is unknown or has a value of another type; a folder it names does not exist.
     """
-    path = Path(os.path.expanduser(path)).absolute()
+    parts = [_read_one(path) for path in places(given)]
+    if not parts:
+        raise DatasetError("No dataset folder is given", remedy="Name the folder that holds the pictures.")
+    if len(parts) == 1:
+        return parts[0]
+    sources = [replace(s, options={**p.options, **s.options}) for p in parts for s in p.sources]
+    if twice := [f for f, n in Counter(s.folder for s in sources if s.folder in _plain(parts)).items() if n > 1]:
+        raise DatasetError("This folder is given twice", path=twice[0], remedy="Name it once.")
+    files, said = tuple(f for p in parts for f in p.files), tuple(w for p in parts for w in p.said)
+    return replace(_shared(sources), root=parts[0].root, plain=_plain(parts), files=files, said=said)
+
+
+def _plain(parts: Sequence[Description]) -> frozenset[Path]:
+    return frozenset().union(*(p.plain for p in parts))
+
+
+def _read_one(path: Path) -> Description:
     if path.suffix.lower() != ".toml" or os.path.isdir(path):
-        listing(path)
-        return Description((Source(path),))
+        layout = read_layout(path)
+        plain = frozenset(s.folder for s in layout.sources)
+        return Description(layout.sources, root=path, plain=plain, said=layout.said)
+    return replace(_read_file(path), root=path.parent, files=(path,))
+
+
+def _read_file(path: Path) -> Description:
     document = _load(path)
     reader = _Reader(path)
     datasets = reader.datasets(document)
     general = document.get("general", {})
-    if any("subsets" in d for d in datasets):
-        return _shared(reader.sd_scripts(general, datasets))
-    if any(key in d for d in datasets for key in _NAMING):
-        return _shared(reader.musubi(general, datasets))
+    kohya = any("subsets" in d for d in datasets)
+    if kohya or any(key in d for d in datasets for key in _NAMING):
+        made = _shared((reader.sd_scripts if kohya else reader.musubi)(general, datasets))
+        return replace(made, said=_newer_words(path, reader.newer, "sd_scripts" if kohya else "musubi"))
     remedy = "sd-scripts wants [[datasets.subsets]] with image_dir, musubi-tuner image_directory or video_directory."
     raise DatasetError("This dataset file names no folder of pictures", path=path, remedy=remedy)
 
@@ -85,10 +138,14 @@ def read_description(path: Path) -> Description:
 def _load(path: Path) -> dict[str, Any]:
     if not os.path.exists(path):
         raise DatasetError("The dataset file does not exist", path=path, remedy="Check the path.")
+    text = read_text(path)
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise DatasetError(f"This is no TOML: {error}", path=path, remedy="Correct the line it names.") from error
+        return from_toml(text)
+    except Unreadable as error:
+        remedy = "Correct the line it names."
+        if "\\" in text:
+            remedy = "In double quotes a \\ begins a sign: write paths in single quotes, 'C:\\pictures', or with /."
+        raise DatasetError(f"This can't be read: {error}", path=path, remedy=remedy) from error
 
 
 def _shared(sources: Sequence[Source]) -> Description:
@@ -103,11 +160,33 @@ def _shared(sources: Sequence[Source]) -> Description:
     return Description(rest, options)
 
 
+def _installed_keys(trainer: str) -> Mapping[str, str]:
+    """The keys of dataset files that the installed trainer's own validator knows; {} where there is none."""
+    try:
+        home = known_home(trainer)
+    except StorageError:
+        return {}
+    return dataset_keys(home) if home else {}
+
+
+def _newer_words(path: Path, keys: Collection[str], trainer: Dialect) -> tuple[Problem, ...]:
+    if not keys:
+        return ()
+    message = f"The installed {NAMES[trainer]} knows {', '.join(sorted(keys))}, which bracket doesn't"
+    return (Problem("warning", message, "They are passed on as they are, unchecked.", path),)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 class _Reader:
     """Reads the tables of one file; every error says where in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.newer: set[str] = set()
 
     def datasets(self, document: _Table) -> list[_Table]:
         """Its [[datasets]], after a look at the top of the file."""
@@ -119,21 +198,22 @@ class _Reader:
         return self._tables(document, "datasets", "")
 
     def sd_scripts(self, general: _Table, datasets: Sequence[_Table]) -> list[Source]:
-        self._check(general, "general", SD_DATASET | SD_SUBSET)
+        self._check(general, "general", SD_DATASET | SD_SUBSET, trainer="sd_scripts")
         found = []
         for i, dataset in enumerate(datasets):
             where = f"datasets[{i}]"
             own = {k: v for k, v in dataset.items() if k != "subsets"}
-            self._check(own, where, SD_DATASET | SD_SUBSET, ("subsets",))
+            self._check(own, where, SD_DATASET | SD_SUBSET, ("subsets",), trainer="sd_scripts")
             number = {"dataset": i} if len(datasets) > 1 else {}
             for j, subset in enumerate(self._tables(dataset, "subsets", where + ".")):
                 inside = f"{where}.subsets[{j}]"
-                self._check(subset, inside, SD_SUBSET | SD_SUBSET_ONLY)
+                self._check(subset, inside, SD_SUBSET | SD_SUBSET_ONLY, trainer="sd_scripts")
                 found.append(self._subset({**general, **own, **subset, **number}, inside))
         return found
 
     def _subset(self, said: dict[str, Any], where: str) -> Source:
-        options = {k: as_kind((SD_DATASET | SD_SUBSET | SD_SUBSET_ONLY).get(k, "int"), v) for k, v in said.items()}
+        keys: Keys = {**SD_DATASET, **SD_SUBSET, **SD_SUBSET_ONLY, "dataset": "int"}
+        options = {k: as_kind(keys[k], v) for k, v in said.items() if k in keys} | self._newer("sd_scripts", said, keys)
         if "metadata_file" in options:
             options["metadata_file"] = str(self._place(said, "metadata_file", where))
             given = "image_dir" in options
@@ -161,13 +241,13 @@ class _Reader:
 
     def musubi(self, general: _Table, datasets: Sequence[_Table]) -> list[Source]:
         general = self._renamed(general)
-        self._check(general, "general", MUSUBI_GENERAL)
+        self._check(general, "general", MUSUBI_GENERAL, trainer="musubi")
         found = []
         for i, raw in enumerate(datasets):
             dataset, where = self._renamed(raw), f"datasets[{i}]"
             video = "video_directory" in dataset or "video_jsonl_file" in dataset
             keys = MUSUBI_GENERAL | (MUSUBI_VIDEO if video else MUSUBI_IMAGE)
-            self._check(dataset, where, keys)
+            self._check(dataset, where, keys, trainer="musubi")
             found.append(self._dataset({**general, **dataset}, where, keys, video))
         return found
 
@@ -179,7 +259,7 @@ class _Reader:
         if said.get("frame_extraction", "head") not in FRAME_EXTRACTIONS:
             message = f"frame_extraction of {where} is '{said['frame_extraction']}'"
             raise self._error(message, f"Choose one of {', '.join(FRAME_EXTRACTIONS)}.")
-        options = {k: as_kind(keys[k], v) for k, v in said.items()}
+        options = {k: as_kind(keys[k], v) for k, v in said.items() if k in keys} | self._newer("musubi", said, keys)
         place = self._place(said, named[0], where)
         if named[0].endswith("_file"):
             options[named[0]] = str(place)
@@ -208,7 +288,11 @@ class _Reader:
 
     def _place(self, said: _Table, key: str, where: str) -> Path:
         """The folder or file that a key names, which must be there."""
-        place = beside(str(said[key]), self.path.parent)
+        text = str(said[key])
+        if any(0 < ord(sign) < 32 for sign in text):
+            remedy = "In double quotes a \\ begins a sign: write 'C:\\pictures' in single quotes, or with /."
+            raise self._error(f"{key} of {where} is {_short(text)}, which no path is", remedy)
+        place = beside(text if "\0" in text else _meant(text), self.path.parent)
         if not (os.path.isfile(place) if key.endswith("_file") else os.path.isdir(place)):
             kind = "file" if key.endswith("_file") else "folder"
             raise DatasetError(
@@ -224,12 +308,24 @@ class _Reader:
             raise self._error(f"There is no [[{before}{key}]] in this dataset file", "Add one for every folder.")
         return tables
 
-    def _check(self, table: _Table, where: str, keys: Keys, more: Collection[str] = ()) -> None:
+    def _check(self, table: _Table, where: str, keys: Keys, more: Collection[str] = (), *, trainer: str) -> None:
         for key, value in table.items():
+            if key not in keys and key in _installed_keys(trainer) and key not in more and is_plain(value):
+                self.newer.add(key)
+                continue
             if key not in keys:
                 raise self._unknown(key, where, (*keys, *more))
             if not fits(keys[key], value):
-                raise self._error(f"{key} of {where} is {value!r}", f"It takes {_KINDS[keys[key]]}.")
+                raise self._error(f"{key} of {where} is {_short(value)}", f"It takes {_KINDS[keys[key]]}.")
+            if limits := beyond(key, value):
+                raise self._error(f"{key} of {where} is {_short(value)}", f"It takes {_KINDS[keys[key]]} {limits}.")
+
+    def _newer(self, trainer: str, said: _Table, keys: Keys) -> dict[str, object]:
+        """What a newer trainer knows, by the table it belongs to."""
+        tables: dict[str, dict[str, object]] = {}
+        for key in said.keys() - keys.keys():
+            tables.setdefault(f"{trainer}.{_installed_keys(trainer)[key]}", {})[key] = said[key]
+        return {NEWER: tables} if tables else {}
 
     def _unknown(self, key: str, where: str, known: Collection[str]) -> DatasetError:
         near = difflib.get_close_matches(key, known, 1, 0.7)

@@ -21,6 +21,7 @@ from bracket.dataset.keys import (
     MUSUBI_IMAGE,
     MUSUBI_VIDEO,
     NAMES,
+    NEWER,
     OF_A_SOURCE,
     SD_DATASET,
     SD_OF_CAPTION_FILES,
@@ -122,7 +123,7 @@ def _sd_groups(sources: Sequence[Source]) -> list[list[Source]]:
     """Sources of one [[datasets]]: same number in their file, same dataset options, same style of subset."""
     groups: dict[str, list[Source]] = {}
     for source in sources:
-        own = _only(source.options, SD_DATASET)
+        own = {**_only(source.options, SD_DATASET), **_newer(source, "sd_scripts.dataset")}
         style = bool(source.controls), "metadata_file" in source.options
         key = json.dumps([source.options.get("dataset"), own, style], sort_keys=True)
         groups.setdefault(key, []).append(source)
@@ -132,13 +133,14 @@ def _sd_groups(sources: Sequence[Source]) -> list[list[Source]]:
 def _sd_dataset(group: Sequence[Source], wide: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
     return {
         **_only(group[0].options, SD_DATASET),
+        **_newer(group[0], "sd_scripts.dataset"),
         **more,
         "subsets": [_sd_subset(s, wide) for s in group],
     }
 
 
 def _sd_subset(source: Source, wide: Mapping[str, object]) -> dict[str, object]:
-    own = _only({**wide, **source.options}, SD_SUBSET | SD_SUBSET_ONLY)
+    own = _only({**wide, **source.options}, SD_SUBSET | SD_SUBSET_ONLY) | _newer(source, "sd_scripts.subset")
     said: dict[str, object] = {"image_dir": str(source.folder), "num_repeats": source.repeats}
     if "metadata_file" in own:
         return said | {k: v for k, v in own.items() if k not in SD_OF_CAPTION_FILES}
@@ -167,6 +169,8 @@ def musubi_toml(sources: Sequence[Source], options: Mapping[str, object], cache:
     taken: set[str] = set()
     general = _only(options, MUSUBI_GENERAL)
     for source in sources:
+        if source.regularisation:  # musubi-tuner would train on them like on the others
+            continue
         said = _musubi_dataset(source, options)
         name = _cache_name(source, {**general, **said})
         while name in taken:
@@ -188,7 +192,7 @@ def _musubi_dataset(source: Source, options: Mapping[str, object]) -> dict[str, 
     said["num_repeats"] = source.repeats
     said |= _only({k: v for k, v in options.items() if k not in MUSUBI_GENERAL}, own)
     said |= _only(source.options, MUSUBI_GENERAL | own)
-    return said
+    return said | _newer(source, "musubi.dataset")
 
 
 def _cache_name(source: Source, said: Mapping[str, object]) -> str:
@@ -273,6 +277,20 @@ def _frame_counts(said: Mapping[str, object]) -> list[int]:
     return sorted({n for n in counts if isinstance(n, int) and n > 1})
 
 
+def _newer(source: Source, table: str) -> dict[str, object]:
+    """What the dataset file said in keys that only the installed trainer knows."""
+    tables = source.options.get(NEWER)
+    return dict(tables.get(table, {})) if isinstance(tables, dict) else {}
+
+
+def overruled(sources: Sequence[Source], options: Mapping[str, object], decided: Collection[str]) -> list[Problem]:
+    """What the dataset's own file says and the search, or an expert's argument, decides instead."""
+    said = {k: v for held in (*(s.options for s in sources), options) for k, v in held.items() if k in decided}
+    words = ", ".join(f"{key} = {value!r}" for key, value in sorted(said.items()))
+    message = f"The search decides what the dataset file says too: {words} is not used"
+    return [Problem("warning", message, "Take it out of the file, or fix the knob.")] if said else []
+
+
 def _listed(value: object) -> Sequence[object]:
     return value if isinstance(value, list | tuple) else ()
 
@@ -326,7 +344,10 @@ def _no_word(dialect: Dialect, key: str, value: object) -> Problem:
 
 
 def _source_problems(dialect: Dialect, source: Source, said: Mapping[str, object]) -> list[Problem]:
-    found = []
+    tables = source.options.get(NEWER)
+    others = tables.items() if isinstance(tables, dict) else ()
+    lost = {k: v for table, kept in others if not table.startswith(f"{dialect}.") for k, v in kept.items()}
+    found = [replace(_no_word(dialect, k, v), path=source.folder) for k, v in lost.items()]
     most = _MOST_CONTROLS[dialect]
     if len(source.controls) > most and "control_directory" not in source.options:
         message = f"{NAMES[dialect]} takes {most} control folder{'s' if most > 1 else ''} and this has "
@@ -337,8 +358,8 @@ def _source_problems(dialect: Dialect, source: Source, said: Mapping[str, object
         message = "sd-scripts takes no regularisation pictures with controls and trains on these like on the others"
         found.append(Problem("warning", message, "Take this source out.", source.folder))
     if dialect == "musubi" and source.regularisation:
-        message = "musubi-tuner knows no regularisation pictures and trains on these like on the others"
-        found.append(Problem("warning", message, "Take this source out.", source.folder))
+        message = "musubi-tuner knows no regularisation pictures; these are not used"
+        found.append(Problem("warning", message, "Choose another trainer's preset to use them.", source.folder))
     if dialect == "ai_toolkit" and source.media == "video" and not _frame_counts(said):
         found.append(Problem("error", _NO_FRAMES, _GIVE_FRAMES, source.folder))
     elif dialect == "ai_toolkit" and source.media == "video" and 1 in _listed(said.get("target_frames")):

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from bracket.errors import DatasetError, printable
 
 MOST_PIXELS = 89_478_485
 """Above this Pillow suspects a decompression bomb."""
 MOST_BYTES = 1 << 30
+TRANSPARENT = "transparent"
 SMALLEST_SIDE = 16
 """Pixels: one patch of the model."""
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+DECODING_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, struct.error,
+    zlib.error, NotImplementedError, MemoryError, RecursionError, Image.DecompressionBombError,
+)  # fmt: skip
 """What Pillow raises for a file that is not what it says (UnidentifiedImageError is an OSError)."""
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "AVIF", "TIFF", "TGA", "GIF", "JPEG2000", "PPM")
+"""What is opened, whatever a file is called: others start programs (EPS: Ghostscript) or are no pictures."""
 Progress = Callable[[int, int], None]
 
 
@@ -57,7 +68,7 @@ def headers_of(files: Sequence[File], deep: bool, progress: Progress | None) -> 
 
     headers = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged by MOST_PIXELS instead
+        warnings.simplefilter("ignore")  # a bomb is judged by MOST_PIXELS instead, odd metadata by nobody
         for done, (file, header) in enumerate(zip(files, pool.map(read, files), strict=True), 1):
             headers[file] = header
             if progress:
@@ -67,10 +78,14 @@ def headers_of(files: Sequence[File], deep: bool, progress: Progress | None) -> 
 
 @lru_cache(maxsize=100_000)
 def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
+    if not stamp[1]:
+        return Header(error="the file is empty")
+    if printable(str(path)) != str(path):
+        return Header(error="its name is not Unicode; rename it")
     if stamp[1] > MOST_BYTES:
         return Header(error=f"it is larger than {MOST_BYTES >> 30} GiB")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 return Header(error=f"it has more than {MOST_PIXELS // 1_000_000} million pixels ({width}×{height})")
@@ -87,6 +102,31 @@ def _read_header(path: Path, stamp: tuple[int, int]) -> Header:
     return Header(width, height, remarks)
 
 
+def open_picture(file: Path | BytesIO) -> ImageFile.ImageFile:
+    """Opens a picture of a kind that datasets hold. Raises one of DECODING_ERRORS."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise OSError("it is no file")
+    return Image.open(file, formats=_known())
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    Image.init()
+    return tuple(f for f in FORMATS if f in Image.OPEN)
+
+
+def as_png(picture: Path, place: Path) -> None:
+    """Writes a picture as a PNG, upright, transparency kept. Raises DatasetError where it doesn't decode."""
+    try:
+        with open_picture(picture) as image:
+            upright = ImageOps.exif_transpose(image)
+            alpha = "A" in upright.getbands() or "transparency" in upright.info
+            upright.convert("RGBA" if alpha else "RGB").save(place, "PNG", compress_level=1)
+    except DECODING_ERRORS as error:
+        reason = _reason(error)
+        raise DatasetError(f"This picture can't be used: {reason}", path=picture, remedy="Replace it.") from error
+
+
 def _orientation(image: ImageFile.ImageFile) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # asking Pillow would decode the whole picture, in search of a chunk behind the pixels
@@ -96,7 +136,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
     found = []
     if "A" in image.getbands() or "transparency" in image.info:
-        found.append("transparent; trained on white")
+        found.append(TRANSPARENT)
     if image.mode in ("CMYK", "YCbCr", "LAB"):
         found.append(f"{image.mode}; converted to RGB")
     if image.mode.startswith(("I", "F")):
@@ -111,7 +151,7 @@ def _remarks(image: ImageFile.ImageFile, orientation: int) -> tuple[str, ...]:
 @lru_cache(maxsize=100_000)
 def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             image.load()
     except DECODING_ERRORS as error:
         return _reason(error)
@@ -119,6 +159,8 @@ def _decode_error(path: Path, stamp: tuple[int, int]) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError | Image.DecompressionBombError):
+        return "it unpacks to more than a picture needs"
     if isinstance(error, UnidentifiedImageError):
         return "it is not a picture"
     if isinstance(error, OSError) and error.strerror:

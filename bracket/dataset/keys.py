@@ -79,8 +79,11 @@ AI_TOOLKIT_OWN = frozenset({
 })  # fmt: skip
 """Keys that AI-Toolkit alone has; they may be given as options too and are passed on."""
 
+NEWER = "newer"
+"""The option that holds what a dataset file says in keys which the installed trainer knows and bracket doesn't:
+`<dialect>.<table>` to the keys with their values, passed on as they are."""
 OF_A_SOURCE = frozenset({
-    "cache_directory", "control_directory", "dataset", "image_jsonl_file", "metadata_file", "multiple_target",
+    "cache_directory", "control_directory", "dataset", "image_jsonl_file", "metadata_file", "multiple_target", NEWER,
     "video_jsonl_file",
 })  # fmt: skip
 """Always kept with their source. `dataset` is the number of the [[datasets]] of a file that has several."""
@@ -89,6 +92,27 @@ OFF: Mapping[str, object] = {
     "network_multiplier": 1.0, "token_warmup_min": 1,
 }  # fmt: skip
 """Values that change nothing, besides false, 0 and the empty text."""
+
+
+_SIDES = (64, 16384)
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "batch_size": (1, 4096), "bucket_reso_steps": (1, 1024), "caption_dropout_every_n_epochs": (0, 1e6),
+    "caption_dropout_rate": (0, 1), "caption_tag_dropout_rate": (0, 1), "control_resolution": _SIDES,
+    "fp_1f_target_index": (0, 1e5), "fp_latent_window_size": (1, 1e4), "frame_sample": (1, 1e5),
+    "frame_stride": (1, 1e5), "keep_tokens": (0, 1e4), "max_bucket_reso": _SIDES, "max_frames": (1, 1e6),
+    "min_bucket_reso": (16, 16384), "network_multiplier": (-100, 100), "num_repeats": (1, 1e6), "resolution": _SIDES,
+    "source_fps": (0.1, 1000), "target_frames": (1, 1e5), "token_warmup_min": (0, 1e4), "token_warmup_step": (0, 1e7),
+    "validation_split": (0, 1),
+}  # fmt: skip
+"""The least and the most a number may be, each of them where there are several."""
+
+
+def beyond(key: str, value: object) -> str:
+    """What a value must be that is outside of its limits; "" for one that isn't."""
+    low, high = LIMITS.get(key, (-math.inf, math.inf))
+    numbers = value if isinstance(value, list) else [value]
+    fine = all(low <= n <= high for n in numbers if isinstance(n, int | float) and not isinstance(n, bool))
+    return "" if fine else f"from {low:g} to {high:g}"
 
 
 def idle(key: str, value: object) -> bool:
@@ -104,7 +128,7 @@ def fits(kind: Kind, value: object) -> bool:
         case "text":
             return isinstance(value, str)
         case "table":
-            return isinstance(value, dict) and all(map(_is_plain, value.values()))
+            return isinstance(value, dict) and all(map(is_plain, value.values()))
         case "int":
             return _is_int(value)
         case "float":
@@ -138,10 +162,10 @@ def _is_number(value: object) -> bool:
     return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
     """Whether JSON and both TOML readers take it."""
     if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
+        return all(map(is_plain, value.values()))
     if isinstance(value, list):
-        return not any(isinstance(v, dict) for v in value) and all(map(_is_plain, value))
+        return not any(isinstance(v, dict) for v in value) and all(map(is_plain, value))
     return isinstance(value, str | bool) or _is_number(value)

@@ -15,15 +15,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.dataset.dialects import folder_name
-from bracket.dataset.media import SUFFIXES, caption_beside, files_of, further_targets, items_of, listing
-from bracket.dataset.prompts import one_line
+from bracket.dataset.headers import as_png
+from bracket.dataset.media import (
+    CAPTION_SUFFIXES,
+    SUFFIXES,
+    caption_beside,
+    files_of,
+    further_targets,
+    items_of,
+    listing,
+)
 from bracket.dataset.splitting import sources_of
 from bracket.domain import DatasetSplit, Picture, Source
 from bracket.errors import DatasetError, StorageError
-from bracket.files import read_json, storage_errors, write_json, write_text
+from bracket.files import read_json, storage_errors, write_json, write_text, written_whole
 
 RECORD = ".links.json"
 _READ_BY_ALL = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+_JPEG = frozenset({".jpe", ".jfif", ".jif"})
+_REWRITTEN = frozenset({".avif", ".tga", ".dib"})
+"""Kinds that a trainer's Pillow may not read, or not know by their bytes: they are written anew as PNG."""
 _LISTS = ("image_jsonl_file", "video_jsonl_file", "metadata_file", "cache_directory")
 
 
@@ -92,7 +103,8 @@ def _by_source(pictures: Iterable[Picture]) -> dict[int, list[Picture]]:
 def _whole(source: Source, number: int) -> list[Picture]:
     pictures = []
     for item in items_of(source).items:
-        caption = item.caption if item.caption is not None else caption_beside(item.path, [source.caption_suffix])[0]
+        suffixes = dict.fromkeys((source.caption_suffix, *CAPTION_SUFFIXES))
+        caption = item.caption if item.caption is not None else caption_beside(item.path, list(suffixes))[0]
         pictures.append(Picture(item.path, caption or source.class_words, 0, 0, number, item.controls))
     return pictures
 
@@ -131,7 +143,7 @@ def _picture_links(
     for picture in pictures:
         name = names[picture.path]
         yield _Link(f"{at}/{name}{_suffix(picture.path)}", picture.path)
-        yield _Link(f"{at}/{name}.txt", None, one_line(picture.caption) + "\n")
+        yield _Link(f"{at}/{name}.txt", None, picture.caption + "\n")
         for k, target in enumerate(further.get(picture.path, ())):
             yield _Link(f"{at}/{name}_{k}{_suffix(target)}", target)
 
@@ -139,6 +151,8 @@ def _picture_links(
 def _suffix(path: Path) -> str:
     """Its own, in lower case. Trainers find pictures by few endings but read them by content: others become .png."""
     suffix = "" if path.is_dir() else path.suffix.lower()
+    if suffix in _JPEG:
+        return ".jpg"
     return ".png" if suffix in SUFFIXES - _READ_BY_ALL else suffix
 
 
@@ -265,6 +279,10 @@ def _make(path: Path, link: _Link) -> None:
         write_text(path, link.text)
         return
     target = link.target.absolute()
+    if target.suffix.lower() in _REWRITTEN:
+        with written_whole(path) as part:
+            as_png(target, part)
+        return
     try:
         path.symlink_to(target, target.is_dir())
     except FileExistsError:  # made by another call at the same time

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bracket.dataset.prompts import one_line, read_text
+from bracket.dataset.prompts import WILDCARD, caption_text, has_lines, one_line, read_text
 from bracket.domain import Problem, Source
 from bracket.errors import DatasetError
+from bracket.reading import Unreadable, from_json
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif", ".tiff"})
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".webp", ".bmp", ".dib", ".avif", ".tif", ".tiff", ".tga",
+    ".apng",
+})  # fmt: skip
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".mov", ".webm", ".avi", ".mkv", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg",
 })  # fmt: skip
+CAPTION_SUFFIXES = (".txt", ".caption")
+_MASK = re.compile(r"(.+?)[-_.](?:masklabel|condlabel|(?:alpha_?)?mask)", re.IGNORECASE | re.DOTALL)
+"""`cat-masklabel.png` of OneTrainer and the like, beside `cat.png`."""
 _NUMBER = re.compile(r"(.+)_([0-9]+)", re.DOTALL)
 LARGEST_LIST = 1 << 28
 """Bytes; a larger list of captions is taken for another file."""
+_MOST_ENTRIES = 5_000_000
+
+
+_LINES = {
+    "": "This caption has several lines, which are read as one",
+    "sd_scripts": "This caption has several lines; sd-scripts reads the first, and so does bracket",
+    "musubi": "This caption has several lines, which musubi-tuner reads with their line breaks",
+    WILDCARD: "This caption has several lines, of which sd-scripts chooses one at every step",
+    "ai_toolkit": "This caption has several lines, which AI-Toolkit reads with their line breaks",
+}
 
 
 @dataclass(frozen=True)
@@ -41,11 +57,11 @@ class Held:
     problems: tuple[Problem, ...] = ()
 
 
-def listing(folder: Path) -> list[os.DirEntry[str]]:
+def listing(folder: Path, hidden: bool = False) -> list[os.DirEntry[str]]:
     """What lies in a folder, by name, hidden files left out. Raises DatasetError where it can't be listed."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+            return sorted((e for e in entries if hidden or not e.name.startswith(".")), key=lambda e: e.name)
     except FileNotFoundError as error:
         remedy = "Check the path, or choose another folder."
         raise DatasetError("The dataset folder does not exist", path=folder, remedy=remedy) from error
@@ -59,8 +75,19 @@ def listing(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def files_of(entries: Iterable[os.DirEntry[str]], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
-    """The files with one of these suffixes, upper or lower case."""
-    return [Path(e.path) for e in entries if Path(e.name).suffix.lower() in suffixes and e.is_file()]
+    """The files with one of these suffixes, upper or lower case; pipes, devices and broken links are none."""
+    named = (e for e in entries if os.path.splitext(e.name)[1].lower() in suffixes)
+    return [Path(e.path) for e in named if (os.path.isfile(e.path) if e.is_symlink() else e.is_file())]
+
+
+def looks_masked(path: Path) -> bool:
+    """Whether a picture is called like the mask of another one."""
+    return _MASK.fullmatch(path.stem) is not None
+
+
+def _is_mask(path: Path, stems: Collection[str]) -> bool:
+    named = _MASK.fullmatch(path.stem)
+    return named is not None and named[1] in stems
 
 
 def items_of(source: Source) -> Held:
@@ -72,6 +99,8 @@ def items_of(source: Source) -> Held:
         return _of_metadata(Path(str(source.options["metadata_file"])), source)
     suffixes = VIDEO_SUFFIXES if source.media == "video" else SUFFIXES
     paths = files_of(listing(source.folder), suffixes)
+    stems = {p.stem for p in paths}
+    paths = [p for p in paths if not _is_mask(p, stems)]
     if source.options.get("multiple_target"):
         more = {t for targets in further_targets(paths, source).values() for t in targets}
         paths = [p for p in paths if p not in more]
@@ -172,8 +201,8 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, text in enumerate(_whole(path).splitlines(), 1):
         if text.strip():
             try:
-                line = json.loads(text)
-            except ValueError:
+                line = from_json(text)
+            except Unreadable:
                 line = None
             if not isinstance(line, dict):
                 raise DatasetError(f"Line {number} of this list is no JSON object", path=path, remedy="Correct it.")
@@ -183,8 +212,8 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _of_metadata(path: Path, source: Source) -> Held:
     """sd-scripts' fine-tuning style: {path or stem: {"caption", "tags"}}."""
     try:
-        entries = json.loads(_whole(path))
-    except ValueError as error:
+        entries = from_json(_whole(path), _MOST_ENTRIES)
+    except Unreadable as error:
         raise DatasetError(f"This metadata file is damaged: {error}", path=path, remedy="Write it again.") from error
     if not isinstance(entries, dict) or not all(isinstance(v, dict) for v in entries.values()):
         raise DatasetError("This metadata file is not one of sd-scripts", path=path, remedy="Write it again.")
@@ -211,17 +240,21 @@ def beside(text: str, folder: Path) -> Path:
     return near if os.path.exists(near) else path.absolute()
 
 
-def caption_beside(picture: Path, suffixes: Sequence[str]) -> tuple[str, Path | None, Problem | None]:
-    """Caption in one line, the file it came from, and what is wrong with it; the first suffix that exists counts."""
-    for suffix in suffixes:
-        path = picture.with_suffix(suffix)
+def caption_beside(picture: Path, suffixes: Sequence[str], reader: str = "") -> tuple[str, Path | None, Problem | None]:
+    """The caption as a trainer reads it, the file it came from, and what is wrong with it; the first suffix that
+    exists counts, in lower or upper case."""
+    for path in (picture.with_suffix(s) for suffix in suffixes for s in dict.fromkeys((suffix, suffix.upper()))):
         if not path.is_file():
             continue
         try:
-            caption = one_line(read_text(path))
+            text = read_text(path)
         except DatasetError as error:
             return "", path, Problem("error", error.message, error.remedy, path)
+        caption = caption_text(text, reader)
         empty = Problem("warning", "This caption is empty", "Write what the picture shows.", path)
-        return caption, path, None if caption else empty
+        if has_lines(text):
+            level: Literal["info", "warning"] = "info" if caption and reader != "sd_scripts" else "warning"
+            empty = Problem(level, _LINES.get(reader, _LINES[""]), "" if caption else empty.remedy, path)
+        return caption, path, None if caption and not has_lines(text) else empty
     remedy = f"Write what it shows into {picture.stem}{suffixes[0]} beside it."
     return "", None, Problem("warning", "This picture has no caption", remedy, picture)

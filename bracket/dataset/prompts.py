@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-import codecs
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bracket.errors import DatasetError
+from bracket.reading import Unreadable, decoded, read_bytes, why
 
 LONGEST_TEXT = 1_000_000
 """Bytes; a larger file is no caption or prompt list, whatever its name says."""
+PROMPTS, VERDICT_PROMPTS = "prompts.txt", "verdict_prompts.txt"
+WILDCARD = "wildcard"
+"""Reads captions of several lines where sd-scripts' enable_wildcard is on: each is one to choose from."""
 TRIGGER = "{{trigger}}"
 """Stands for the trigger word in a prompt file."""
 
-_FLAG = re.compile(r"(?:^|\s)--([A-Za-z]+)(?=\s|$)")
-_NUMBERS: Mapping[str, Callable[[str], float]] = {
-    "w": int, "h": int, "d": int, "s": int, "f": int, "l": float, "g": float, "fs": float,
+_FLAG = re.compile(r"(?:^|\s)--([A-Za-z]\w*)(?=[=\s]|$)")
+_COMMENT = re.compile(r"#+(\s|$)")
+LINE_END = re.compile(r"\r\n|\r|\n")
+"""Where Python's files, and so the trainers, end a line; `str.splitlines` knows more."""
+SAME = {
+    "seed": "d", "steps": "s", "cfg": "l", "frames": "f", "num_frames": "f", "network_multiplier": "m",
 }  # fmt: skip
-_WORDS = ("i", "ei", "cn", "ci", "of", "am")
-"""Flags of other trainers that take one word: files and the like."""
+"""AI-Toolkit's longer names of a flag."""
+SAMPLING: Mapping[str, Mapping[str, str]] = {
+    "sd_scripts": {
+        "w": "width", "h": "height", "s": "sample_steps", "l": "scale", "g": "guidance_scale", "n": "negative_prompt",
+        "ss": "sample_sampler", "fs": "flow_shift", "cn": "controlnet_image", "ctr": "cfg_trunc_ratio",
+        "rcfg": "renorm_cfg",
+    },
+    "musubi": {
+        "w": "width", "h": "height", "s": "sample_steps", "l": "cfg_scale", "g": "guidance_scale",
+        "n": "negative_prompt", "f": "frame_count", "fs": "discrete_flow_shift", "i": "image_path",
+        "ei": "end_image_path", "cn": "control_video_path", "ci": "control_image_path", "of": "one_frame",
+    },
+    "ai_toolkit": {
+        "w": "width", "h": "height", "s": "sample_steps", "l": "guidance_scale", "n": "neg", "f": "num_frames",
+        "fps": "fps", "m": "network_multiplier", "ctrl_img": "ctrl_img",
+    },
+    "builtin": {"w": "width", "h": "height", "s": "steps", "l": "guidance", "g": "guidance", "n": "negative"},
+}  # fmt: skip
+"""The flags each trainer's own reader of prompt files knows, and what it calls them where a prompt is data (its
+`line_to_prompt_dict`, AI-Toolkit's GenerateImageConfig). `--d` is the seed of all of them."""
+_WHOLE = {"d": (1, 2**31 - 1), "w": (16, 8192), "h": (16, 8192), "s": (1, 1000), "f": (1, 10_000), "fps": (1, 240)}
+_REAL = {"l": 1000.0, "g": 1000.0, "fs": 1000.0, "ctr": 1.0, "rcfg": 1000.0, "m": 100.0}
+_FILES = ("i", "ei", "cn", "ci", "ctrl_img")
+_KNOWN = frozenset({"d"}).union(*SAMPLING.values())
 
 
 @dataclass(frozen=True)
 class PromptLine:
-    """One line of a prompt file. `flags` holds what else was given, by the flag's name and as written."""
+    """One line of a prompt file: its text, its flags by letter and as written, and those that no trainer knows."""
 
     text: str
-    seed: int | None = None
-    width: int | None = None
-    height: int | None = None
-    negative: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
 def read_text(path: Path, longest: int = LONGEST_TEXT) -> str:
@@ -42,18 +69,14 @@ def read_text(path: Path, longest: int = LONGEST_TEXT) -> str:
         DatasetError: the file can't be read, is larger than any text of a dataset, or is in another encoding.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(longest + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DatasetError(f"This text can't be read: {reason}", path=path, remedy="Check the file.") from error
-    if len(data) > longest:
-        raise DatasetError("This file is too large for a text of a dataset", path=path, remedy="Is it the right file?")
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise DatasetError("This text is not UTF-8", path=path, remedy="Save it as UTF-8.") from error
+        data = read_bytes(path, longest + 1)
+        if len(data) > longest:
+            remedy = "Is it the right file?"
+            raise DatasetError("This file is too large for a text of a dataset", path=path, remedy=remedy)
+        text = decoded(data)
+    except (OSError, Unreadable) as error:
+        remedy = "Save it as UTF-8." if isinstance(error, Unreadable) else "Check the file."
+        raise DatasetError(f"This text can't be read: {why(error)}", path=path, remedy=remedy) from error
     if "\0" in text:
         raise DatasetError("This is not a text file", path=path, remedy="Save it as UTF-8 text.")
     return text
@@ -64,58 +87,96 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def caption_text(text: str, reader: str = "") -> str:
+    """What a trainer reads of a caption file: sd-scripts its first line, musubi-tuner, AI-Toolkit and sd-scripts'
+    wildcards all of it with its line breaks; else all of it as one line."""
+    lines = [one_line(line) for line in LINE_END.split(text)]
+    if reader == "sd_scripts":
+        return lines[0]
+    return "\n".join(lines).strip() if reader in ("musubi", "ai_toolkit", WILDCARD) else one_line(text)
+
+
+def has_lines(text: str) -> bool:
+    """Whether a caption has words on more than one line."""
+    return sum(bool(line.strip()) for line in LINE_END.split(text)) > 1
+
+
 def read_prompts(path: Path) -> tuple[PromptLine, ...]:
     """The prompts of a file. Raises DatasetError, naming the line, where one can't be understood."""
     return parse_prompts(read_text(path), path)
 
 
 def parse_prompts(text: str, path: Path | None = None) -> tuple[PromptLine, ...]:
-    """One prompt a line; empty lines and lines that start with `#` are skipped.
+    """One prompt a line; empty lines are skipped, and comments: `#` alone or with a blank after it. `#tag` is a prompt.
 
-    A prompt may be followed by flags as sd-scripts and musubi-tuner write them: `--d` seed, `--w` width, `--h` height,
-    `--s` steps, `--l` and `--g` guidance take one number, `--n` takes a negative prompt: all up to the next flag.
+    A prompt may be followed by the flags of any trainer (`SAMPLING`), in any case: `--d` seed, `--w` width, `--h`
+    height, `--s` steps, `--l` and `--g` guidance take one number, `--n` a negative prompt: all up to the next flag.
+    What no trainer knows is left out of the prompt, as the trainers do, and noted.
 
     Raises:
-        DatasetError: an unknown flag, a flag without its value, or words that belong to neither prompt nor flag.
+        DatasetError: a flag without its value, a value that can't be, or words that belong to neither prompt nor flag.
     """
     lines = []
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(LINE_END.split(text), 1):
         line = one_line(raw)
-        if not line or line.startswith("#"):
+        if not line or _COMMENT.match(line):
             continue
         try:
-            lines.append(_parse_line(line))
+            lines.append(_parse_line(line, path))
         except ValueError as error:
             remedy = "Write: prompt --d seed --w width --h height --n negative prompt"
             raise DatasetError(f"Line {number}: {error}", path=path, remedy=remedy) from error
     return tuple(lines)
 
 
-def _parse_line(line: str) -> PromptLine:
+def _parse_line(line: str, path: Path | None) -> PromptLine:
     parts = _FLAG.split(line)
-    text, flags = parts[0].strip(), {}
+    text, flags, unknown = parts[0].strip(), {}, []
     if not text:
         raise ValueError("there is no prompt before the first flag")
-    for name, value in zip(parts[1::2], (p.strip() for p in parts[2::2]), strict=True):
-        flags[name] = _value(name, value)
-    known = {"d": flags.pop("d", None), "w": flags.pop("w", None), "h": flags.pop("h", None)}
-    seed, width, height = (None if v is None else int(v) for v in known.values())
-    return PromptLine(text, seed, width, height, flags.pop("n", ""), flags)
+    for name, value in zip(parts[1::2], (p.removeprefix("=").strip() for p in parts[2::2]), strict=True):
+        letter = SAME.get(name.lower(), name.lower())
+        if letter not in _KNOWN:
+            unknown.append(name)
+        elif letter != "n":
+            flags[letter] = _value(name, letter, value, path)
+        elif value:
+            flags[letter] = value
+    return PromptLine(text, flags, tuple(unknown))
 
 
-def _value(name: str, value: str) -> str:
-    if name == "n":
-        return value
-    if name not in _NUMBERS and name not in _WORDS:
-        raise ValueError(f"--{name} is not known; known: {', '.join('--' + f for f in (*_NUMBERS, *_WORDS, 'n'))}")
+def _value(name: str, letter: str, value: str, path: Path | None) -> str:
     first, _, rest = value.partition(" ")
     if not first:
         raise ValueError(f"--{name} has no value")
+    if letter in _FILES:
+        place = os.path.abspath(path.parent / value if path else value)
+        return place if os.path.exists(place) else value
     if rest:
         raise ValueError(f"'{rest}' after --{name} {first} belongs to no flag")
-    if name in _NUMBERS:
+    if letter in _WHOLE:
+        low, high = _WHOLE[letter]
+        if not (first.isascii() and first.isdigit() and len(first) < 20 and low <= int(first) <= high):
+            raise ValueError(f"--{name} takes a whole number from {low} to {high}, not '{first}'")
+    if letter in _REAL:
         try:
-            _NUMBERS[name](first)
+            fits = 0 <= float(first) <= _REAL[letter]
         except ValueError:
-            raise ValueError(f"--{name} takes a number, not '{first}'") from None
+            fits = False
+        if not fits:
+            raise ValueError(f"--{name} takes a number from 0 to {_REAL[letter]:g}, not '{first}'")
     return first
+
+
+def sampling(trainer: str, flags: Mapping[str, str]) -> dict[str, Any]:
+    """A prompt's flags as the trainer's own settings of a prompt; those it doesn't know are left out."""
+    known = SAMPLING.get(trainer, {})
+    return {known[f]: _typed(f, value) for f, value in flags.items() if f in known}
+
+
+def _typed(letter: str, value: str) -> object:
+    if letter in _WHOLE:
+        return int(value)
+    if letter in _REAL:
+        return float(value)
+    return [value] if letter == "ci" else value

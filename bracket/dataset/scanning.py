@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bracket.dataset.description import Description, read_description
-from bracket.dataset.headers import File, Header, Progress, duplicates_of, headers_of
-from bracket.dataset.media import SUFFIXES, VIDEO_SUFFIXES, Held, Item, caption_beside, files_of, items_of, listing
+from bracket.dataset.headers import TRANSPARENT, File, Header, Progress, duplicates_of, headers_of
+from bracket.dataset.layout import VALIDATION
+from bracket.dataset.media import (
+    CAPTION_SUFFIXES,
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    Held,
+    Item,
+    caption_beside,
+    files_of,
+    items_of,
+    listing,
+)
+from bracket.dataset.prompts import PROMPTS, VERDICT_PROMPTS, WILDCARD
+from bracket.dataset.unused import unused_in
 from bracket.domain import Picture, Problem, Source
-from bracket.errors import DatasetError
-
-OTHER_SUFFIXES = VIDEO_SUFFIXES | {".gif", ".heic", ".heif", ".jxl", ".jp2", ".psd"}
-"""Pictures and clips a person may expect to be used, and that are not read from a folder of pictures."""
-CAPTION_SUFFIXES = (".txt", ".caption")
-VALIDATION = "validation"
-"""In a dataset that is a folder, a subfolder of this name holds the pictures for the validation loss."""
 
 
 @dataclass(frozen=True)
@@ -59,46 +65,53 @@ class _Part:
     source: Source
     held: Held
     suffixes: tuple[str, ...]
+    reader: str
 
 
-def scan(folder: Path | str, *, deep: bool = False, progress: Progress | None = None) -> Scan:
+def scan(folder: Path | str, *, deep: bool = False, trainer: str = "", progress: Progress | None = None) -> Scan:
     """Reads a folder of pictures, each with its caption in `<stem>.txt` (or `.caption`) beside it, or a dataset file.
 
     Args:
-        folder: the folder, or a `.toml` dataset file of sd-scripts or musubi-tuner.
+        folder: the folder (see `layout`), or a `.toml` dataset file of sd-scripts or musubi-tuner; several of them, one
+            a line. Prompt files and a `validation` folder are looked for in the first.
         deep: decode every picture whole, which also finds those cut off after their header.
+        trainer: who will read captions of several lines.
         progress: called with (pictures done, pictures in all).
 
     Raises:
         DatasetError: the folder or file is missing or can't be read, or the file says what it may not. Anything wrong
             with a picture is a problem of the scan.
     """
-    path = Path(os.path.expanduser(folder)).absolute()
-    described = read_description(path)
-    plain = os.path.isdir(path)
+    described = read_description(folder)
+    root, plain = described.root, described.plain
+
+    def reader(source: Source) -> str:
+        chosen = trainer == "sd_scripts" and {**described.options, **source.options}.get("enable_wildcard")
+        return WILDCARD if chosen else trainer
+
     parts = [
-        _Part(n, s, items_of(s), CAPTION_SUFFIXES if plain else (s.caption_suffix,))
+        _Part(n, s, items_of(s), CAPTION_SUFFIXES if s.folder in plain else (s.caption_suffix,), reader(s))
         for n, s in enumerate(described.sources)
     ]
     held_out = []
-    if plain and (path / VALIDATION).is_dir():
-        source = Source(path / VALIDATION)
-        held_out = [_Part(0, source, items_of(source), CAPTION_SUFFIXES)]
+    if plain and (root / VALIDATION).is_dir():
+        source = Source(root / VALIDATION)
+        held_out = [_Part(0, source, items_of(source), CAPTION_SUFFIXES, trainer)]
     files = {i.path: _file(i.path) for part in (*parts, *held_out) for i in part.held.items}
     stills = {i.path: files[i.path] for p in (*parts, *held_out) if p.source.media == "image" for i in p.held.items}
     headers = headers_of(list(stills.values()), deep, progress)
     problems: list[Problem] = []
-    found = {part.number: _usable(part, stills, headers, problems) for part in parts}
-    validation = tuple(p for part in held_out for p in _usable(part, stills, headers, problems))
+    captions: set[Path] = set()
+    found = {part.number: _usable(part, stills, headers, problems, captions) for part in parts}
+    validation = tuple(p for part in held_out for p in _usable(part, stills, headers, problems, captions))
     pictures = tuple(p for n, s in enumerate(described.sources) if not s.regularisation for p in found[n])
-    problems[:0] = _nothing_found(path, parts, found)
+    problems[:0] = [*described.said, *_nothing_found(next(iter(described.files), root), parts, found)]
     duplicates = duplicates_of([files[p] for p in dict.fromkeys(p.path for p in (*pictures, *validation))])
-    root = path if plain else path.parent
-    if plain:
-        problems += _folder_problems(path, {path / VALIDATION}, SUFFIXES)
-    else:
-        problems += _file_problems(path, described)
-    problems += _remark_problems(headers)
+    problems += _told_of_files(described, trainer)
+    taken = {*files, *captions, *_named_elsewhere(parts), root / PROMPTS, root / VERDICT_PROMPTS}
+    trained = {p.path.with_suffix("") for own in (*found.values(), validation) for p in own}
+    problems += _unused(described, taken, trained)
+    problems += _remark_problems(headers, trainer)
     for group in duplicates:
         also = ", ".join(os.path.relpath(p, root) for p in group[1:])
         remedy = "Remove one; a duplicate counts twice and is never held out."
@@ -129,9 +142,9 @@ def _nothing_found(path: Path, parts: Sequence[_Part], found: Mapping[int, Seque
 
 
 def _usable(
-    part: _Part, stills: Mapping[Path, File], headers: Mapping[File, Header], problems: list[Problem]
+    part: _Part, stills: Mapping[Path, File], headers: Mapping[File, Header], problems: list[Problem], used: set[Path]
 ) -> tuple[Picture, ...]:
-    """The pictures of a source; what is wrong with them goes to `problems`."""
+    """The pictures of a source; what is wrong with them goes to `problems`, the caption files read to `used`."""
     pictures = []
     captions: dict[Path, Path] = {}
     problems += part.held.problems
@@ -150,13 +163,14 @@ def _usable(
         elif file:
             captions[file] = item.path
         pictures.append(Picture(item.path, caption, header.width, header.height, part.number, item.controls))
+    used.update(captions)
     return tuple(pictures)
 
 
 def _caption(item: Item, part: _Part) -> tuple[str, Path | None, Problem | None]:
     """Caption in one line, the file it came from, and what is wrong with it."""
     if item.caption is None:
-        caption, file, problem = caption_beside(item.path, part.suffixes)
+        caption, file, problem = caption_beside(item.path, part.suffixes, part.reader)
     else:
         caption, file, problem = item.caption, None, None
         if not caption:
@@ -168,20 +182,37 @@ def _caption(item: Item, part: _Part) -> tuple[str, Path | None, Problem | None]
     return caption, file, problem
 
 
-def _file_problems(path: Path, described: Description) -> list[Problem]:
-    """What a dataset file says that is done in another way here, and what lies unread in its folders."""
+def _told_of_files(described: Description, trainer: str) -> list[Problem]:
+    """What dataset files say that is done in another way here."""
     found = []
     said = [described.options, *(s.options for s in described.sources)]
+    path = next(iter(described.files), None)
     if any(o.get("validation_split") for o in said):
         message = "validation_split is not used while bracket holds pictures out itself"
         found.append(Problem("info", message, path=path))
-    if any(o.get("enable_wildcard") for o in said):
+    if trainer != "sd_scripts" and any(o.get("enable_wildcard") for o in said):
         message = "Captions of several lines are read as one line, so enable_wildcard no longer chooses among them"
         found.append(Problem("warning", message, "Use {a|b} within a line.", path))
-    used = {f for s in described.sources for f in (s.folder, *s.controls)}
-    for folder in dict.fromkeys(s.folder for s in described.sources if s.media == "image" and _is_folder(s)):
-        both = any(s.media == "video" for s in described.sources if s.folder == folder)
-        found += _folder_problems(folder, used, SUFFIXES | VIDEO_SUFFIXES if both else SUFFIXES)
+    return found
+
+
+def _named_elsewhere(parts: Sequence[_Part]) -> Iterator[Path]:
+    """Controls and further targets, and what a problem speaks of already."""
+    for part in parts:
+        yield from (c for item in part.held.items for c in item.controls)
+        yield from (p.path for p in part.held.problems if p.path)
+        if part.source.options.get("multiple_target"):
+            yield from files_of(listing(part.source.folder))
+
+
+def _unused(described: Description, taken: set[Path], trained: set[Path]) -> list[Problem]:
+    """What lies unread in the dataset's folders."""
+    used = {f for s in described.sources for f in (s.folder, *s.controls)} | {described.root / VALIDATION}
+    found = []
+    for folder in dict.fromkeys(s.folder for s in described.sources if _is_folder(s)):
+        found += unused_in(folder, taken, trained, used)
+    if described.plain and described.root not in used:
+        found += unused_in(described.root, taken, trained, used, within=False)
     return found
 
 
@@ -189,32 +220,11 @@ def _is_folder(source: Source) -> bool:
     return not {"image_jsonl_file", "video_jsonl_file", "metadata_file"} & source.options.keys()
 
 
-def _folder_problems(folder: Path, used: Iterable[Path], read: frozenset[str]) -> list[Problem]:
-    found = []
-    entries = listing(folder)
-    others = Counter(s for e in entries if (s := Path(e.name).suffix.lower()) in OTHER_SUFFIXES - read)
-    if others:
-        kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(others.items()))
-        found.append(Problem("warning", f"Files of kinds that are not read: {kinds}", "Convert them to PNG.", folder))
-    any_here = bool(files_of(entries))
-    for entry in entries:
-        if Path(entry.path) not in used and entry.is_dir() and (inside := _count_inside(Path(entry.path))):
-            remedy = "Move them up, or choose that folder."
-            message = (
-                f"{inside} pictures in this subfolder are not used" if any_here else f"{inside} pictures lie in here"
-            )
-            found.append(Problem("warning", message, remedy, Path(entry.path)))
-    return found
-
-
-def _count_inside(folder: Path) -> int:
-    try:
-        return len(files_of(listing(folder)))
-    except DatasetError:
-        return 0
-
-
-def _remark_problems(headers: dict[File, Header]) -> list[Problem]:
+def _remark_problems(headers: dict[File, Header], trainer: str) -> list[Problem]:
+    ground = "trained on white" if trainer in ("", "builtin") else "trained without their transparency"
     counts = Counter(remark for h in headers.values() for remark in h.remarks)
     first = {remark: f.path for f, h in reversed(headers.items()) for remark in h.remarks}
-    return [Problem("info", f"Pictures that are {r}: {n}", path=first[r]) for r, n in counts.items()]
+    return [
+        Problem("info", f"Pictures that are {r.replace(TRANSPARENT, f'{TRANSPARENT}; {ground}')}: {n}", path=first[r])
+        for r, n in counts.items()
+    ]

@@ -13,13 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bracket.dataset.prompts import TRIGGER, read_prompts
+from bracket.dataset.prompts import PROMPTS, TRIGGER, VERDICT_PROMPTS, one_line, read_prompts
 from bracket.dataset.scanning import Scan
 from bracket.domain import DatasetSplit, Picture, Problem, Source
 from bracket.errors import DatasetError
 
-PROMPTS = "prompts.txt"
-VERDICT_PROMPTS = "verdict_prompts.txt"
 VALIDATION_SHARE = 0.10
 VERDICT_SHARE = 0.15
 FEWEST_TO_HOLD_OUT = 6
@@ -59,8 +57,9 @@ def split(
     """
     order = sorted({p.path: p for p in reversed(scan.pictures)}.values(), key=lambda p: _rank(seed, p, scan))
     eligible = _eligible(order, scan)
-    written = _prompts_of(scan.folder / PROMPTS, trigger_word)
-    written_verdict = _prompts_of(scan.folder / VERDICT_PROMPTS, trigger_word)
+    lines = _lines_of(scan.folder / PROMPTS, trigger_word)
+    verdict_lines = _lines_of(scan.folder / VERDICT_PROMPTS, trigger_word)
+    written, written_verdict = (_distinct(own) or None for own in (lines, verdict_lines))
 
     count = len(order)
     held: tuple[Picture, ...] = ()
@@ -91,6 +90,7 @@ def split(
         class_word=class_word,
         sources=scan.sources,
         options=scan.options,
+        drawn={text: flags for text, flags in (verdict_lines | lines).items() if flags},
     )
 
 
@@ -134,6 +134,7 @@ def split_to_json(split: DatasetSplit) -> dict[str, Any]:
         "validation": [_picture_to_json(p, split.folder) for p in split.validation],
         "sources": [_source_to_json(s) for s in split.sources],
         "options": dict(split.options),
+        "drawn": {text: dict(flags) for text, flags in split.drawn.items()},
     }
 
 
@@ -151,6 +152,7 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
             class_word=str(data["class_word"]),
             sources=tuple(_source_from_json(s) for s in data.get("sources", ())),
             options=dict(data.get("options", {})),
+            drawn=dict(data.get("drawn", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -220,15 +222,16 @@ def _unlike(eligible: Iterable[Picture], scan: Scan, held: Iterable[Picture], wr
     return [p for p in eligible if shared[_key(p.caption)] == 1 and _key(p.caption) not in known]
 
 
-def _prompts_of(path: Path, trigger_word: str) -> tuple[str, ...] | None:
-    """The distinct prompts of a file, None when it is not there or holds none."""
-    if not path.exists():
-        return None
-    return _distinct(line.text.replace(TRIGGER, trigger_word) for line in read_prompts(path)) or None
+def _lines_of(path: Path, trigger_word: str) -> dict[str, Mapping[str, str]]:
+    """The prompts of a file and their flags, the first of equal ones; {} when it is not there."""
+    found: dict[str, Mapping[str, str]] = {}
+    for line in read_prompts(path) if path.exists() else ():
+        found.setdefault(line.text.replace(TRIGGER, trigger_word), line.flags)
+    return found
 
 
 def _captions(pictures: Iterable[Picture]) -> tuple[str, ...]:
-    return _distinct(p.caption for p in pictures if p.caption)
+    return _distinct(one_line(p.caption) for p in pictures if p.caption)
 
 
 def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
@@ -246,7 +249,7 @@ def _shared(a: Iterable[str], b: Iterable[str]) -> int:
 
 def _left_out(path: Path, made: DatasetSplit) -> list[Problem]:
     """Prompts of the verdict's file that are no fresh ones."""
-    written = _prompts_of(path, made.trigger_word) or ()
+    written = _distinct(_lines_of(path, made.trigger_word))
     overlap = _shared(written, (*made.prompts, *_captions(made.train), *_captions(made.validation)))
     if not overlap:
         return []

@@ -6,7 +6,7 @@ interpreter is only asked for its version and its path.
 
 from __future__ import annotations
 
-from bracket.homes.flags import flags_of, missing_flags
+from bracket.homes.flags import dataset_keys, flags_of, missing_flags
 from bracket.homes.problems import checked_home, home_problems
 from bracket.homes.registry import Home, find_home, forget, known_home, use
 from bracket.homes.state import State, state_of
@@ -19,6 +19,7 @@ __all__ = [
     "State",
     "Upstream",
     "checked_home",
+    "dataset_keys",
     "find_home",
     "flags_of",
     "forget",

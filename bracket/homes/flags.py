@@ -5,6 +5,7 @@ A checkout of another version may lack a flag; argparse would say so only after 
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,45 @@ def missing_flags(home: Home, script: str | Path, argv: Sequence[str]) -> list[s
     asked = [word.partition("=")[0] for word in argv[places[0] + 1 if places else 0 :] if word.startswith("--")]
     known = flags_of(home, script)
     return sorted({flag for flag in asked if len(flag) > 2} - known)
+
+
+_VALIDATORS = {
+    "sd_scripts": "library/config_util.py",
+    "musubi": "src/musubi_tuner/dataset/config_utils.py",
+}
+"""Where a trainer's own validator of dataset files is."""
+
+
+def dataset_keys(home: Home) -> dict[str, str]:
+    """The keys a checkout's validator of dataset files takes, and the table each belongs to: "dataset" or "subset".
+
+    They are those of its `…_SCHEMA` tables. Empty when the validator is not there or can't be understood.
+    """
+    path = home.folder / _VALIDATORS.get(home.trainer, "")
+    return _keys_in(str(path), *_stamp(path)) if path.is_file() else {}
+
+
+@lru_cache(maxsize=16)
+def _keys_in(file: str, _changed: int, _size: int) -> dict[str, str]:
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return {}
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Dict(keys=keys)) if name.endswith("_SCHEMA"):
+                if "ARGPARSE" not in name:
+                    level = "subset" if "SUBSET" in name else "dataset"
+                    found |= dict.fromkeys(filter(None, map(_named_key, keys)), level)
+    return found
+
+
+def _named_key(node: ast.expr | None) -> str:
+    match node:
+        case ast.Constant(value=str(key)) | ast.Call(args=[ast.Constant(value=str(key)), *_]):
+            return key
+    return ""
 
 
 def _with_siblings(script: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bracket.dataset.headers import open_picture
 from bracket.errors import JudgeError
 
 MAX_PIXELS = 120_000_000
@@ -95,7 +96,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 check_size(path, image.width, image.height)
                 yield image
     except FileNotFoundError as error:

@@ -70,12 +70,15 @@ def open_picture(path: Path | None) -> Image | None:
     """A picture as RGB, on white where it is transparent; None when there is none or it can't be read."""
     from PIL import Image, ImageOps
 
+    from bracket.dataset.headers import DECODING_ERRORS
+    from bracket.dataset.headers import open_picture as open_known
+
     if path is None or not path.is_file():
         return None
     try:
-        with Image.open(path) as opened:
+        with open_known(path) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except DECODING_ERRORS:
         return None
     paper = Image.new("RGBA", image.size, "white")
     paper.alpha_composite(image)

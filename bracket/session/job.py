@@ -9,7 +9,7 @@ from pathlib import Path
 from bracket.dataset import scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
 from bracket.errors import DatasetError, SettingsError
-from bracket.files import given_path, read_json, read_mapping, write_json
+from bracket.files import read_json, read_mapping, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.session.bounds import baseline_of, bounded_knobs
@@ -46,7 +46,7 @@ class Context:
     def choosing_job(self) -> Job:
         """The job of search and finals: the prompts that choose, the last of them without the trigger word."""
         texts = (*self.dataset.prompts, *plain_prompts(self.settings, self.dataset))
-        return self._job(self.settings.seeds.choosing(texts))
+        return self._job(self._seeded(self.settings.seeds.choosing(texts)))
 
     def verdict_job(self) -> Job:
         """The job of the confirmation: only prompts and sample seeds that took no part in choosing."""
@@ -54,7 +54,12 @@ class Context:
 
     def verdict_prompts(self) -> tuple[Prompt, ...]:
         s = self.settings
-        return s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds)
+        return self._seeded(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds))
+
+    def _seeded(self, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+        """The prompts, the first of each text with the seed that the user's own prompt file gives it."""
+        own = {text: int(flags["d"]) for text, flags in self.dataset.drawn.items() if "d" in flags}
+        return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
 
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""
@@ -183,7 +188,7 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
     """The split as it would be, without keeping it."""
     d = settings.dataset
     return split(
-        scan(given_path(d.folder)),
+        scan(d.folder, trainer=settings.load_preset().trainer),
         settings.seed,
         validation=d.validation,
         prompts=d.prompts,

@@ -9,7 +9,6 @@ from pathlib import Path
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
 from bracket.errors import BracketError, DatasetError
-from bracket.files import given_path
 from bracket.presets import Preset
 from bracket.report.words import counted
 from bracket.runner import claims
@@ -229,18 +228,22 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     Args:
         deep: decode every picture whole, as is done once before a start, and not only its header.
     """
-    s = settings.dataset
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
     found += _checked(lambda: search_problems(settings))
     found += _checked(lambda: _device_problems(settings, folder))
-    found += _checked(lambda: check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep))
+    found += (told := _checked(lambda: _dataset_problems(settings, deep)))
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
     found += _checked(lambda: _trainer_problems(settings))
     # Several checks stumble over one missing folder: said once.
-    return list({str(p): p for p in found if p.level != "info"}.values())
+    return list({str(p): p for p in found if p.level != "info" or p in told}.values())
+
+
+def _dataset_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
+    s = settings.dataset
+    return check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep, trainer=settings.load_preset().trainer)
 
 
 def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
@@ -293,7 +296,7 @@ def _pictures(settings: SessionSettings) -> Sequence[Picture]:
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
     made = preview_split(settings)
-    found = split_problems(scan(given_path(settings.dataset.folder)), made)
+    found = split_problems(scan(settings.dataset.folder), made)
     if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
         remedy = "Add a verdict_prompts.txt with one prompt a line."
         message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"

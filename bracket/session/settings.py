@@ -34,7 +34,7 @@ class DatasetSettings(Strict):
     """Which pictures, and the words that name the concept."""
 
     folder: str
-    """A folder of pictures with captions, or the dataset TOML of sd-scripts or musubi-tuner."""
+    """A folder of pictures with captions, or the dataset TOML of sd-scripts or musubi-tuner; several, one a line."""
     trigger_word: str = ""
     class_word: str = ""
     """What a judge that doesn't know the trigger word is told instead."""

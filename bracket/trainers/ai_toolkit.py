@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bracket.dataset.dialects import untold
+from bracket.dataset.dialects import overruled, untold
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
@@ -36,6 +36,7 @@ from bracket.trainers.ai_toolkit_config import (
     Run,
     additions,
     dataset_entries,
+    searched_options,
     trial_settings,
     write_config,
 )
@@ -82,6 +83,7 @@ class AiToolkitTrainer:
         if home is None:
             return problems
         lost = untold("ai_toolkit", sources_of(job.dataset), job.dataset.options)
+        lost += overruled(sources_of(job.dataset), job.dataset.options, searched_options(job))
         said = (_version_problems(job, home), _text_problems(job), dataset_problems(job), lost)
         return [*problems, *(problem for found in said for problem in found)]
 

@@ -16,6 +16,7 @@ from typing import Any
 from bracket.dataset.dialects import ai_toolkit_datasets, without
 from bracket.dataset.keys import AI_TOOLKIT
 from bracket.dataset.links import link_pictures
+from bracket.dataset.prompts import sampling
 from bracket.domain import Prompt, Source, Trial
 from bracket.files import write_text
 from bracket.trainers.base import Job, nested, settings_of
@@ -156,7 +157,7 @@ def samples(job: Job, prompts: Sequence[Prompt]) -> list[dict[str, object]]:
         item = {"prompt": drawable(prompt.text), "seed": prompt.seed, **shared}
         if prompt.negative:
             item["neg"] = prompt.negative
-        items.append(item | _controls(job, prompt))
+        items.append(item | _controls(job, prompt) | sampling("ai_toolkit", job.dataset.drawn.get(prompt.text, {})))
     return items
 
 
@@ -203,8 +204,7 @@ def dataset_entries(job: Job, settings: Mapping[str, object], sources: Sequence[
     """The config's `datasets` of linked sources. What the dataset's own file says wins over the preset, and a knob over
     both; control pictures are for models that learn edits."""
     chosen = {k.removeprefix(DATASETS): v for k, v in settings.items() if k.startswith(DATASETS)}
-    decided = {key.removeprefix(DATASETS) for key in _decided(job)}
-    searched = {house for house, key in AI_TOOLKIT.items() if key in decided} | decided
+    searched = searched_options(job)
     said = {k: v for k, v in job.dataset.options.items() if k not in searched}
     taken = {AI_TOOLKIT.get(k, k) for k in said}
     options = {**{k: v for k, v in chosen.items() if k not in taken}, **said}
@@ -212,6 +212,13 @@ def dataset_entries(job: Job, settings: Mapping[str, object], sources: Sequence[
     if job.preset.media != "edit":
         sources = tuple(replace(s, controls=()) for s in without(sources, ("control_directory",)))
     return ai_toolkit_datasets(sources, options)
+
+
+def searched_options(job: Job) -> set[str]:
+    """Options of the dataset that knobs or an expert decide, by their house names and AI-Toolkit's own."""
+    decided = {key.removeprefix(DATASETS) for key in _decided(job)}
+    batch = {"batch_size"} if "train.batch_size" in decided else set()
+    return {house for house, key in AI_TOOLKIT.items() if key in decided} | decided | batch
 
 
 def _decided(job: Job) -> set[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from math import gcd
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
+from bracket.dataset.prompts import sampling
+from bracket.dataset.splitting import sources_of
+from bracket.domain import Config, DatasetSplit, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
 from bracket.errors import SettingsError, TrainerError
 from bracket.files import read_json, write_json, write_text
@@ -48,6 +51,12 @@ class BuiltinTrainer:
             found.append(
                 Problem("error", f"the built-in trainer takes no clips; there are {len(clips)}", remedy, clips[0])
             )
+        said = {k for held in (job.dataset.options, *(s.options for s in job.dataset.sources)) for k in held}
+        if unused := sorted(said - {"dataset", "num_repeats"}):
+            words = (
+                f"the built-in trainer takes nothing from a dataset file but its folders: {', '.join(unused)} unused"
+            )
+            found.append(Problem("warning", words, "Set them in the preset or the session.", job.dataset.folder))
         ignored = [s.folder for s in job.dataset.sources if s.controls or s.regularisation]
         if ignored:
             words = "the built-in trainer leaves control and regularisation pictures out"
@@ -77,7 +86,7 @@ class BuiltinTrainer:
         request = {
             "model": job.weights["model.path"],
             "checkpoint": str(checkpoint) if checkpoint else None,
-            "prompts": [vars(p) for p in prompts],
+            "prompts": [_prompt(job, p) for p in prompts],
             "out": str(out),
             "device": job.device,
             "dtype": job.fixed.get("dtype", "float32"),
@@ -110,14 +119,14 @@ class BuiltinTrainer:
             "device": job.device,
             "model.path": job.weights["model.path"],
             "data.cache_dir": str(job.folder / "cache"),
-            "data.train": _pictures(job.dataset.train),
+            "data.train": _pictures(_repeated(job.dataset)),
             "data.validation": _pictures(job.dataset.validation),
             "train.steps": steps,
             "train.schedule_steps": schedule,
             "checkpoint.every": max(1, -(-steps // _CHECKPOINTS_PER_TRIAL)),
             "validation.every": job.validate_every or max(1, steps // 4),
             "sample.every": job.sample_every,
-            "sample.prompts": [vars(p) for p in job.prompts],
+            "sample.prompts": [_prompt(job, p) for p in job.prompts],
             **{f"sample.{k}": v for k, v in job.sample.items()},
             **job.fixed,
         }
@@ -196,6 +205,17 @@ def _take_over(trial: Trial) -> None:
     shutil.copytree(trial.continues / "tfevents", trial.folder / "tfevents", dirs_exist_ok=True)
     shutil.copytree(final, beside / f"step-{done:06d}")
     os.replace(beside, target)
+
+
+def _prompt(job: Job, prompt: Prompt) -> dict[str, Any]:
+    return vars(prompt) | sampling(BuiltinTrainer.name, job.dataset.drawn.get(prompt.text, {}))
+
+
+def _repeated(dataset: DatasetSplit) -> list[Picture]:
+    """The training pictures as often as their sources' repeats stand to each other; steps count here, not epochs."""
+    repeats = [s.repeats for s in sources_of(dataset)]
+    shared = gcd(*(repeats[p.source] for p in dataset.train)) or 1
+    return [p for p in dataset.train for _ in range(repeats[p.source] // shared)]
 
 
 def _pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:

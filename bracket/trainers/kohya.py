@@ -19,7 +19,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bracket.dataset.dialects import overruled
 from bracket.dataset.keys import Keys, fits
+from bracket.dataset.prompts import sampling
+from bracket.dataset.splitting import sources_of
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
@@ -87,7 +90,7 @@ class KohyaTrainer(ABC):
                 problems.append(Problem("error", what, "Take it out, or correct its name."))
             if lacking := [flag for flag in gone if flag not in own]:
                 problems.append(_other_version(self.title, script.script, lacking, home))
-        return problems
+        return problems + overruled(sources_of(job.dataset), job.dataset.options, searched_options(job))
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
         (trial,) = trials
@@ -184,7 +187,8 @@ class KohyaTrainer(ABC):
         keys = {**self.prompt_keys, **job.preset.prompt_keys}
         settings = {**job.sample, **({"negative": prompt.negative} if prompt.negative else {})}
         named = {keys.get(k, k): v for k, v in settings.items()}
-        return {"prompt": prompt.text, "seed": prompt.seed, **named}
+        own = sampling(self.name, job.dataset.drawn.get(prompt.text, {}))
+        return {"prompt": prompt.text, "seed": prompt.seed, **named, **own}
 
 
 def flags(settings: Mapping[str, object]) -> list[str]:

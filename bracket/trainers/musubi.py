@@ -135,7 +135,8 @@ class MusubiTrainer(KohyaTrainer):
     def _argv(self, job: Job, *rest: Any) -> list[str]:
         """Where clips are drawn, a picture of each is left, too: judges look at pictures."""
         argv = super()._argv(job, *rest)
-        return [clips.__file__, "run", *argv] if int(str(job.sample.get("frames", 1))) > 1 else argv
+        frames = [job.sample.get("frames", 1), *(own.get("f", 1) for own in job.dataset.drawn.values())]
+        return [clips.__file__, "run", *argv] if any(int(str(n)) > 1 for n in frames) else argv
 
     def _cache_toml(self, job: Job) -> Path:
         """A dataset file with everything that any trial trains on: one run of a cache script loads its model once.

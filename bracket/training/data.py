@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from bracket.dataset.bucketing import bucket_of
+from bracket.dataset.headers import DECODING_ERRORS, open_picture
 from bracket.dataset.media import SUFFIXES
 from bracket.errors import DatasetError
 from bracket.training.schema import CaptionedFile, DataSection
 
 _ORIENTATION = 0x0112
-_DECODING_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def find_items(data: DataSection) -> tuple[list[Item], list[Item]]:
         DatasetError: a picture or caption can't be read, or there is nothing to train on.
     """
     train = data.train or _folder(data.folder)
-    return [_item(f, data) for f in train], [_item(f, data) for f in data.validation]
+    once = {(f.path, f.caption): f for f in train}  # repeats name a picture several times
+    read = {key: _item(f, data) for key, f in once.items()}
+    return [read[f.path, f.caption] for f in train], [_item(f, data) for f in data.validation]
 
 
 def _folder(folder: Path | None) -> list[CaptionedFile]:
@@ -68,11 +70,11 @@ def _item(file: CaptionedFile, data: DataSection) -> Item:
     except OSError as error:
         raise _unreadable(file.path, error.strerror or str(error)) from error
     try:
-        with Image.open(BytesIO(content)) as image:
+        with open_picture(BytesIO(content)) as image:
             width, height = image.size
             if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 width, height = height, width
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise _unreadable(file.path, "it is not a picture") from error
     bucket = bucket_of(width, height, data.resolution, data.buckets)
     return Item(file.path, file.caption, sha256(content).hexdigest(), bucket)
@@ -90,10 +92,10 @@ def read_pixels(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
         DatasetError: the file doesn't decode.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             turned = ImageOps.exif_transpose(image)
             fitted = ImageOps.fit(_rgb(turned), size, Image.Resampling.LANCZOS)
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise _unreadable(path, "it doesn't decode") from error
     return np.asarray(fitted, np.float32).transpose(2, 0, 1) / 127.5 - 1
 

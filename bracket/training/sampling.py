@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ INDEX = "index.jsonl"
 
 def texts_of(prompts: Sequence[PromptSection], settings: DrawSection) -> set[str]:
     """Every text that drawing needs an embedding of. Without guidance above 1 nothing is steered away from."""
-    return {p.text for p in prompts} | ({p.negative for p in prompts} if settings.guidance > 1 else set())
+    return {p.text for p in prompts} | {p.negative for p in prompts if _own(p, settings).guidance > 1}
+
+
+def _own(prompt: PromptSection, settings: DrawSection) -> DrawSection:
+    """How this prompt is drawn: the settings of all, under its own."""
+    own = prompt.model_dump(include={"width", "height", "steps", "guidance"}, exclude_none=True)
+    return settings.model_copy(update=own) if own else settings
 
 
 @torch.no_grad()
@@ -42,15 +49,24 @@ def draw(
     """
     listed = {line["path"] for line in read_json_lines(folder / INDEX)}
     todo = [(p, path) for n, p in enumerate(prompts) if (path := picture_path(step, n, p.seed)) not in listed]
-    for start in range(0, len(todo), settings.batch_size):
+    for part, own in _batches(todo, settings):
         if stopped():
             return
-        part = todo[start : start + settings.batch_size]
-        images = _images(pipeline, [p for p, _ in part], embeddings, settings)
+        images = _images(pipeline, [p for p, _ in part], embeddings, own)
         for image, (prompt, path) in zip(images, part, strict=True):
             with written_whole(folder / path) as beside:
                 image.save(beside)
             append_json(folder / INDEX, {"path": path, "prompt": prompt.text, "seed": prompt.seed, "step": step})
+
+
+def _batches(
+    todo: Sequence[tuple[PromptSection, str]], settings: DrawSection
+) -> Iterator[tuple[Sequence[tuple[PromptSection, str]], DrawSection]]:
+    """Batches of prompts that are drawn alike, in order."""
+    for _, group in groupby(todo, lambda each: _own(each[0], settings)):
+        alike = list(group)
+        for start in range(0, len(alike), settings.batch_size):
+            yield alike[start : start + settings.batch_size], _own(alike[0][0], settings)
 
 
 def picture_path(step: int, number: int, seed: int) -> str:

@@ -105,9 +105,15 @@ class CheckpointSection(Section):
 
 
 class PromptSection(Section):
+    """What to draw; size, steps and guidance where they are others than those of the rest."""
+
     text: str
     seed: int = Field(default=0, ge=0)
     negative: str = ""
+    width: int | None = Field(default=None, ge=16)
+    height: int | None = Field(default=None, ge=16)
+    steps: int | None = Field(default=None, ge=1)
+    guidance: float | None = Field(default=None, ge=0)
 
 
 class DrawSection(Section):

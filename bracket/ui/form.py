@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bracket.dataset import places
 from bracket.domain import Value
 from bracket.errors import SettingsError
-from bracket.files import given_path
+from bracket.files import path_text
 from bracket.presets import KnobSpec, Preset, find_preset
 from bracket.session.bounds import baseline_problems, bounded_knobs
 from bracket.session.launch import checked_name
@@ -90,7 +91,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         nested[group][field] = _whole(values[name], label)
     dataset = {
         **nested["dataset"],
-        "folder": str(given_path(text(values["folder"]))) if text(values["folder"]) else "",
+        "folder": "\n".join(map(str, places(text(values["folder"])))),
         "trigger_word": text(values["trigger_word"]),
         "class_word": text(values["class_word"]),
     }
@@ -107,7 +108,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         {
             "preset": preset.name,
             "dataset": dataset,
-            "weights": {key: text(path) for key, path in values["weights"].items()},
+            "weights": {key: path_text(text(path)) for key, path in values["weights"].items()},
             "search": search,
             "finals": nested["finals"],
             "confirmation": nested["confirmation"],
@@ -189,7 +190,8 @@ def free_name(wanted: str, runs: Path) -> str:
 
 def suggested_name(folder: str, runs: Path) -> str:
     """A name for a session on the pictures in `folder`."""
-    stem = re.sub(r"[^\w.+-]+", "-", Path(folder).name)[:60].strip("-.") if folder.strip() else ""
+    first = Path(next(iter(folder.splitlines()), "").strip(" \"'"))
+    stem = re.sub(r"[^\w.+-]+", "-", first.name)[:60].strip("-.")
     return free_name(stem or "session", runs)
 
 

@@ -208,7 +208,7 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
     check_rubric(text, path)
     if not target.strip():
         raise PresetError("the rubric needs a file to go to", remedy="Type its name, such as my-rubric.yaml.")
-    file = given_path(target.strip())
+    file = given_path(target)
     file = (file if file.is_absolute() else runs / file).absolute()
     if file.suffix not in (".yaml", ".yml"):
         raise PresetError("a rubric's file ends in .yaml", path=file, remedy="Add the ending.")

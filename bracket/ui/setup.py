@@ -9,10 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.dataset import buckets, check_dataset, scan, split
+from bracket.dataset import buckets, check_dataset, read_description, scan, split, suggested_words
 from bracket.domain import Problem
 from bracket.errors import BracketError
-from bracket.files import given_path
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
 from bracket.trainers import bare_job, make_trainer
@@ -66,10 +65,10 @@ def build() -> Setup:
         gr.HTML(_heading(2, "Pictures", "what to learn"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
             fields["folder"] = gr.Textbox(
-                label="Folder of pictures with captions, or a dataset TOML",
+                label="Folder of pictures with captions, or a dataset TOML; several, one a line",
                 elem_id="folder",
-                max_lines=1,
-                placeholder="A folder of images with a .txt each, or a dataset.toml of sd-scripts or musubi-tuner",
+                max_lines=4,
+                placeholder="Images with a .txt each, kohya's img/10_word class/, or a dataset.toml",
             )
             with gr.Row():
                 fields["trigger_word"] = gr.Textbox(
@@ -125,6 +124,8 @@ def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, trainer: gr.HTML) ->
     gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **live)
     seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
     gr.on(None, _pictures_found, seen, s.pictures, **live)
+    words = [f[n] for n in ("trigger_word", "class_word")]
+    f["folder"].change(_words_suggested, [f["folder"], *words], words, **live)
     gr.on(None, _preset_found, [f["preset"]], [about, trainer], **live)
 
 
@@ -163,12 +164,23 @@ def _pictures_found(name: str, folder: str, trigger: str, validation: Any, promp
         return '<p class="empty">No folder yet.</p>'
     try:
         counts = [int(n or 0) for n in (validation, prompts, verdict)]
-        return pictures_html(given_path(form.text(folder)), find_preset(name), form.text(trigger), counts)
+        return pictures_html(form.text(folder), find_preset(name), form.text(trigger), counts)
     except BracketError as error:
         return f'<ul class="checks"><li class="error"><span class="mark">✗</span><span>{said(error)}</span></li></ul>'
 
 
-def pictures_html(folder: Path, preset: Preset, trigger: str, counts: Sequence[int]) -> str:
+def _words_suggested(folder: str, trigger: str, class_word: str) -> list[Any]:
+    """The words that kohya's folders are named after, where nobody wrote any yet."""
+    if form.text(trigger) or form.text(class_word) or not form.text(folder):
+        return [gr.skip(), gr.skip()]
+    try:
+        found = suggested_words(read_description(form.text(folder)).sources)
+    except BracketError:  # said where the pictures are
+        return [gr.skip(), gr.skip()]
+    return [word or gr.skip() for word in found]
+
+
+def pictures_html(folder: Path | str, preset: Preset, trigger: str, counts: Sequence[int]) -> str:
     """What a folder holds and how it would be used.
 
     Args:
@@ -177,7 +189,7 @@ def pictures_html(folder: Path, preset: Preset, trigger: str, counts: Sequence[i
     Raises:
         DatasetError: the folder is missing or can't be read.
     """
-    seen = scan(folder)
+    seen = scan(folder, trainer=preset.trainer)
     resolution = int(str(preset.fixed.get("data.resolution", 512)))
     validation, prompts, verdict = counts
     made = split(seen, validation=validation, prompts=prompts, verdict=verdict, trigger_word=trigger)
@@ -193,7 +205,7 @@ def pictures_html(folder: Path, preset: Preset, trigger: str, counts: Sequence[i
         f"{counted(len(made.prompts), 'prompt')} for the search",
         f"{len(made.verdict_prompts)} for the verdict",
     ]
-    problems = check_dataset(folder, trigger_word=trigger, resolution=resolution)
+    problems = check_dataset(folder, trigger_word=trigger, resolution=resolution, trainer=preset.trainer)
     more = len(problems) - _SHOWN_PROBLEMS
     rest = f'<p class="quiet">and {more} more</p>' if more > 0 else ""
     return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems[:_SHOWN_PROBLEMS])}{rest}'

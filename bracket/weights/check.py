@@ -7,28 +7,31 @@ from pathlib import Path
 
 from bracket.domain import Problem
 from bracket.errors import StorageError
-from bracket.weights.identify import SAFETENSORS, Identity, identify_parts
+from bracket.weights.download import SAFETENSORS, check_whole
+from bracket.weights.identify import Identity, identify_parts
 from bracket.weights.kinds import FAMILY_OF, spelled_out, title_of
 
 _CHOOSE = "Choose the file that the preset names."
 
 
 def check_weight(path: Path, expected: Sequence[str], label: str) -> Problem | None:
-    """What is wrong with a weight, None when it is one of the `expected` kinds or none is given.
+    """What is wrong with a weight, None when it is whole and one of the `expected` kinds, or none is given.
 
-    An error when it is another model's or a damaged file; a warning when it can't be told, when it is of the family but
-    of an unknown size or version, and when it is a whole checkpoint that holds the expected part.
+    An error when it is another model's, unfinished or a damaged file; a warning when it can't be told, when it is of
+    the family but of an unknown size or version, and when it is a whole checkpoint that holds the expected part.
 
     Raises:
         PresetError: `expected` holds a name that is no kind.
     """
-    if not expected:
-        return None
-    wanted, needed = spelled_out(expected), _either([title_of(kind) for kind in expected])
+    wanted = spelled_out(expected)
     try:
-        parts = identify_parts(path)
+        check_whole(path, tuple(expected))
+        parts = identify_parts(path) if expected else []
     except StorageError as error:
         return Problem("error", f"{label}: {_mid_sentence(error.message)}", error.remedy, Path(error.path or path))
+    if not expected:
+        return None
+    needed = _either([title_of(kind) for kind in expected])
     if not parts:
         return Problem("warning", f"{label}: {_unknown(path)}; {needed} was expected", "", path)
     main, *others = parts

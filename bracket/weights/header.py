@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 MAX_HEADER = 100_000_000
 """The format's own limit for a header, in bytes."""
+_MOST_OF_IT = 25_000_000
+_MOST_TENSORS, _MOST_AXES = 100_000, 8
+"""No model comes near them; Python would take a gigabyte for the names of a million tensors."""
 
 _AGAIN = "Download it again."
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})$")
@@ -39,6 +43,7 @@ _IMPOSTORS = (
     (b"gguf", "This is a GGUF file with another name, not safetensors", "Get the safetensors file of the model."),
 )
 """How files that only claim to be safetensors begin, in lower case."""
+_PICKLES = (b"pk\x03\x04", b"\x80\x02")
 
 
 @dataclass(frozen=True)
@@ -57,19 +62,23 @@ def read_header(path: Path) -> Header:
     Raises:
         StorageError: the file can't be read, is something else, or is cut short; says which.
     """
+    if not path.is_file() and path.exists():  # a pipe would be waited for
+        raise StorageError("This is no file", path=path, remedy="Choose the weights' own file.")
     with storage_errors(path), path.open("rb") as file:
         size = path.stat().st_size
         start = file.read(64)
-        if not start:
-            raise StorageError("This file is empty", path=path, remedy=_AGAIN)
         _refuse_impostor(start, path)
         length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
         if not 2 <= length <= MAX_HEADER:
             raise StorageError("This is no safetensors file", path=path, remedy=_AGAIN)
         if 8 + length > size:
             raise _cut_short(size, 8 + length, path)
+        if length > _MOST_OF_IT:
+            raise StorageError("This file's header is larger than any model's", path=path, remedy=_AGAIN)
         file.seek(8)
         data = file.read(length)
+    if data.count(b'"shape"') > _MOST_TENSORS:
+        raise StorageError("This file names more tensors than any model has", path=path, remedy=_AGAIN)
     try:
         tensors, metadata, end = _parse(json.loads(data))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
@@ -110,12 +119,26 @@ def set_name(path: Path) -> str:
     return shard[1] if shard else path.stem
 
 
-def _refuse_impostor(start: bytes, path: Path) -> None:
+def refuse_impostor(path: Path, pickled: bool) -> None:
+    """Refuses a file that is none of weights by how it begins; a pickle of PyTorch where it may not be `pickled`.
+
+    Raises:
+        StorageError: says what it is.
+    """
+    with storage_errors(path), path.open("rb") as file:
+        start = file.read(64)
+    _refuse_impostor(start, path, () if not pickled else _PICKLES)
+
+
+def _refuse_impostor(start: bytes, path: Path, but: tuple[bytes, ...] = ()) -> None:
+    if not start.strip(b"\0"):
+        what = "This file is empty" if not start else "This file begins with nothing, as unfinished downloads do"
+        raise StorageError(what, path=path, remedy=_AGAIN)
     if start[8:9] == b"{":  # as in every safetensors file; its length may begin like any of these
         return
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for beginning, message, remedy in _IMPOSTORS:
-        if text.startswith(beginning):
+        if text.startswith(beginning) and beginning not in but:
             raise StorageError(message, path=path, remedy=remedy)
 
 
@@ -127,5 +150,14 @@ def _cut_short(size: int, whole: int, path: Path) -> StorageError:
 def _parse(raw: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str], int]:
     """(shapes, metadata, where the last tensor ends)."""
     metadata = {str(k): str(v) for k, v in raw.pop("__metadata__", {}).items()}
-    shapes = {str(name): tuple(int(n) for n in entry["shape"]) for name, entry in raw.items()}
-    return shapes, metadata, max((int(entry["data_offsets"][1]) for entry in raw.values()), default=0)
+    ends = [0]
+    for entry in raw.values():
+        shape, (start, end) = entry["shape"], entry["data_offsets"]
+        numbers = [*shape, start, end]
+        if len(shape) > _MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 53 for n in numbers) or start > end:
+            raise ValueError("an impossible shape")
+        # Half a byte each is the least that a number takes, 16 the most.
+        if not prod(shape) // 2 <= end - start <= 16 * prod(shape):
+            raise ValueError("a shape that doesn't fit its data")
+        ends.append(end)
+    return {str(name): tuple(entry["shape"]) for name, entry in raw.items()}, metadata, max(ends)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from bracket.errors import StorageError
 from bracket.files import read_json, storage_errors
+from bracket.weights.download import SAFETENSORS
 from bracket.weights.header import Header, Shapes, read_set, set_name
 from bracket.weights.kinds import FAMILIES, FAMILY_OF, TITLES
 from bracket.weights.lora import lora_title
-
-SAFETENSORS = (".safetensors", ".sft")
 
 _PART = re.compile(
     r"(model\.diffusion_model\.|diffusion_model\.|net\.|control_model\.|first_stage_model\.|vae\."

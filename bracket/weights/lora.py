@@ -69,5 +69,5 @@ def lora_title(header: Header) -> str | None:
 
 
 def _base(note: str) -> str:
-    letters = re.sub(r"[^a-z0-9]", "", note.partition("/")[0].lower())
+    letters = re.sub(r"[^a-z0-9]", "", note[:200].partition("/")[0].lower())
     return next((TITLES[kind] for beginning, kind in _BASES if letters.startswith(beginning)), "")

@@ -30,7 +30,7 @@ def test_the_demo_dataset_has_no_problem(demo: Path) -> None:
 def test_errors_come_first_and_each_names_its_file(demo: Path) -> None:
     (demo / "zorp-03.txt").write_text("")
     (demo / "zorp-04.png").write_bytes(b"no picture")
-    (demo / "prompts.txt").write_text("a zorp --seed 3\n")
+    (demo / "prompts.txt").write_text("a zorp --seed three\n")
     (demo / "verdict_prompts.txt").write_text("\n# none\n")
     Image.new("RGBA", (64, 64)).save(demo / "zorp-05.png")
     found = [(p.level, p.path.name if p.path else "") for p in check_dataset(demo, trigger_word="zorp")]
@@ -96,6 +96,42 @@ def test_a_dataset_file_is_checked_like_a_folder(demo: Path, tmp_path: Path) -> 
     text = f'[[datasets]]\nimage_directory = "{demo}"\n[[datasets]]\nvideo_directory = "clips"\n'
     (tmp_path / "data.toml").write_text(text)
     found = check_dataset(tmp_path / "data.toml", resolution=64)
-    assert [p.message for p in found] == ["This clip has no caption", "8 pictures in this subfolder are not used"]
+    assert [p.message for p in found] == [
+        "This clip has no caption",
+        "Prompt files that are not read: 2",
+        "8 pictures in this subfolder are not used",
+    ]
     (tmp_path / "data.toml").write_text(text + "flip = true")
     assert [p.level for p in check_dataset(tmp_path / "data.toml")] == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "messages"),
+    [
+        ("", ["1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar"]),
+        ("sd_scripts", [
+            "1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar",
+            "2 of 3 prompts have flags that sd-scripts doesn't know and are drawn without them: --f",
+        ]),
+        ("musubi", ["1 of 3 prompts have flags that no trainer here knows and are drawn without them: --ar"]),
+    ],
+)  # fmt: skip
+def test_flags_that_are_drawn_without_are_told_in_one_line(demo: Path, trainer: str, messages: list[str]) -> None:
+    (demo / "prompts.txt").write_text("a zorp --f 3 --D 4\n#tag zorp --f 5\na zorp star --ar 3:2\n")
+    found = check_dataset(demo, trigger_word="zorp", trainer=trainer)
+    assert [p.message for p in found if p.level == "warning"] == messages
+    assert [p.message for p in found if p.level == "info"] == [
+        "1 of 3 prompts begin with #; a comment has a blank after it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "level", "words"),
+    [("sd_scripts", "warning", "sd-scripts reads the first"), ("musubi", "info", "musubi-tuner reads with"),
+     ("ai_toolkit", "info", "AI-Toolkit reads with"), ("builtin", "info", "are read as one")],
+)  # fmt: skip
+def test_captions_of_several_lines_are_told_once(demo: Path, trainer: str, level: str, words: str) -> None:
+    for n in (1, 2, 3):
+        (demo / f"zorp-0{n}.txt").write_text(f"a zorp {n}\nin the snow")
+    (found,) = check_dataset(demo, trigger_word="zorp", trainer=trainer)
+    assert found.level == level and words in found.message and "(3 in all)" in found.message

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bracket.dataset import Description, read_description
+from bracket.dataset import Description, musubi_toml, read_description, scan, sd_scripts_toml, untold
+from bracket.dataset.dialects import overruled
+from bracket.dataset.keys import MUSUBI_VIDEO, SD_DATASET, SD_SUBSET, SD_SUBSET_ONLY, Dialect
 from bracket.domain import Source
 from bracket.errors import DatasetError
+from bracket.homes import Home
 
 
 def dataset(folder: Path, text: str, *folders: str) -> Path:
@@ -176,7 +182,22 @@ IN_DATASET = '[[datasets]]\nimage_directory = "a"\n'
         (IN_SUBSET + "[[datasets]]\nresolution = 512", r"There is no \[\[datasets\[1\]\.subsets\]\]"),
         (IN_SUBSET + '[[datasets]]\nimage_directory = "a"', r"Unknown key 'image_directory' in datasets\[1\]"),
         ("general = 1\n" + IN_DATASET, "'general' must be a table"),
-        ("a = \n", "This is no TOML: .*line 1"),
+        ("a = \n", "it is no TOML: .*line 1"),
+        (IN_DATASET + "resolution = 0", r"resolution of datasets\[0\] is 0 .*from 64 to 16384"),
+        (IN_DATASET + "resolution = -512", r"resolution of datasets\[0\] is -512"),
+        (IN_DATASET + "resolution = [512, 0]", r"resolution of datasets\[0\] is \[512, 0\]"),
+        (IN_DATASET + "resolution = 1000000", r"resolution of datasets\[0\] is 1000000"),
+        (IN_DATASET + f"resolution = 1{'0' * 400}", r"resolution of datasets\[0\] is 10+…"),
+        (IN_DATASET + "batch_size = 0", r"batch_size of datasets\[0\] is 0"),
+        (IN_DATASET + "num_repeats = 100000000000", r"num_repeats of datasets\[0\]"),
+        (IN_SUBSET + "caption_dropout_rate = 1.5", r"caption_dropout_rate .* from 0 to 1"),
+        ("[general]\nresolution = -1\n" + IN_DATASET, r"resolution of general is -1"),
+        ('[[datasets]]\nvideo_directory = "a"\ntarget_frames = [0]', r"target_frames of datasets\[0\] is \[0\]"),
+        ('[[datasets]]\nimage_directory = "C:\\Users\\me"', r"it is no TOML.*single quotes, 'C:.pictures', or with /"),
+        ('[[datasets]]\nimage_directory = "C:\\new\\tea"', r"which no path is.*single quotes"),
+        ("[[datasets]]\nimage_directory = 'C:\\Users\\me'", r"This is a path of Windows"),
+        ("a = " + "[" * 5000, "nested"),
+        (".".join("a" * 5000) + " = 1", "longer"),
     ],
 )
 def test_what_a_file_may_not_say_is_told_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -195,3 +216,104 @@ def test_a_folder_that_can_not_be_is_told_like_a_missing_one(tmp_path: Path, nam
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"dataset file does not exist \(.*x\.toml\)"):
         read_description(tmp_path / "x.toml")
+
+
+NEW_VALIDATOR = """
+class ConfigSanitizer:
+    SUBSET_ASCENDABLE_SCHEMA = {"num_repeats": int, Required("brand_new"): Any(float, int)}
+    DATASET_ASCENDABLE_SCHEMA = {"batch_size": int, "per_bucket": int}
+    ARGPARSE_SPECIFIC_SCHEMA = {"debug_dataset": bool}
+"""
+
+
+@pytest.mark.parametrize(
+    ("trainer", "validator", "text"),
+    [
+        ("sd_scripts", "library/config_util.py",
+         '[[datasets]]\nper_bucket = 3\n[[datasets.subsets]]\nimage_dir = "a"\nbrand_new = 0.5\n'),
+        ("musubi", "src/musubi_tuner/dataset/config_utils.py",
+         '[general]\nper_bucket = 3\n[[datasets]]\nimage_directory = "a"\nbrand_new = 0.5\n'),
+    ],
+)  # fmt: skip
+def test_keys_that_only_the_installed_trainer_knows_are_passed_on_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: Dialect, validator: str, text: str
+) -> None:
+    path = dataset(tmp_path, text, "a")
+    monkeypatch.setattr("bracket.dataset.description.known_home", lambda name: None)
+    with pytest.raises(DatasetError, match=r"Unknown key '(brand_new|per_bucket)'"):
+        read_description(path)
+    (tmp_path / "home" / validator).parent.mkdir(parents=True)
+    schema = NEW_VALIDATOR if trainer == "sd_scripts" else NEW_VALIDATOR.replace("SUBSET", "IMAGE_DATASET")
+    (tmp_path / "home" / validator).write_text(schema)
+    home = Home(trainer, tmp_path / "home", Path())
+    monkeypatch.setattr("bracket.dataset.description.known_home", lambda name: home if name == trainer else None)
+    found = read_description(path)
+    assert "knows brand_new, per_bucket, which bracket doesn't" in found.said[0].message
+    if trainer == "sd_scripts":
+        (written,) = tomllib.loads(sd_scripts_toml(found.sources, found.options))["datasets"]
+        assert (written["per_bucket"], written["subsets"][0]["brand_new"]) == (3, 0.5)
+    else:
+        (written,) = tomllib.loads(musubi_toml(found.sources, found.options, tmp_path))["datasets"]
+        assert (written["per_bucket"], written["brand_new"]) == (3, 0.5)
+    lost = [p.message for p in untold("ai_toolkit", found.sources, found.options)]
+    assert len(lost) == 2 and "no setting like" in lost[0]
+    assert untold(trainer, found.sources, found.options) == []
+    with pytest.raises(DatasetError, match="Unknown key 'debug_dataset'"):
+        read_description(dataset(tmp_path, text + "debug_dataset = true\n", "a"))
+
+
+def test_what_the_search_decides_is_told() -> None:
+    sources = (Source(Path("a"), options={"batch_size": 4}),)
+    (found,) = overruled(sources, {"resolution": 512, "flip_aug": True}, {"batch_size", "resolution"})
+    assert "batch_size = 4, resolution = 512 is not used" in found.message
+    assert overruled(sources, {}, {"flip_aug"}) == []
+
+
+VALUES = st.sampled_from(
+    [
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "-inf",
+        "true",
+        "''",
+        "'a'",
+        "'\\x'",
+        "[]",
+        "[0, 0]",
+        "[[1]]",
+        "{}",
+        "{a = 1}",
+        "1979-05-27",
+        "07:32:00",
+        "99999999999999999999",
+        "'../a'",
+        "'~'",
+        "512",
+        "0.5",
+        "'C:\\x'",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    head=st.sampled_from([IN_SUBSET, IN_DATASET, "[general]\n", "[[datasets]]\nvideo_directory = 'a'\n", ""]),
+    lines=st.dictionaries(
+        st.sampled_from(sorted({*SD_DATASET, *SD_SUBSET, *SD_SUBSET_ONLY, *MUSUBI_VIDEO, "x"})), VALUES
+    ),
+    tail=st.text(max_size=30),
+)
+def test_any_dataset_file_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, head: str, lines: dict[str, str], tail: str
+) -> None:
+    text = head + "".join(f"{key} = {value}\n" for key, value in lines.items()) + f"# {tail}"
+    (tmp_path / "a").mkdir(exist_ok=True)
+    path = tmp_path / "data.toml"
+    path.write_bytes(text.encode("utf-8", "replace"))
+    for trainer in ("", "sd_scripts"):
+        try:
+            scan(path, trainer=trainer)
+        except DatasetError as error:
+            assert error.remedy

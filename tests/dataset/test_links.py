@@ -38,7 +38,7 @@ def state(folder: Path) -> dict[Path, int]:
     return {p: p.lstat().st_mtime_ns for p in walk(folder)}
 
 
-def test_pictures_are_linked_with_a_caption_of_one_line(tmp_path: Path) -> None:
+def test_pictures_are_linked_with_their_captions_as_they_are_read(tmp_path: Path) -> None:
     mine, links = tmp_path / "my \"pictures\" 'ö'", tmp_path / "links"
     pictures = [picture(mine / "größe 1's.png", "a\nb"), picture(mine / '日本 "x".JPG'), picture(mine / "c.tif", "c")]
     before = held(mine)
@@ -46,7 +46,7 @@ def test_pictures_are_linked_with_a_caption_of_one_line(tmp_path: Path) -> None:
     assert source == Source(links / "0-my \"pictures\" 'ö'")
     assert held(source.folder) == {
         "größe 1's.png": str(pictures[0].path),
-        "größe 1's.txt": "a b\n",
+        "größe 1's.txt": "a\nb\n",
         '日本 "x".jpg': str(pictures[1].path),
         '日本 "x".txt': "\n",
     }

@@ -71,7 +71,7 @@ def test_captions_that_are_missing_empty_or_in_another_encoding(tmp_path: Path) 
         "none.png": "This picture has no caption",
         "empty.txt": "This caption is empty",
     }
-    assert told(seen.errors) == {"latin.txt": "This text is not UTF-8"}
+    assert told(seen.errors) == {"latin.txt": "This text can't be read: it is not UTF-8 text (line 1)"}
     assert seen.captioned == 3
 
 
@@ -85,7 +85,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     assert [p.path.name for p in seen.pictures] == ["good.png"]
     assert told(seen.errors) == {
         "text.png": "This picture can't be used: it is not a picture",
-        "empty.jpg": "This picture can't be used: it is not a picture",
+        "empty.jpg": "This picture can't be used: the file is empty",
         "tiny.png": "This picture can't be used: it is only 15×400 pixels; 16 a side is the least",
     }
 
@@ -180,7 +180,7 @@ def test_what_is_not_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("x")
     assert told(scan(tmp_path).problems, "warning") == {
         "10_dog": "1 pictures in this subfolder are not used",
-        tmp_path.name: "Files of kinds that are not read: 1 .heic",
+        "d.HEIC": "Files of kinds that are not read: 1 .heic",
     }
 
 
@@ -207,9 +207,9 @@ def test_only_what_is_new_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     opened: list[str] = []
     real = Image.open
 
-    def counting(path: Path) -> Image.Image:
+    def counting(path: Path, **more: object) -> Image.Image:
         opened.append(Path(path).name)
-        return real(path)
+        return real(path, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image, "open", counting)
     scan(tmp_path, deep=True)
@@ -276,6 +276,7 @@ def test_an_sd_scripts_file_is_scanned_source_by_source(tmp_path: Path) -> None:
         "4.png": "This picture has no caption",
         "5.png": "This picture can't be used: it is only 8×8 pixels; 16 a side is the least",
         "data.toml": "validation_split is not used while bracket holds pictures out itself",
+        "1.txt": "Further captions that are not read (.txt beside another): 1",
     }
 
 
@@ -334,4 +335,6 @@ def test_wildcards_over_several_lines_are_told(tmp_path: Path) -> None:
     text = '[general]\nenable_wildcard = true\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
     seen = scan(dataset(tmp_path, text))
     assert seen.pictures[0].caption == "one two"
-    assert [p.level for p in seen.problems] == ["warning"] and "enable_wildcard" in seen.problems[0].message
+    assert [p.level for p in seen.problems] == ["info", "warning"] and "enable_wildcard" in seen.problems[1].message
+    kohya = scan(tmp_path / "data.toml", trainer="sd_scripts")
+    assert kohya.pictures[0].caption == "one\ntwo" and [p.level for p in kohya.problems] == ["info"]

@@ -111,8 +111,8 @@ def test_an_empty_prompt_file_counts_as_none(tmp_path: Path) -> None:
 
 
 def test_a_wrong_prompt_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("a cat --zoom 3\n")
-    with pytest.raises(DatasetError, match=r"Line 1: --zoom is not known.*prompts\.txt"):
+    (tmp_path / "prompts.txt").write_text("a cat --w wide\n")
+    with pytest.raises(DatasetError, match=r"Line 1: --w takes a whole number.*prompts\.txt"):
         split(scan_of(tmp_path, numbered(40)))
 
 

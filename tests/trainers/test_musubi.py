@@ -370,6 +370,9 @@ def test_prompts_speak_musubi(trainer: MusubiTrainer, dataset: DatasetSplit, tmp
         {"prompt": "zorp 4", "seed": 3, **drawn},
         {"prompt": 'two "zorps" --n no --d 9', "seed": 4, **drawn, "negative_prompt": "blurry"},
     ]
+    own = replace(job, dataset=replace(dataset, drawn={"zorp 4": {"w": "512", "l": "5", "f": "9", "ss": "ddim"}}))
+    first = prompts_of(trainer.draw(own, None, PROMPTS, tmp_path / "own"))[0]
+    assert first == {"prompt": "zorp 4", "seed": 3, **drawn, "width": 512, "cfg_scale": 5.0, "frame_count": 9}
     job = make_job(of("flux2-klein-4b-lora"), dataset, tmp_path / "session")
     first = prompts_of(trainer.draw(job, None, PROMPTS, tmp_path / "before"))[0]
     assert first["guidance_scale"] == 4.0 and "cfg_scale" not in first and "control_image_path" not in first

@@ -347,6 +347,12 @@ def test_pictures_are_drawn_before_a_training_that_is_none(
         {"prompt": "a zorp", "seed": 3, **drawn, "negative_prompt": ""},
         {"prompt": 'two "zorps" --n no --d 9', "seed": 4, **drawn, "negative_prompt": "blurry"},
     ]
+    own = replace(job, dataset=replace(dataset, drawn={"a zorp": {"w": "512", "l": "5", "n": "bad", "f": "9"}}))
+    argv = words_of(trainer.draw(own, checkpoint, PROMPTS, tmp_path / "own").argv)
+    prompts = json.loads(Path(argv["--sample_prompts"][0]).read_text("utf-8"))
+    assert prompts[0] == {
+        "prompt": "a zorp", "seed": 3, **drawn, "width": 512, "scale": 5.0, "negative_prompt": "bad"
+    }  # fmt: skip
     bare = words_of(trainer.draw(job, None, PROMPTS, tmp_path / "before").argv)
     assert "--network_weights" not in bare and bare["--network_dim"] == ["16"]
 

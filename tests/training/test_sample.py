@@ -134,3 +134,33 @@ def test_pictures_that_are_listed_are_not_drawn_again_and_a_stop_is_heeded(tmp_p
     sampling.draw(pipeline, prompts, embeddings, settings, tmp_path, 3)
     assert pipeline.drawn == 5
     assert [line["prompt"] for line in read_json_lines(tmp_path / "index.jsonl")] == list("abcde")
+
+
+def test_a_prompt_may_have_a_size_steps_and_guidance_of_its_own(tmp_path: Path) -> None:
+    import torch
+    from PIL import Image
+
+    calls: list[tuple[int, int, float, int, bool]] = []
+
+    class Pipeline:
+        transformer = torch.nn.Linear(1, 1)
+        transformer.device = torch.device("cpu")  # type: ignore[assignment]
+
+        def __call__(self, **given: Any) -> Any:
+            count, steered = len(given["generator"]), given["negative_prompt_embeds"] is not None
+            calls.append((given["width"], given["num_inference_steps"], given["guidance_scale"], count, steered))
+            return type("Output", (), {"images": [Image.new("RGB", (16, 16))] * count})
+
+    prompts = [
+        PromptSection(text="a"),
+        PromptSection(text="b", width=96),
+        PromptSection(text="c", guidance=3.0, negative="bad", steps=4),
+        PromptSection(text="d"),
+        PromptSection(text="e"),
+    ]
+    settings = DrawSection(width=64, height=64, steps=8, guidance=1.0, batch_size=4)
+    embeddings = {t: torch.zeros(1, 1) for t in sampling.texts_of(prompts, settings)}
+    assert set(embeddings) == {"a", "b", "c", "d", "e", "bad"}
+    sampling.draw(Pipeline(), prompts, embeddings, settings, tmp_path, 3)
+    assert calls == [(64, 8, 1.0, 1, False), (96, 8, 1.0, 1, False), (64, 4, 3.0, 1, True), (64, 8, 1.0, 2, False)]
+    assert [line["prompt"] for line in read_json_lines(tmp_path / "index.jsonl")] == list("abcde")

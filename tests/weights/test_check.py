@@ -84,7 +84,7 @@ def test_an_adapter_is_no_base(tmp_path: Path) -> None:
 def test_what_cannot_be_told_is_a_warning(tmp_path: Path) -> None:
     path = write_safetensors(tmp_path / "new.safetensors", {"some.weight": (2, 2)})
     assert level(check_weight(path, ["sdxl"], "DiT")) == "warning"
-    for name in ("old.ckpt", "te.PTH", "q.gguf"):
+    for name in ("old.ckpt", "te.PTH", "q.weights"):
         (tmp_path / name).write_bytes(b"anything")
         problem = check_weight(tmp_path / name, ["sdxl"], "DiT")
         suffix = Path(name).suffix.lower()
@@ -108,8 +108,10 @@ def test_a_damaged_file_says_just_that(tmp_path: Path, file_of: Writer) -> None:
     assert "does not exist" in str(check_weight(tmp_path / "none.safetensors", ["z-image"], "DiT"))
 
 
-def test_nothing_expected_nothing_read(tmp_path: Path) -> None:
-    assert check_weight(tmp_path / "none.safetensors", [], "DiT") is None
+def test_where_nothing_is_expected_it_must_only_be_whole(tmp_path: Path) -> None:
+    path = write_safetensors(tmp_path / "new.safetensors", {"some.weight": (2, 2)})
+    assert check_weight(path, [], "DiT") is None
+    assert level(check_weight(tmp_path / "none.safetensors", [], "DiT")) == "error"
 
 
 def test_an_expectation_that_is_no_kind_is_the_presets_mistake(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_large_file_costs_milliseconds(tmp_path: Path) -> None:
         (b"Entry not found", "This is an error message of a server"),
         (b"PK\x03\x04" + b"\0" * 60, "This is a PyTorch checkpoint with another name"),
         (b"GGUF\x03\0\0\0" + b"\0" * 60, "This is a GGUF file with another name"),
-        (b"\0" * 4096, "This is no safetensors file"),
+        (b"\0" * 4096, "This file begins with nothing"),
         (b"abc", "This is no safetensors file"),
         (struct.pack("<Q", 16) + b'{"a": [1, 2, 3]}', "This is no safetensors file"),
         (struct.pack("<Q", 16) + b"not json at all!", "This is no safetensors file"),
