@@ -117,7 +117,7 @@ class MusubiTrainer(KohyaTrainer):
         settings = {**script.settings, **settings_of(job, config_of(job, checkpoint))}
         settings = {k: v for k, v in settings.items() if not k.startswith(_OF_TRAINING)}
         more: dict[str, object] = {
-            "--seed": 0,
+            "--seed": 1,
             "--max_train_steps": 0,
             "--optimizer_type": "adamw",
             "--output_name": out.name,
