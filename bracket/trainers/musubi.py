@@ -32,7 +32,6 @@ from bracket.trainers.kohya import (
     config_of,
     dataset_options,
     dataset_variants,
-    flags,
     is_prepared,
     missing_packages,
     scripts_of,
@@ -41,6 +40,7 @@ from bracket.trainers.kohya import (
     with_checkpoint,
     with_path,
 )
+from bracket.trainers.kohya_flags import flags
 from bracket.trainers.shown import all_pictures, dataset_problems, shown
 
 _CACHED_OPTIONS = (MUSUBI_GENERAL.keys() | MUSUBI_IMAGE.keys() | MUSUBI_VIDEO.keys()) - {"batch_size", "num_repeats"}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -116,6 +117,40 @@ def test_killed_in_the_middle_it_goes_on(source: Path, tmp_path: Path, monkeypat
     done = seen(list(install(wish(source, folder=folder))))
     assert done["torch"] == done["Python for sd-scripts"] == "already there"
     assert (site / "toml" / "__init__.py").is_file() and install_finished(folder)
+
+
+@posix
+@pytest.mark.slow
+def test_what_was_asked_for_is_asked_for_again_when_it_goes_on(source: Path, tmp_path: Path) -> None:
+    folder, old = tmp_path / "it", git(source, "rev-parse", "HEAD")
+    commit(source, {"train_network.py": "# newer\n"})
+    pythons = [tmp_path / "bin" / name for name in ("mine", "other")]
+    for python in pythons:
+        python.parent.mkdir(exist_ok=True)
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+    mine, other = map(str, pythons)
+    asked = Wish("sd_scripts", folder, str(source), old, torch="torch torchvision", python=Path(mine))
+    bare = Wish("sd_scripts", folder, str(source), old)
+
+    def broken_off_at(title: str, what: Wish) -> None:
+        steps = install(what)
+        assert any(step.title == title for step in steps)
+        steps.close()  # type: ignore[attr-defined]
+
+    def record() -> dict[str, str]:
+        return dict(json.loads((folder / INSTALL_RECORD).read_text())["steps"])
+
+    broken_off_at("Code", asked)
+    broken_off_at("torch", bare)
+    assert record()["venv"] == mine
+    list(install(asked))
+    list(update(Wish("sd_scripts", source=str(source), commit=old)))
+    assert record()["venv"] == mine and record()["torch"].startswith(
+        "torch torchvision "
+    )  # not the torch of its own choice
+    broken_off_at("torch", replace(bare, python=Path(other)))
+    assert record()["venv"] == other
 
 
 @posix

@@ -174,7 +174,7 @@ def holds(argv: tuple[str, ...], config: Config, job: Job) -> None:
     if "--cache_text_encoder_outputs" in said:
         assert "--network_train_unet_only" in said or job.preset.trains
     if "--discrete_flow_shift" in said:
-        assert said["--timestep_sampling"] == ["shift"]
+        assert said["--timestep_sampling"] in (["shift"], ["sigma"])  # of the schedule, too
     swapped = int(said.get("--blocks_to_swap", ["0"])[0])
     assert swapped <= MOST_SWAPPED.get(job.preset.name.removeprefix("sd-scripts-"), 0)
     assert "hunyuan" not in job.preset.name or "--fp8_base" not in said
@@ -348,7 +348,7 @@ def test_pictures_are_drawn_before_a_training_that_is_none(
         {"prompt": 'two "zorps" --n no --d 9', "seed": 4, **drawn, "negative_prompt": "blurry"},
     ]
     bare = words_of(trainer.draw(job, None, PROMPTS, tmp_path / "before").argv)
-    assert "--network_weights" not in bare and bare["--network_dim"] == ["16"]
+    assert "--network_weights" not in bare and bare["--network_dim"] == ["32"]
 
 
 def test_a_full_checkpoint_stands_in_for_the_model(
