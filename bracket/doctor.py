@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
 from bracket.errors import BracketError
-from bracket.homes import TRAINERS, state_of
+from bracket.homes import TRAINERS, examined, state_of
 from bracket.presets import DEMO_PRESET, list_presets
 from bracket.runner.devices import devices
 
@@ -71,12 +72,15 @@ def _devices() -> list[Problem]:
 
 def _trainers(needed: Collection[str]) -> list[Problem]:
     found = []
-    for state in map(state_of, TRAINERS):
+    states = list(map(state_of, TRAINERS))
+    with ThreadPoolExecutor(len(states)) as pool:  # each takes its imports' seconds
+        looks = list(pool.map(lambda s: examined(s.home) if s.home and s.ready else [], states))
+    for state, look in zip(states, looks, strict=True):
         missed = state.home is None and state.upstream.name in needed
         problems = [replace(p, level="error") for p in state.problems] if missed else state.problems
         if state.ready:
             found.append(Problem("info", f"{state.upstream.title}: {', '.join(state.facts)}"))
-        found += problems
+        found += [*problems, *look]
     return found
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bracket.domain import Problem
 from bracket.environment import child_env, config_folder
-from bracket.errors import StorageError
+from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json
 from bracket.homes.flags import digest_of
+from bracket.homes.look import ahead_and_behind, changes, listed
 from bracket.homes.registry import Home
 from bracket.homes.upstream import UPSTREAMS
 
@@ -127,20 +131,39 @@ def ask_parsers(home: Home, scripts: Iterable[str], seconds: float = _SECONDS) -
     return found
 
 
-def imports(home: Home, seconds: float = _SECONDS) -> tuple[str, list[Problem]]:
-    """Imports what a training begins with, in the trainer's own Python.
+def examined(home: Home, seconds: float = _SECONDS) -> list[Problem]:
+    """What takes a closer look at a home: changes of the user's in it, and whether a training's imports work there."""
+    found = [*_changed(home), *imports(home, seconds)]
+    title = UPSTREAMS[home.trainer].title
+    return [Problem(p.level, f"{title}: {p.message}", p.remedy, p.path) for p in found]
 
-    Returns:
-        Its torch and GPU in words, and what went wrong.
-    """
-    said, error = _ask(home, [_LOOK, *UPSTREAMS[home.trainer].modules], seconds)
+
+def imports(home: Home, seconds: float = _SECONDS) -> list[Problem]:
+    """Imports what a training begins with, in the trainer's own Python: torch and its GPU, or what goes wrong."""
+    upstream = UPSTREAMS[home.trainer]
+    said, error = _ask(home, [_LOOK, *upstream.modules], seconds)
     if error:
-        remedy = f"Run `python -m bracket trainers install {UPSTREAMS[home.trainer].verb}` to mend it."
-        return "", [Problem("error", f"it can't be imported: {error}", remedy, home.python)]
+        remedy = f"Mend its venv, or `python -m bracket trainers install {upstream.verb}` makes a new one."
+        return [Problem("error", f"it can't be imported: {error}", remedy, home.python)]
     if said is None:
-        return "", [Problem("warning", f"its imports took longer than {seconds:.0f} s", "Try again.", home.python)]
+        return [Problem("warning", f"its imports took longer than {seconds:.0f} s", "Try again.", home.python)]
     torch, gpu = said
-    return f"imports torch {torch}" + (f" with {gpu}" if gpu else ", which sees no GPU"), []
+    if not gpu and sys.platform != "darwin" and shutil.which("nvidia-smi"):
+        return [Problem("error", f"its torch {torch} sees no GPU", "Check the driver: nvidia-smi.", home.python)]
+    return [Problem("info", f"it imports, with torch {torch} on {gpu or 'the CPU alone'}")]
+
+
+def _changed(home: Home) -> list[Problem]:
+    upstream, found = UPSTREAMS[home.trainer], []
+    with suppress(TrainerError):  # no git, or no checkout of git's: there is nothing to say
+        if mine := changes(home.folder):
+            remedy = "An update refuses to overwrite them."
+            found.append(Problem("warning", f"it has changes of yours: {listed(mine)}", remedy, home.folder))
+        ahead, behind = ahead_and_behind(home.folder, upstream.pinned)
+        if ahead or behind:
+            said = f"it has {ahead} commits that the tested {upstream.pinned[:7]} has not, and lacks {behind} of its"
+            found.append(Problem("info", said, path=home.folder))
+    return found
 
 
 def program(home: Home, script: str) -> Path:
