@@ -21,6 +21,8 @@ from bracket.errors import TrainerError
 from bracket.homes.look import commit_of
 from bracket.homes.problems import INSTALL_RECORD, install_finished
 from bracket.trainers.install import Progress, Wish, install, update
+from bracket.trainers.install.checkout import move
+from bracket.trainers.install.commands import Commands
 from tests.trainers.upstreams import commit, fake_venv, git, lookalike, offline, package_index, wheel
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and scripts")
@@ -258,6 +260,19 @@ def test_a_checkout_of_the_users_own_keeps_its_python(source: Path, tmp_path: Pa
     assert titles == {3}  # neither venv nor torch
     assert commit_of(mine) == git(source, "rev-parse", "HEAD")
     assert not (mine / INSTALL_RECORD).exists()
+
+
+def test_commits_that_no_branch_leads_to_get_one(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    first = lookalike(folder, "sd_scripts")
+    git(folder, "checkout", "-q", "--detach")
+    mine = commit(folder, {"train_network.py": "# mine\n"})
+    with Commands(folder) as commands:
+        lines = list(move(commands, folder, str(folder), first))
+        again = list(move(commands, folder, str(folder), first))
+    assert commit_of(folder) == first and git(folder, "rev-parse", f"bracket-kept-{mine[:7]}") == mine
+    assert f"your commits are kept in the branch bracket-kept-{mine[:7]}" in lines
+    assert not any("kept" in line for line in again)
 
 
 def test_updating_what_is_not_there_says_how_to_get_it() -> None:
