@@ -127,7 +127,8 @@ def ask_parsers(home: Home, scripts: Iterable[str], seconds: float = _SECONDS) -
             what = f"{UPSTREAMS[home.trainer].title}: {script} can't be started: {error}"
             found.append(Problem("error", what, "See `python -m bracket doctor`.", home.folder))
         elif isinstance(said, dict):
-            write_json(_place(home, script), {"of": digest_of(home, script), **said})
+            with suppress(StorageError):  # it is asked again, then
+                write_json(_place(home, script), {"of": digest_of(home, script), **said})
     return found
 
 
