@@ -97,7 +97,17 @@ def _kept(folder: Path) -> Iterator[str]:
 
 
 def check_out(commands: Commands, folder: Path, commit: str) -> Iterator[str]:
-    command = [git(), "-c", "advice.detachedHead=false", "checkout", "--progress", "--detach", commit, "--"]
+    command = [
+        git(),
+        "-c",
+        "advice.detachedHead=false",
+        "checkout",
+        "--progress",
+        "--no-overwrite-ignore",
+        "--detach",
+        commit,
+        "--",
+    ]
     yield from commands.run(command, folder, f"checking out {commit[:40]}", env=_SLOW)
 
 
