@@ -84,6 +84,7 @@ def test_install_then_update_then_again(source: Path, tmp_path: Path) -> None:
     assert seen(steps)["Packages"] != "already there"
 
     (folder / "train_network.py").write_text("# mine\n")
+    assert seen(list(update(wish(source))))["Check"].endswith("; your changes stay as they are: train_network.py")
     commit(source, {"train_network.py": "# newest\n"})
     with pytest.raises(TrainerError, match=r"changes of yours: train_network.py .*Commit, stash or undo"):
         list(update(wish(source)))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket import bootstrap, environment
 from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json, write_text
-from bracket.homes.look import commit_of, interpreter, torch_build
+from bracket.homes.look import changes, commit_of, interpreter, listed, torch_build
 from bracket.homes.problems import INSTALL_RECORD, home_problems, install_finished
 from bracket.homes.registry import Home, find_home, known_home, remember
 from bracket.homes.upstream import UPSTREAMS, Upstream, identify
@@ -274,7 +275,11 @@ class _Install:
         if self._foreign is None:
             remember(self._home)
         self._keep_asked(finished=True)
-        yield f"{self._upstream.title} is ready in {self._folder}"
+        mine: list[str] = []
+        with suppress(TrainerError):  # not git's
+            mine = changes(self._folder)
+        stay = f"; your changes stay as they are: {listed(mine)}" if mine else ""
+        yield f"{self._upstream.title} is ready in {self._folder}{stay}"
         known = known_home(self._upstream.name)
         if known is not None and known.folder != self._folder:
             yield f"The environment names {known.folder}, which is used instead of it"
