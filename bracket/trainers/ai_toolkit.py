@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from bracket.dataset.dialects import untold
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
-from bracket.errors import StorageError
+from bracket.errors import BracketError, StorageError
 from bracket.files import read_json, write_json
 from bracket.homes import Home, checked_home, find_home
 from bracket.homes.look import commit_of
@@ -252,7 +253,9 @@ def _version_problems(job: Job, home: Home) -> list[Problem]:
 def _every_key(job: Job, settings: Mapping[str, object]) -> set[str]:
     """The keys of a trial's config as it is written, and of what knobs and other memory profiles put into one."""
     run = Run("", Path(), Path(), settings, job.prompts[:1], steps=4, until=4, saves=True, validates=True)
-    written = process(job, run, dataset_entries(job, settings, sources_of(job.dataset)))
+    written: Mapping[str, object] = {}
+    with suppress(BracketError):  # what a dataset lacks, its own check says
+        written = process(job, run, dataset_entries(job, settings, sources_of(job.dataset)))
     blocks = {name: block[0] if isinstance(block, list) and block else block for name, block in written.items()}
     meant = {key for knob in job.knobs for each in knob.means.values() for key in each}
     targets = {target for knob in job.knobs for target in knob.targets}
