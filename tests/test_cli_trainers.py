@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,13 @@ def test_doctor_imports_what_it_vouches_for(mine: Path, monkeypatch: pytest.Monk
     )
     assert found[error] == "error"
     assert found["sd-scripts: it has changes of yours: train_network.py"] == "warning"
+    assert not state_of("sd_scripts").ready  # `status` and the app know it from now on, until it is mended
+    for name in ("torch", "accelerate", "library/train_util", "networks/lora"):
+        shutil.rmtree(mine / name, ignore_errors=True)
+        (mine / name).parent.mkdir(exist_ok=True)
+        (mine / f"{name}.py").write_text("__version__ = '1'\nclass cuda:\n    is_available = staticmethod(bool)\n")
+    assert any("it imports, with torch 1" in p.message for p in doctor.examine())
+    assert state_of("sd_scripts").ready
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ Both cost its imports, some ten seconds. What parsers take is kept while the che
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -23,11 +24,12 @@ from bracket.environment import child_env, config_folder
 from bracket.errors import StorageError, TrainerError
 from bracket.files import read_json, write_json
 from bracket.homes.flags import digest_of
-from bracket.homes.look import ahead_and_behind, changes, listed
+from bracket.homes.look import ahead_and_behind, changes, commit_of, interpreter, listed
 from bracket.homes.registry import Home
 from bracket.homes.upstream import UPSTREAMS
 
 _SECONDS = 120.0
+_IMPORTS = "imports"
 _LOOK = """
 import importlib, json, sys
 for name in sys.argv[1:]:
@@ -134,9 +136,36 @@ def ask_parsers(home: Home, scripts: Iterable[str], seconds: float = _SECONDS) -
 
 def examined(home: Home, seconds: float = _SECONDS) -> list[Problem]:
     """What takes a closer look at a home: changes of the user's in it, and whether a training's imports work there."""
-    found = [*_changed(home), *imports(home, seconds)]
+    looked = imports(home, seconds)
+    errors = [{"message": p.message, "remedy": p.remedy} for p in looked if p.level == "error"]
+    with suppress(StorageError):  # it is only told less often, then
+        write_json(_place(home, _IMPORTS), {"of": _build_of(home), "errors": errors})
+    return _titled(home, [*_changed(home), *looked])
+
+
+def broken(home: Home) -> list[Problem]:
+    """What the last closer look couldn't import, while Python, its packages and the commit stay as they were then."""
+    try:
+        kept = read_json(_place(home, _IMPORTS))
+        errors = kept["errors"] if kept["of"] == _build_of(home) else []
+        return _titled(home, [Problem("error", e["message"], e["remedy"], home.python) for e in errors])
+    except (StorageError, KeyError, TypeError):
+        return []
+
+
+def _titled(home: Home, found: Iterable[Problem]) -> list[Problem]:
     title = UPSTREAMS[home.trainer].title
     return [Problem(p.level, f"{title}: {p.message}", p.remedy, p.path) for p in found]
+
+
+def _build_of(home: Home) -> str:
+    """One word for the Python, its packages and the checkout's commit."""
+    python = interpreter(home.python)
+    places = [
+        p for folder in (python.paths if python else ()) for p in (folder, folder / "torch", folder / "torch/lib")
+    ]
+    stamps = [(str(p), p.stat().st_mtime_ns) for p in (home.python, home.folder, *places) if p.exists()]
+    return hashlib.sha256(repr((stamps, commit_of(home.folder))).encode()).hexdigest()[:16]
 
 
 def imports(home: Home, seconds: float = _SECONDS) -> list[Problem]:
