@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
 from bracket.errors import BracketError
-from bracket.homes import TRAINERS, state_of
+from bracket.homes import TRAINERS, State, examined, home_problems, state_of
 from bracket.presets import DEMO_PRESET, list_presets
 from bracket.runner.devices import devices
 
@@ -71,13 +72,22 @@ def _devices() -> list[Problem]:
 
 def _trainers(needed: Collection[str]) -> list[Problem]:
     found = []
-    for state in map(state_of, TRAINERS):
+    states = list(map(state_of, TRAINERS))
+    with ThreadPoolExecutor(len(states)) as pool:  # each takes its imports' seconds
+        looks = list(pool.map(_look, states))
+    for state, look in zip(map(state_of, TRAINERS), looks, strict=True):
         missed = state.home is None and state.upstream.name in needed
         problems = [replace(p, level="error") for p in state.problems] if missed else state.problems
-        if state.ready:
+        if state.ready or look:
             found.append(Problem("info", f"{state.upstream.title}: {', '.join(state.facts)}"))
-        found += problems
+        found += dict.fromkeys([*problems, *look])
     return found
+
+
+def _look(state: State) -> list[Problem]:
+    """A closer look at a trainer that seems ready, or that only its imports kept from it the last time."""
+    home = state.home
+    return examined(home) if home and all(p.level != "error" for p in home_problems(home)) else []
 
 
 def _presets() -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bracket import doctor
-from bracket.homes import UPSTREAMS
+from bracket.homes import UPSTREAMS, state_of
 from tests.trainers.upstreams import fake_venv, git, lookalike, offline, package_index
 
 ROOT = Path(__file__).parents[1]
@@ -77,6 +78,28 @@ def test_doctor_asks_for_a_trainer_only_when_told_to(mine: Path) -> None:
     assert any(m.startswith("sd-scripts: ") and "Python 3." in m for m in levels([]))
     (mine / "train_network.py").unlink()
     assert levels([])["sd-scripts: this is no checkout of sd-scripts: it has no train_network.py"] == "error"
+
+
+def test_doctor_imports_what_it_vouches_for(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRACKET_SD_SCRIPTS", str(mine))
+    (mine / "train_network.py").write_text("# mine\n")
+    assert state_of("sd_scripts").ready  # by what is installed
+    broken = mine / "torch"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')\n")
+    found = {p.message: p.level for p in doctor.examine() if "sd-scripts" in p.message}
+    error = (
+        "sd-scripts: it can't be imported: importing torch: OSError: libcudart.so.13: cannot open shared object file"
+    )
+    assert found[error] == "error"
+    assert found["sd-scripts: it has changes of yours: train_network.py"] == "warning"
+    assert not state_of("sd_scripts").ready  # `status` and the app know it from now on, until it is mended
+    for name in ("torch", "accelerate", "library/train_util", "networks/lora"):
+        shutil.rmtree(mine / name, ignore_errors=True)
+        (mine / name).parent.mkdir(exist_ok=True)
+        (mine / f"{name}.py").write_text("__version__ = '1'\nclass cuda:\n    is_available = staticmethod(bool)\n")
+    assert any("it imports, with torch 1" in p.message for p in doctor.examine())
+    assert state_of("sd_scripts").ready
 
 
 @pytest.mark.slow

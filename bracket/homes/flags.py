@@ -6,6 +6,7 @@ A checkout of another version may lack a flag; argparse would say so only after 
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from bracket.homes.registry import Home
 
 _FLAG = re.compile(rb"""["'](--[A-Za-z][\w-]*)["']""")
 _IMPORT = re.compile(rb"^[^\S\n]*(?:import|from)\s+(\w+)", re.MULTILINE)
+_WORD = re.compile(rb"""["']([A-Za-z]\w*)["']""")
 _NEGATED = b"BooleanOptionalAction"
 _LIBRARIES = {
     "sd_scripts": ("library", "networks"),
@@ -36,12 +38,26 @@ def flags_of(home: Home, script: str | Path) -> frozenset[str]:
     Returns:
         Names with their dashes; empty when the script is not there.
     """
+    return frozenset().union(*(_read(str(file), *_stamp(file))[0] for file in _files(home, script)))
+
+
+def words_of(home: Home, script: str | Path) -> frozenset[str]:
+    """Every plain word in quotes that these name: keys of dataset files and prompts are among them."""
+    return frozenset().union(*(_read(str(file), *_stamp(file))[2] for file in _files(home, script)))
+
+
+def digest_of(home: Home, script: str | Path) -> str:
+    """One word for the files that decide what a script takes, and for the Python it runs in."""
+    stamps = [(str(file), *_stamp(file)) for file in (home.python, *_files(home, script))]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+
+
+def _files(home: Home, script: str | Path) -> list[Path]:
     path = home.folder / script
     if not path.is_file():
-        return frozenset()
+        return []
     libraries = [home.folder / folder for folder in _LIBRARIES[home.trainer]]
-    files = [*_with_siblings(path), *(file for library in libraries for file in _python_files(library))]
-    return frozenset().union(*(_read(str(file), *_stamp(file))[0] for file in files))
+    return [*_with_siblings(path), *(file for library in libraries for file in _python_files(library))]
 
 
 def missing_flags(home: Home, script: str | Path, argv: Sequence[str]) -> list[str]:
@@ -125,13 +141,14 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=8192)
-def _read(file: str, _changed: int, size: int) -> tuple[frozenset[str], frozenset[str]]:
-    """The flags a file names and the modules it imports."""
+def _read(file: str, _changed: int, size: int) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The flags a file names, the modules it imports, and its other words in quotes."""
     try:
         text = Path(file).read_bytes() if size else b""
     except OSError:
-        return frozenset(), frozenset()
+        return frozenset(), frozenset(), frozenset()
     flags = {match.decode() for match in _FLAG.findall(text)}
     if _NEGATED in text:
         flags |= {f"--no-{flag[2:]}" for flag in flags}
-    return frozenset(flags), frozenset(match.decode() for match in _IMPORT.findall(text))
+    imported, words = ({match.decode() for match in pattern.findall(text)} for pattern in (_IMPORT, _WORD))
+    return frozenset(flags), frozenset(imported), frozenset(words)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bracket.environment import for_trainers
+from bracket.errors import TrainerError
 
 _ASK = (
     "import json, sys; print(json.dumps([list(sys.version_info[:3]), [p for p in sys.path if p], "
@@ -66,6 +67,44 @@ def commit_of(folder: Path) -> str | None:
         return next((row[0] for row in rows if row[1:] == [name]), None)
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def changes(folder: Path) -> list[str]:
+    """Tracked files that differ from the commit a checkout stands at.
+
+    Raises:
+        TrainerError: git can't tell.
+    """
+    said = _git(folder, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames")
+    return [entry[3:] for entry in said.split("\0") if entry]
+
+
+def ahead_and_behind(folder: Path, commit: str) -> tuple[int, int]:
+    """How many commits a checkout has that `commit` has not, and the other way round.
+
+    Raises:
+        TrainerError: git can't tell, mostly because it was never fetched.
+    """
+    ahead, behind = _git(folder, "rev-list", "--left-right", "--count", f"HEAD...{commit}").split()
+    return int(ahead), int(behind)
+
+
+def _git(folder: Path, *words: str) -> str:
+    # What a checkout's own settings would start is left out, and no lock is taken from who works in it.
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *words]
+    try:
+        run = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TrainerError("git can't be started", path=folder) from error
+    if run.returncode:
+        reason = run.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise TrainerError(f"git can't read this checkout: {reason.removeprefix('fatal: ')}", path=folder)
+    return run.stdout.decode("utf-8", "replace")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def interpreter(python: Path) -> Interpreter | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bracket.domain import Problem
 from bracket.errors import BracketError
+from bracket.homes.asked import broken
 from bracket.homes.look import commit_of, interpreter, torch_build
 from bracket.homes.problems import home_problems
 from bracket.homes.registry import Home, how_to_get, known_home
@@ -56,7 +57,7 @@ def state_of(trainer: str) -> State:
     return State(
         upstream,
         home,
-        tuple(home_problems(home)),
+        tuple([*home_problems(home), *broken(home)]),
         commit_of(home.folder) or "",
         ".".join(map(str, python.version)) if python else "",
         f"{build.version.partition('+')[0]} ({build.accelerator})" if build else "",

@@ -23,6 +23,7 @@ class Upstream:
         marks: files and folders (with a final slash) that only a checkout of this trainer has all of.
         pythons: the first minor version of Python 3 it runs in, and the first it does not.
         core: distributions without which no training starts.
+        modules: what a training begins by importing, the trainer's own last.
         extra: what bracket's presets need on top of what the trainer itself asks for.
     """
 
@@ -34,6 +35,7 @@ class Upstream:
     marks: tuple[str, ...]
     pythons: tuple[int, int]
     core: tuple[str, ...]
+    modules: tuple[str, ...]
     extra: tuple[str, ...] = ()
 
     @property
@@ -65,6 +67,7 @@ UPSTREAMS = {
             ("train_network.py", "library/"),
             (10, 13),
             (*_CORE, "einops", "imagesize", "tensorboard", "toml", "voluptuous"),
+            ("torch", "accelerate", "library.train_util", "networks.lora"),
         ),
         Upstream(
             "musubi",
@@ -75,6 +78,7 @@ UPSTREAMS = {
             ("src/musubi_tuner/",),
             (10, 13),
             (*_CORE, "av", "einops", "tensorboard", "toml", "voluptuous"),
+            ("torch", "accelerate", "musubi_tuner.hv_train_network"),
             # Without tensorboard its --logging_dir fails.
             ("tensorboard", "prodigyopt"),
         ),
@@ -87,6 +91,7 @@ UPSTREAMS = {
             ("run.py", "toolkit/"),
             (10, 13),
             (*_CORE, "lycoris-lora", "optimum-quanto", "oyaml", "peft", "tensorboard", "torchaudio"),
+            ("torch", "accelerate", "toolkit.config_modules", "toolkit.job"),
         ),
     )
 }

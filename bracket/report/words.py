@@ -8,6 +8,7 @@ from collections.abc import Collection
 from bracket.domain import Config, Value
 
 _SHORT = {"learning_rate": "lr", "batch_size": "batch", "train_batch_size": "batch"}
+ADAPTIVE = "adaptive"
 NOTHING = "–"
 """Stands where there is no value."""
 _MINUS = "\N{MINUS SIGN}"
@@ -34,7 +35,8 @@ def knob_value(name: str, value: Value) -> str:
     if isinstance(value, str):
         return value.replace("_", " ")
     if knob_name(name).split()[-1] == "lr" and value and math.isfinite(value):
-        return _scientific(value, 2)
+        # 1 is no rate but the factor of an optimiser that finds its own (Prodigy).
+        return ADAPTIVE if value == 1 else _scientific(value, 2)
     return number(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -17,8 +18,12 @@ from bracket.files import read_json, write_json
 from bracket.runner.events import Curve, EventReader, merge, pace
 
 _FILE = "trace.json"
-_PER_STEP = frozenset({"loss/train", "loss/average", "lr", "grad_norm"})
-"""Curves that have nothing to say before the first optimiser step."""
+_BEFORE = "loss/validation"
+"""What can be measured before the first optimiser step; on step 0, any other curve has a half-accumulated one."""
+_ADAPTED = re.compile(r"lr/d\*(?:eff_)?lr(?:/(?P<group>.+))?")
+"""The rate that Prodigy and its like really step with, where `lr/GROUP` has the factor they were given, 1."""
+_GROUP = re.compile(r"lr/group\d+")
+"""sd-scripts' rates once more, by number."""
 _DATABASES = frozenset({".db", ".sqlite", ".sqlite3"})
 _WINDOW = 50
 """How many of the newest points the speed is measured over."""
@@ -203,7 +208,7 @@ class SqliteLog:
 def _named(tags: Mapping[str, str], curves: Mapping[str, Curve]) -> dict[str, Curve]:
     """Curves under the house's names, each without what is no step of training."""
     found: dict[str, Curve] = {}
-    for tag, curve in curves.items():
+    for tag, curve in _effective(curves).items():
         name = tags.get(tag, tag)
         if name:
             steps, values = _cleaned(name, curve)
@@ -212,11 +217,21 @@ def _named(tags: Mapping[str, str], curves: Mapping[str, Curve]) -> dict[str, Cu
     return {name: curve for name, curve in found.items() if len(curve[0])}
 
 
+def _effective(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """Learning rates as they are stepped with, each group's once."""
+    found = {tag: curve for tag, curve in curves.items() if not (_GROUP.fullmatch(tag) or _ADAPTED.fullmatch(tag))}
+    for tag in sorted(curves, reverse=True):  # d*eff_lr, where there is one, stands above d*lr
+        match = _ADAPTED.fullmatch(tag)
+        if match and not _GROUP.fullmatch(f"lr/{match['group']}"):
+            found[f"lr/{match['group'] or 'unet'}"] = curves[tag]
+    return found
+
+
 def _cleaned(name: str, curve: Curve) -> Curve:
     """The last of each run of points on one step; without step 0 where that is before training."""
     steps, values = curve
     keep = np.append(steps[1:] != steps[:-1], True)[: len(steps)]
-    if name in _PER_STEP:
+    if not name.startswith(_BEFORE):
         keep &= steps > 0
     return steps[keep], values[keep]
 

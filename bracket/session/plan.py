@@ -9,6 +9,7 @@ from pathlib import Path
 from bracket.dataset import check_dataset, check_disk, scan, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
 from bracket.errors import BracketError, DatasetError
+from bracket.homes import ask_parsers, checked_home
 from bracket.presets import Preset
 from bracket.report.words import counted
 from bracket.runner import claims
@@ -226,7 +227,8 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting.
 
     Args:
-        deep: decode every picture whole, as is done once before a start, and not only its header.
+        deep: as is done once before a start, decode every picture whole and not only its header, and ask the trainer's
+            scripts themselves what they take.
     """
     found: list[Problem] = []
     found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
@@ -236,7 +238,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     found += _checked(lambda: _split_problems(settings))
     found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
-    found += _checked(lambda: _trainer_problems(settings))
+    found += _checked(lambda: _trainer_problems(settings, deep))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info" or p in told}.values())
 
@@ -264,7 +266,7 @@ def _device_problems(settings: SessionSettings, folder: Path | None) -> list[Pro
     return found
 
 
-def _trainer_problems(settings: SessionSettings) -> list[Problem]:
+def _trainer_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
     device = slots_of(settings)[0]
     try:
         dataset = preview_split(settings)
@@ -272,7 +274,8 @@ def _trainer_problems(settings: SessionSettings) -> list[Problem]:
         dataset = DatasetSplit(Path(), (), (), (), ())
     context = context_of(Path(), settings, device.kind, dataset, memory_of(settings, device))
     preset = context.preset
-    found = [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
+    asked = _ask_scripts(preset) if deep else []
+    found = asked + [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
     if preset.trainer == "builtin":
         return found
     if device.kind != "cuda" and not settings.device:
@@ -292,6 +295,14 @@ def _pictures(settings: SessionSettings) -> Sequence[Picture]:
     except DatasetError:  # said by the dataset's own check
         return ()
     return (*made.train, *made.validation)
+
+
+def _ask_scripts(preset: Preset) -> list[Problem]:
+    """Starts a preset's scripts up to their parsers, which the trainer's own check then holds its commands against."""
+    home = checked_home(preset.trainer)[0] if preset.scripts else None
+    if home is None or preset.scripts is None:
+        return []
+    return ask_parsers(home, [script.script for script in (*preset.scripts.cache, preset.scripts.train)])
 
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:

@@ -16,7 +16,8 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from bracket.dataset.dialects import overruled, untold
 from bracket.dataset.links import link_pictures
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Launch, Problem, Prompt, Sample, Trace, Trial
-from bracket.errors import StorageError
+from bracket.errors import BracketError, StorageError
 from bracket.files import read_json, write_json
 from bracket.homes import Home, checked_home, find_home
+from bracket.homes.look import commit_of
 from bracket.runner.traces import write_trace
 from bracket.trainers import ai_toolkit_run
 from bracket.trainers.additions import numbers, taken, unknown_samples
@@ -36,6 +38,7 @@ from bracket.trainers.ai_toolkit_config import (
     Run,
     additions,
     dataset_entries,
+    process,
     searched_options,
     trial_settings,
     write_config,
@@ -245,11 +248,33 @@ def _version_problems(job: Job, home: Home) -> list[Problem]:
     if arch not in archs_of(home.folder):
         message = f"this AI-Toolkit knows no model {arch!r}, and would take it for SD 1.5"
         found.append(Problem("error", message, remedy, home.folder))
-    gone = unknown_to(home.folder, settings)
+    gone = unknown_to(home.folder, _every_key(job, settings))
     if gone:
-        message = f"this AI-Toolkit doesn't know {', '.join(gone)}: it is of another version"
+        at = (commit_of(home.folder) or "")[:7]
+        version = f"this AI-Toolkit ({at})" if at else "this AI-Toolkit"
+        message = f"{version} doesn't know {', '.join(gone)}: it is of another version"
         found.append(Problem("error", message, remedy, home.folder))
     return found
+
+
+def _every_key(job: Job, settings: Mapping[str, object]) -> set[str]:
+    """The keys of a trial's config as it is written, and of what knobs and other memory profiles put into one."""
+    run = Run("", Path(), Path(), settings, job.prompts[:1], steps=4, until=4, saves=True, validates=True)
+    written: Mapping[str, object] = {}
+    with suppress(BracketError):  # what a dataset lacks, its own check says
+        written = process(job, run, dataset_entries(job, settings, sources_of(job.dataset)))
+    blocks = {name: block[0] if isinstance(block, list) and block else block for name, block in written.items()}
+    meant = {key for knob in job.knobs for each in knob.means.values() for key in each}
+    targets = {target for knob in job.knobs for target in knob.targets}
+    profiles = {key for profile in job.preset.vram for key in profile.settings}
+    return {*settings, *_dotted(blocks), *meant, *targets, *profiles}
+
+
+def _dotted(tree: Mapping[str, object], above: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{key}.")
 
 
 def _text_problems(job: Job) -> list[Problem]:

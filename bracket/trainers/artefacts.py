@@ -35,7 +35,6 @@ SD_SCRIPTS_TAGS = {
     "epoch": "",
     "lr/unet": "lr",
     "lr/base": "lr",  # Anima's full fine-tune
-    "lr/group0": "",  # lr/unet once more
     "norm/avg_grad_norm": "grad_norm",
 }
 MUSUBI_TAGS = {"loss/current": "loss/train", "loss": "loss/train", "loss/epoch": "", "lr/unet": "lr"}

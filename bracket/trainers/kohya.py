@@ -26,15 +26,15 @@ from bracket.dataset.splitting import sources_of
 from bracket.domain import Config, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json, write_text
-from bracket.homes import UPSTREAMS, Home, checked_home, find_home, missing_flags
-from bracket.homes.flags import flags_of
+from bracket.homes import Home, checked_home, find_home
 from bracket.homes.look import distributions, interpreter
 from bracket.presets import Script, Scripts
 from bracket.runner.traces import write_trace
-from bracket.strict import nearest
-from bracket.trainers.additions import by_knobs, given, numbers, taken, unknown_samples, unknown_settings
+from bracket.trainers.additions import given, numbers, taken, unknown_samples, unknown_settings
 from bracket.trainers.artefacts import kohya_samples
 from bracket.trainers.base import Job, loads, settings_of, write_trial
+from bracket.trainers.kohya_flags import flags
+from bracket.trainers.refusals import refusals
 
 DATASET = "dataset."
 CHECKPOINTS, EVENTS, PROMPTS, DATASET_FILE = "checkpoints", "tfevents", "prompts.json", "dataset.toml"
@@ -79,17 +79,8 @@ class KohyaTrainer(ABC):
         problems = [*problems, *_additions(job, self)]
         if home is None:
             return problems
-        own = {*given(job), *_flags_in(job.extra_args)}
-        for script in (*scripts_of(job).cache, scripts_of(job).train):
-            words = [*script.settings, *script.weights, "--dataset_config"]
-            if script is scripts_of(job).train:
-                words += [*settings_of(job, {}), *(key for key, _ in by_knobs(job)), *_OURS, *job.extra_args]
-            gone = missing_flags(home, script.script, [word.partition(":")[0] for word in words])
-            for flag in own & set(gone):
-                what = f"{script.script} has no flag {flag}{nearest(flag, flags_of(home, script.script))}"
-                problems.append(Problem("error", what, "Take it out, or correct its name."))
-            if lacking := [flag for flag in gone if flag not in own]:
-                problems.append(_other_version(self.title, script.script, lacking, home))
+        sound = all(p.level != "error" for p in problems)
+        problems += refusals(self, job, home, {*given(job), *_flags_in(job.extra_args)}, sound)
         return problems + overruled(sources_of(job.dataset), job.dataset.options, searched_options(job))
 
     def launch(self, job: Job, trials: Sequence[Trial]) -> Launch:
@@ -189,42 +180,6 @@ class KohyaTrainer(ABC):
         named = {keys.get(k, k): v for k, v in settings.items()}
         own = sampling(self.name, job.dataset.drawn.get(prompt.text, {}))
         return {"prompt": prompt.text, "seed": prompt.seed, **named, **own}
-
-
-def flags(settings: Mapping[str, object]) -> list[str]:
-    """Settings as words of a command line, in their order; those that are no flags (`dataset.key`) are left out.
-
-    True is a flag alone; False, None and an empty list leave it out; a list gives several words; `--flag:key` settings
-    are gathered behind the words of `--flag` as `key=value`, where the later one of a key counts.
-    """
-    several: dict[str, dict[str, str]] = {}
-    for name, value in settings.items():
-        flag, _, key = name.partition(":")
-        if not flag.startswith("--") or value is None or (value is False and not key) or value in ([], ()):
-            continue
-        words = several.setdefault(flag, {})
-        if key:
-            words[key] = f"{key}={_word(value)}"
-        elif isinstance(value, list | tuple):
-            words.update({_key(word, place): word for place, word in enumerate(map(_word, value))})
-        elif value is not True:
-            words[""] = _word(value)
-    argv: list[str] = []
-    for flag, found in several.items():
-        words_ = list(found.values())
-        # A value that looks like an option would be taken for one.
-        argv += [f"{flag}={words_[0]}"] if len(words_) == 1 and words_[0].startswith("-") else [flag, *words_]
-    return argv
-
-
-def _key(word: str, place: int) -> str:
-    """What a word of several is known by: the key of `key=value`, else its place."""
-    key, equals, _ = word.partition("=")
-    return key if equals else f"{place}"
-
-
-def _word(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def weight_flags(job: Job, script: Script) -> dict[str, object]:
@@ -362,9 +317,3 @@ def _additions(job: Job, trainer: KohyaTrainer) -> list[Problem]:
         what = f"the extra arguments begin with {job.extra_args[0]!r}, which is no flag"
         found.append(Problem("error", what, "Write them as in --max_grad_norm 0.5."))
     return found + numbers(job.sample)
-
-
-def _other_version(title: str, script: str, gone: Sequence[str], home: Home) -> Problem:
-    what = f"has no {script}" if gone == [script] else f"doesn't know {', '.join(gone)} in {script}"
-    remedy = f"Update it: `python -m bracket trainers update {UPSTREAMS[home.trainer].verb}`."
-    return Problem("error", f"this {title} {what}: it is of another version", remedy, home.folder)

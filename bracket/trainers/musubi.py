@@ -32,7 +32,6 @@ from bracket.trainers.kohya import (
     config_of,
     dataset_options,
     dataset_variants,
-    flags,
     is_prepared,
     missing_packages,
     scripts_of,
@@ -41,6 +40,7 @@ from bracket.trainers.kohya import (
     with_checkpoint,
     with_path,
 )
+from bracket.trainers.kohya_flags import flags
 from bracket.trainers.shown import all_pictures, dataset_problems, shown
 
 _CACHED_OPTIONS = (MUSUBI_GENERAL.keys() | MUSUBI_IMAGE.keys() | MUSUBI_VIDEO.keys()) - {"batch_size", "num_repeats"}
@@ -117,7 +117,7 @@ class MusubiTrainer(KohyaTrainer):
         settings = {**script.settings, **settings_of(job, config_of(job, checkpoint))}
         settings = {k: v for k, v in settings.items() if not k.startswith(_OF_TRAINING)}
         more: dict[str, object] = {
-            "--seed": 0,
+            "--seed": 1,
             "--max_train_steps": 0,
             "--optimizer_type": "adamw",
             "--output_name": out.name,

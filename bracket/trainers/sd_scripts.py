@@ -196,7 +196,7 @@ class SdScriptsTrainer(KohyaTrainer):
             script = Script(script=name, weights=script.weights)
             more = {**more, "--network_module": module, "--network_train_unet_only": True, **_SMALLEST}
         kept = {flag: value for flag, value in kept.items() if not flag.startswith(left_out)}
-        argv = self._argv(job, script, folder, kept, prompts, {"--seed": 0, "--max_train_steps": 0, **more})
+        argv = self._argv(job, script, folder, kept, prompts, {"--seed": 1, "--max_train_steps": 0, **more})
         return [*argv, *_without_flags(job.extra_args, left_out)]
 
 

@@ -77,6 +77,39 @@ def test_the_last_micro_batch_of_a_step_counts(tmp_path: Path) -> None:
     assert pairs(reader.read_all()["loss/train"]) == [(1, 0.75), (2, 1.0), (3, 0.25)]
 
 
+def test_step_0_is_before_training_for_every_curve_but_the_validation_loss(tmp_path: Path) -> None:
+    tags = ("loss/current", "lr/unet", "lr/textencoder", "max_norm/keys_scaled", "loss/validation")
+    events(tmp_path, *((tag, step, 0.5) for tag in tags for step in (0, 1)))
+    curves = {name: curve[0].tolist() for name, curve in open_trace(Trace(tmp_path, TAGS)).read_all().items()}
+    assert curves.pop("loss/validation") == [0, 1]
+    assert set(curves) == {"loss/train", "lr", "lr/textencoder", "max_norm/keys_scaled"}
+    assert all(steps == [1] for steps in curves.values())
+
+
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ({"lr/unet": 1e-4, "lr/group0": 1e-4}, {"lr": 1e-4}),  # sd-scripts with AdamW
+        ({"lr/unet": 1, "lr/d*lr/unet": 3e-6, "lr/group0": 1, "lr/d*lr/group0": 3e-6}, {"lr": 3e-6}),  # with Prodigy
+        (  # sd-scripts' SD 1.5 with a text encoder
+            {"lr/textencoder": 1, "lr/d*lr/textencoder": 2e-6, "lr/unet": 1, "lr/d*lr/unet": 3e-6, "lr/group1": 1},
+            {"lr": 3e-6, "lr/textencoder": 2e-6},
+        ),
+        ({"lr/unet": 1, "lr/d*lr": 3e-6}, {"lr": 3e-6}),  # ProdigyPlusScheduleFree
+        ({"lr/unet": 1, "lr/d*lr/unet": 3e-6, "lr/d*eff_lr/unet": 2e-6}, {"lr": 2e-6}),  # the same in musubi
+        ({"lr/unet": 1e-4, "lr/unet plus": 4e-4}, {"lr": 1e-4, "lr/unet plus": 4e-4}),  # LoRA+
+    ],
+)
+def test_a_rate_is_the_one_that_is_stepped_with(
+    logged: dict[str, float], shown: dict[str, float], tmp_path: Path
+) -> None:
+    events(tmp_path, *((tag, 1, value) for tag, value in logged.items()))
+    curves = open_trace(Trace(tmp_path, TAGS)).read_all()
+    assert {name: curve[1].tolist() for name, curve in curves.items()} == {
+        name: pytest.approx([rate]) for name, rate in shown.items()
+    }
+
+
 def test_a_trace_is_kept_with_its_trial_and_moves_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     folder.mkdir()

@@ -22,7 +22,7 @@ from bracket.presets import find_preset
 from bracket.trainers import Job, make_trainer
 from bracket.trainers.ai_toolkit import AiToolkitTrainer
 from bracket.trainers.ai_toolkit_config import beside, drawable
-from tests.trainers.upstreams import commit, fake_venv, lookalike
+from tests.trainers.upstreams import commit, fake_venv, git, lookalike
 
 PROMPTS = (Prompt("a zorp costs ${HOME} [name] -- today", 7), Prompt("a red zorp", 8, "blurry"))
 ARCHS = {f"extensions_built_in/models/{n}.py": f'class M:\n    arch = "{n}"\n' for n in ("zimage", "wan22_14b")}
@@ -368,6 +368,10 @@ def test_a_checkout_without_the_model_or_a_setting_is_found_out(
         patch.setenv("BRACKET_AI_TOOLKIT", str(old))
         (problem,) = (p for p in trainer.check(job) if "another version" in p.message)
     assert "train.optimizer" in problem.message and "train.lr," not in problem.message
+    # What bracket writes by itself, and what only a knob or another memory profile would.
+    for key in ("train.validation_config", "train.force_first_sample", "train.lr_scheduler_params.start_factor"):
+        assert (f"{key}," in problem.message) is (key.count(".") == 1), key
+    assert f"this AI-Toolkit ({git(old, 'rev-parse', 'HEAD')[:7]}) doesn't know" in problem.message
 
 
 def test_captions_are_not_cached_where_it_could_not_draw(trainer: AiToolkitTrainer, job: Job) -> None:

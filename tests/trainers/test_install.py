@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,8 @@ from bracket.errors import TrainerError
 from bracket.homes.look import commit_of
 from bracket.homes.problems import INSTALL_RECORD, install_finished
 from bracket.trainers.install import Progress, Wish, install, update
+from bracket.trainers.install.checkout import move
+from bracket.trainers.install.commands import Commands
 from tests.trainers.upstreams import commit, fake_venv, git, lookalike, offline, package_index, wheel
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and scripts")
@@ -81,6 +84,7 @@ def test_install_then_update_then_again(source: Path, tmp_path: Path) -> None:
     assert seen(steps)["Packages"] != "already there"
 
     (folder / "train_network.py").write_text("# mine\n")
+    assert seen(list(update(wish(source))))["Check"].endswith("; your changes stay as they are: train_network.py")
     commit(source, {"train_network.py": "# newest\n"})
     with pytest.raises(TrainerError, match=r"changes of yours: train_network.py .*Commit, stash or undo"):
         list(update(wish(source)))
@@ -116,6 +120,40 @@ def test_killed_in_the_middle_it_goes_on(source: Path, tmp_path: Path, monkeypat
     done = seen(list(install(wish(source, folder=folder))))
     assert done["torch"] == done["Python for sd-scripts"] == "already there"
     assert (site / "toml" / "__init__.py").is_file() and install_finished(folder)
+
+
+@posix
+@pytest.mark.slow
+def test_what_was_asked_for_is_asked_for_again_when_it_goes_on(source: Path, tmp_path: Path) -> None:
+    folder, old = tmp_path / "it", git(source, "rev-parse", "HEAD")
+    commit(source, {"train_network.py": "# newer\n"})
+    pythons = [tmp_path / "bin" / name for name in ("mine", "other")]
+    for python in pythons:
+        python.parent.mkdir(exist_ok=True)
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+    mine, other = map(str, pythons)
+    asked = Wish("sd_scripts", folder, str(source), old, torch="torch torchvision", python=Path(mine))
+    bare = Wish("sd_scripts", folder, str(source), old)
+
+    def broken_off_at(title: str, what: Wish) -> None:
+        steps = install(what)
+        assert any(step.title == title for step in steps)
+        steps.close()  # type: ignore[attr-defined]
+
+    def record() -> dict[str, str]:
+        return dict(json.loads((folder / INSTALL_RECORD).read_text())["steps"])
+
+    broken_off_at("Code", asked)
+    broken_off_at("torch", bare)
+    assert record()["venv"] == mine
+    list(install(asked))
+    list(update(Wish("sd_scripts", source=str(source), commit=old)))
+    assert record()["venv"] == mine and record()["torch"].startswith(
+        "torch torchvision "
+    )  # not the torch of its own choice
+    broken_off_at("torch", replace(bare, python=Path(other)))
+    assert record()["venv"] == other
 
 
 @posix
@@ -223,6 +261,19 @@ def test_a_checkout_of_the_users_own_keeps_its_python(source: Path, tmp_path: Pa
     assert titles == {3}  # neither venv nor torch
     assert commit_of(mine) == git(source, "rev-parse", "HEAD")
     assert not (mine / INSTALL_RECORD).exists()
+
+
+def test_commits_that_no_branch_leads_to_get_one(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    first = lookalike(folder, "sd_scripts")
+    git(folder, "checkout", "-q", "--detach")
+    mine = commit(folder, {"train_network.py": "# mine\n"})
+    with Commands(folder) as commands:
+        lines = list(move(commands, folder, str(folder), first))
+        again = list(move(commands, folder, str(folder), first))
+    assert commit_of(folder) == first and git(folder, "rev-parse", f"bracket-kept-{mine[:7]}") == mine
+    assert f"your commits are kept in the branch bracket-kept-{mine[:7]}" in lines
+    assert not any("kept" in line for line in again)
 
 
 def test_updating_what_is_not_there_says_how_to_get_it() -> None:

@@ -16,11 +16,11 @@ from bracket.trainers.kohya import (
     config_of,
     dataset_options,
     dataset_variants,
-    flags,
     interval,
     is_prepared,
     with_path,
 )
+from bracket.trainers.kohya_flags import flags
 from tests.trainers.presets_contract import check_argv, recorded
 
 SDXL = recorded("sd-scripts", "sdxl_train_network.py")

@@ -225,9 +225,7 @@ def test_checkpointing_and_accumulation_do_not_change_what_is_learned(
     assert [v for _, v in scalars(a)["loss/train"]] == pytest.approx([v for _, v in scalars(b)["loss/train"]], rel=1e-5)
 
 
-def test_several_trials_of_one_launch_equal_the_same_trials_alone(
-    config: Config, train: Train, tmp_path: Path
-) -> None:
+def test_several_trials_of_one_launch_equal_the_same_trials_alone(config: Config, train: Train, tmp_path: Path) -> None:
     a, b, c, alone = (tmp_path / name for name in ("a", "b", "c", "alone"))
     rows = [
         {"output_dir": str(a), "set": {"lora.rank": 2}},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bracket.errors import TrainerError
 from bracket.files import given_path, storage_errors
-from bracket.homes.look import commit_of
+from bracket.homes.look import changes, commit_of, listed
 from bracket.homes.problems import INSTALL_RECORD
 from bracket.homes.registry import check_checkout
 from bracket.homes.upstream import Upstream
@@ -59,7 +59,7 @@ def _check_whole(folder: Path) -> None:
     """git takes a repository that lacks some files' contents for a whole one: raises TrainerError for it."""
     lacking = [name for name in changes(folder) if not os.path.lexists(folder / name)]
     if lacking:
-        raise TrainerError(f"this repository is not whole: it lacks the contents of {_listed(lacking)}", path=folder)
+        raise TrainerError(f"this repository is not whole: it lacks the contents of {listed(lacking)}", path=folder)
 
 
 def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator[str]:
@@ -71,7 +71,7 @@ def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator
     changed = changes(folder)
     if changed:
         raise TrainerError(
-            f"this checkout has changes of yours: {_listed(changed)}",
+            f"this checkout has changes of yours: {listed(changed)}",
             path=folder,
             remedy="Commit, stash or undo them, then run the same again.",
         )
@@ -80,11 +80,34 @@ def move(commands: Commands, folder: Path, source: str, commit: str) -> Iterator
         refs = [f"+refs/heads/*:{_OURS}/*", "+refs/tags/*:refs/tags/*"]
         fetch = [git(), "fetch", "--progress", "--", source, *refs]
         yield from commands.run(fetch, folder, f"fetching from {source}", env=_SLOW, silence=_SILENCE)
+    yield from _kept(folder)
     yield from check_out(commands, folder, commit)
 
 
+def _kept(folder: Path) -> Iterator[str]:
+    """Commits that no branch or tag leads to would be lost with the next move: they get a branch."""
+    here = commit_of(folder)
+    words = [git(), "-C", str(folder)]
+    ask = [*words, "for-each-ref", "--count=1", "--contains", "HEAD", "--format=%(refname)"]
+    led = subprocess.run(ask, capture_output=True, check=False)
+    if here and led.returncode == 0 and not led.stdout.strip():
+        branch = f"bracket-kept-{here[:7]}"
+        if subprocess.run([*words, "branch", branch, "HEAD"], capture_output=True, check=False).returncode == 0:
+            yield f"your commits are kept in the branch {branch}"
+
+
 def check_out(commands: Commands, folder: Path, commit: str) -> Iterator[str]:
-    command = [git(), "-c", "advice.detachedHead=false", "checkout", "--progress", "--detach", commit, "--"]
+    command = [
+        git(),
+        "-c",
+        "advice.detachedHead=false",
+        "checkout",
+        "--progress",
+        "--no-overwrite-ignore",
+        "--detach",
+        commit,
+        "--",
+    ]
     yield from commands.run(command, folder, f"checking out {commit[:40]}", env=_SLOW)
 
 
@@ -109,21 +132,3 @@ def checked_source(source: str) -> str:
     if source.startswith("-") or not ("://" in source or ":" in source):
         raise TrainerError("there is no such repository", path=source, remedy="Give an address or a folder.")
     return source
-
-
-def changes(folder: Path) -> list[str]:
-    """Tracked files that differ from the commit a checkout stands at.
-
-    Raises:
-        TrainerError: git can't tell.
-    """
-    command = [git(), "-C", str(folder), "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]
-    run = subprocess.run(command, capture_output=True, check=False)
-    if run.returncode:
-        reason = run.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise TrainerError(f"git can't read this checkout: {reason.removeprefix('fatal: ')}", path=folder)
-    return [entry[3:] for entry in run.stdout.decode("utf-8", "replace").split("\0") if entry]
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

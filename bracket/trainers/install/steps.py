@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket import bootstrap, environment
-from bracket.errors import TrainerError
-from bracket.files import given_path, write_text
-from bracket.homes.look import commit_of, interpreter, torch_build
+from bracket.errors import StorageError, TrainerError
+from bracket.files import given_path, read_json, write_json, write_text
+from bracket.homes.look import changes, commit_of, interpreter, listed, torch_build
 from bracket.homes.problems import INSTALL_RECORD, home_problems, install_finished
 from bracket.homes.registry import Home, find_home, known_home, remember
 from bracket.homes.upstream import UPSTREAMS, Upstream, identify
@@ -26,6 +27,8 @@ from bracket.trainers.install.record import Record, digest, drop_halves
 _ROOM = {"cpu": 6_000_000_000, "mac": 6_000_000_000}
 _GPU_ROOM = 12_000_000_000
 _TORCHES = ("torch", "torchvision", "torchaudio")
+_ASKED = "asked.json"
+"""Beside the install's log: what was asked for and proved good, so that an install that goes on asks for the same."""
 _LISTS = ("requirements.txt", "requirements_base.txt", "pyproject.toml", "setup.py")
 
 
@@ -129,7 +132,9 @@ class _Install:
     """
 
     def __init__(self, wish: Wish, folder: Path, stop: threading.Event | None, python: Path | None = None) -> None:
-        self._wish, self._folder, self._upstream = wish, folder, UPSTREAMS[wish.trainer]
+        self._commands = Commands(folder, stop)
+        self._wish, self._folder, self._upstream = self._as_before(wish), folder, UPSTREAMS[wish.trainer]
+        wish = self._wish
         self._source = checkout.checked_source(wish.source or self._upstream.source)
         self._commit = checkout.checked_commit(wish.commit or self._upstream.commit)
         if any(word.startswith("-") for word in wish.torch.split()):
@@ -139,8 +144,27 @@ class _Install:
         self._foreign = python
         self._python = python or folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         self._kind = bootstrap.torch_kind()
-        self._commands = Commands(folder, stop)
         git()
+
+    def _as_before(self, wish: Wish) -> Wish:
+        """A wish whose gaps are filled by what was asked for before."""
+        try:
+            before = {key: str(value) for key, value in read_json(self._commands.work / _ASKED).items()}
+        except (StorageError, AttributeError):
+            return wish
+        python = wish.python or (Path(before["python"]) if "python" in before else None)
+        filled = {
+            key: getattr(wish, key) or before.get(key, "") for key in ("source", "commit", "torch", "torch_index")
+        }
+        return Wish(wish.trainer, wish.folder, python=python, room=wish.room, **filled)
+
+    def _keep_asked(self, *keys: str, finished: bool = False) -> None:
+        """Keeps these parts of the wish; of a finished install, where its code stands is the next one's affair."""
+        kept = self._as_before(Wish(self._wish.trainer))
+        for key in keys:
+            kept = replace(kept, **{key: getattr(self._wish, key)})
+        gone = ("trainer", "folder", "room", *(("source", "commit") if finished else ()))
+        write_json(self._commands.work / _ASKED, {k: str(v) for k, v in vars(kept).items() if v and k not in gone})
 
     def run(self) -> Iterator[Progress]:
         own = () if self._foreign else ((f"Python for {self._upstream.title}", self._venv), ("torch", self._torch))
@@ -152,6 +176,8 @@ class _Install:
         )
         self._check_first()
         with self._commands:
+            if self._foreign is None:
+                self._keep_asked("python")
             for number, (title, step) in enumerate(steps, 1):
                 yield Progress(number, len(steps), title)
                 for line in step():
@@ -162,7 +188,7 @@ class _Install:
         if self._foreign is None and not Record(self._folder).done("torch"):
             room = self._wish.room
             check_room(self._folder, _ROOM.get(self._kind, _GPU_ROOM) if room is None else room)
-        if self._foreign is None and interpreter(self._python) is None:
+        if self._foreign is None and not self._has_venv(Record(self._folder)):
             fitting_python(self._upstream, self._wish.python)
 
     def _code(self) -> Iterator[str]:
@@ -174,12 +200,12 @@ class _Install:
             if self._foreign is None:
                 Record(self._folder).begin("code")
             yield from checkout.move(self._commands, self._folder, self._source, self._commit)
+        self._keep_asked("source", "commit")
         yield f"at {(commit_of(self._folder) or self._commit)[:7]}"
 
     def _venv(self) -> Iterator[str]:
         record = Record(self._folder)
-        there = interpreter(self._python)
-        if there is not None and record.done("venv"):
+        if self._has_venv(record):
             yield "already there"
             return
         python = fitting_python(self._upstream, self._wish.python)
@@ -188,6 +214,10 @@ class _Install:
         command = [str(python), "-m", "venv", "--clear", str(self._folder / "venv")]
         yield from self._commands.run(command, self._folder, "making a venv")
         record.end("venv", str(python))
+
+    def _has_venv(self, record: Record) -> bool:
+        made = record.done("venv")
+        return interpreter(self._python) is not None and bool(made) and str(self._wish.python or made) == made
 
     def _torch(self) -> Iterator[str]:
         record = Record(self._folder)
@@ -212,6 +242,7 @@ class _Install:
         command = [str(self._python), "-c", f"import {', '.join(modules)}"]
         yield from self._commands.run(command, self._commands.work, f"importing {' and '.join(modules)}")
         record.end("torch", wanted)
+        self._keep_asked("torch", "torch_index")
 
     def _packages(self) -> Iterator[str]:
         record = Record(self._folder)
@@ -243,7 +274,12 @@ class _Install:
             raise TrainerError(wrong[0].message, path=wrong[0].path, remedy=wrong[0].remedy)
         if self._foreign is None:
             remember(self._home)
-        yield f"{self._upstream.title} is ready in {self._folder}"
+        self._keep_asked(finished=True)
+        mine: list[str] = []
+        with suppress(TrainerError):  # not git's
+            mine = changes(self._folder)
+        stay = f"; your changes stay as they are: {listed(mine)}" if mine else ""
+        yield f"{self._upstream.title} is ready in {self._folder}{stay}"
         known = known_home(self._upstream.name)
         if known is not None and known.folder != self._folder:
             yield f"The environment names {known.folder}, which is used instead of it"
