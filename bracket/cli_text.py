@@ -16,6 +16,7 @@ from bracket.report.words import counted, duration, fixed
 from bracket.session import duel_view
 from bracket.session.next_space import NextSpace
 from bracket.session.plan import Plan, PlannedRound
+from bracket.session.shelf import Here, grouped
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
 
@@ -48,10 +49,11 @@ def _trial_line(trial: TrialView) -> str:
     return f"  {trial.id:<17} {trial.state:<10} {trial.step:>5}/{trial.steps:<5} {trial.label:<36} {score}"
 
 
-def preset_lines(presets: Sequence[Preset]) -> list[str]:
-    """A line per preset."""
-    width = max(len(p.name) for p in presets)
-    return [f"{p.name:<{width}}  {p.title}" for p in presets]
+def preset_lines(found: Sequence[Here]) -> list[str]:
+    """A line per preset, the models one after another: its name, what it needs, and what is here."""
+    rows = [(h.preset.name, h.preset.title, h.needs.rpartition(" · ")[0], h.lacks) for h in grouped(found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
 
 
 def preset_details(preset: Preset) -> list[str]:
