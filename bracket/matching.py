@@ -25,11 +25,11 @@ class Findable:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        return starts((self.name, *self.called))
+        return starts(self.called)
 
     @cached_property
     def words(self) -> frozenset[str]:
-        return starts(self.known)
+        return starts((self.name, *self.known))
 
     def named(self, word: str) -> bool:
         return any(text.startswith(word) for text in self.names)

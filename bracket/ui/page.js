@@ -116,9 +116,4 @@
       dark(chosen === "1");
     }, 50);
   }
-
-  // What one types replaces the chosen preset's name and so filters the list, rather than being put into the name.
-  document.addEventListener("focusin", (event) => {
-    if (event.target.matches?.("#preset input")) setTimeout(() => event.target.select(), 0);
-  });
 })();

@@ -15,7 +15,7 @@ from bracket.errors import BracketError
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
 from bracket.trainers import bare_job, make_trainer
-from bracket.ui import form, judge_form, trainers
+from bracket.ui import form, judge_form, picker, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
 
@@ -53,9 +53,7 @@ def build() -> Setup:
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(1, "Model", "what to train"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
-            fields["preset"] = gr.Dropdown(
-                [(p.title, p.name) for p in presets], value=first.name, label="Preset", elem_id="preset"
-            )
+            fields["preset"] = picker.build(presets)
             about = gr.HTML(_about(first), apply_default_css=False)
             weights = [
                 gr.Textbox(label="Weights", visible=False, elem_id=f"weight-{i}", max_lines=1) for i in range(most)
