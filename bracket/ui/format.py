@@ -164,7 +164,9 @@ def frame_html(path: Path, *, alt: str = "", large: str = "", title: str = "") -
     """A picture, or of a clip the frame in its middle; where `large` says what it is, a click opens it large."""
     src = esc(file_url(path))
     more = "".join(f' {name}="{esc(text)}"' for name, text in (("data-large", large), ("title", title)) if text)
+    more += ' tabindex="0"' if large else ""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         name = f' aria-label="{esc(alt)}"' if alt else ""
         return f'<video class="frame" muted playsinline preload="metadata" src="{src}"{name}{more}></video>'
-    return f'<img class="frame" loading="lazy" src="{src}" alt="{esc(alt)}"{more}>'
+    button = ' role="button"' if large and alt else ""
+    return f'<img class="frame" loading="lazy" src="{src}" alt="{esc(alt)}"{button}{more}>'

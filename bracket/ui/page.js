@@ -13,19 +13,27 @@
   const shown = (node) => node && node.offsetParent !== null;
   const press = (id) => document.getElementById(id)?.click();
 
+  let before = null;
+
   function close() {
-    document.querySelector(".overlay")?.remove();
+    const overlay = document.querySelector(".overlay");
+    overlay?.remove();
+    if (overlay) before?.focus({ preventScroll: true });
     const keep = document.getElementById("stop-keep");
     if (shown(keep)) keep.click();
   }
 
-  function open(...nodes) {
+  function open(name, ...nodes) {
     document.querySelector(".overlay")?.remove();
     const overlay = document.createElement("div");
+    before = document.activeElement;
     overlay.className = "overlay";
+    overlay.tabIndex = -1;
+    for (const [key, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", name]]) overlay.setAttribute(key, value);
     overlay.addEventListener("click", close);
     overlay.append(...nodes);
     document.querySelector(".gradio-container").append(overlay);
+    overlay.focus();
   }
 
   function help() {
@@ -36,7 +44,7 @@
       words.textContent = what;
       list.append(term, words);
     }
-    open(list);
+    open("Keys", list);
   }
 
   function enlarge(image) {
@@ -45,7 +53,8 @@
     large.src = image.src;
     if ((image.naturalWidth || image.videoWidth) < 200) large.className = "tiny";
     words.textContent = image.dataset.large;
-    open(large, words);
+    open("A picture, large", large, words);
+    large.alt = image.alt || words.textContent;
   }
 
   function smooth(by) {
@@ -68,6 +77,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return close();
+    if (event.target.dataset?.large && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      return enlarge(event.target);
+    }
     const field = event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=gridcell]");
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
     const tab = document.querySelectorAll(TABS)[Number(event.key) - 1];
@@ -106,6 +119,19 @@
   document.addEventListener("loadedmetadata", (event) => {
     if (event.target.matches?.("video.frame")) event.target.currentTime = event.target.duration / 2;
   }, true);
+
+  // What Gradio's parts leave unsaid to a screen reader; each selector no longer fits once it is mended.
+  const MENDS = [
+    [".header-icons [aria-label]:not([role])", { role: "img" }],
+    [".search-input:not([aria-label])", { "aria-label": "Search the table" }],
+  ];
+  function mend() {
+    for (const [selector, attributes] of MENDS)
+      for (const node of document.querySelectorAll(selector))
+        for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  }
+  let due = 0;
+  new MutationObserver(() => (due ||= setTimeout(() => { due = 0; mend(); }, 250))).observe(document.documentElement, { childList: true, subtree: true });
 
   // Gradio sets the system's theme while it mounts, so a chosen one is put back once the tabs are there.
   const chosen = localStorage.getItem("bracket-dark");

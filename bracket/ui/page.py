@@ -44,7 +44,7 @@ class Page:
         self.context = Context(runs.absolute(), login=login)
         with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
             self.header = header.build(self.context)
-            with gr.Tabs(elem_id="tabs") as self.tabs:
+            with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Setup", id="setup"):
                     self.setup = setup.build()
                 with gr.Tab("Run", id="run"):
