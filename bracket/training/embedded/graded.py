@@ -72,11 +72,7 @@ class Painter:
                 distance[index] = change([pictures[i] for i in index], [others[i] for i in index], severity)
         images = self._coloured(distance, pictures)
         pixels: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-            "blur": self._blur,
-            "noise": self._noise,
-            "mush": self._mush,
-            "blend": _blend,
-            "tear": self._tear,
+            "blur": self._blur, "noise": self._noise, "mush": self._mush, "blend": _blend, "tear": self._tear,
         }
         for kind, spoil in pixels.items():
             index, severity = _chosen(damages, kind)
@@ -86,9 +82,8 @@ class Painter:
         for kind in ("fade", "recolour"):
             index, severity = _chosen(damages, kind)
             if index:
-                images[index] = self._repaint(
-                    kind, distance[index], [pictures[i] for i in index], [others[i] for i in index], severity
-                )
+                images[index] = self._repaint(kind, distance[index], [pictures[i] for i in index],
+                                              [others[i] for i in index], severity)
         return self._tone(images)
 
     def _others(self, damages: Sequence[Damage | None]) -> dict[int, Picture]:
@@ -152,9 +147,8 @@ class Painter:
         mask = torch.rand(n, 1, cells, cells, generator=self.generator) < severity[:, None, None, None]
         return torch.where(F.interpolate(mask.float(), RESOLUTION) > 0.5, wrong, images)
 
-    def _repaint(
-        self, kind: str, distance: Tensor, pictures: Sequence[Picture], others: Sequence[Picture], severity: Tensor
-    ) -> Tensor:
+    def _repaint(self, kind: str, distance: Tensor, pictures: Sequence[Picture], others: Sequence[Picture],
+                 severity: Tensor) -> Tensor:
         """Fade: the shape goes into its background. Recolour: shape, background or both go to another's colours."""
         front, back = self._colours(pictures, "colour"), self._colours(pictures, "background")
         k = severity[:, None, None, None]

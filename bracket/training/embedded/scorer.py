@@ -79,25 +79,13 @@ def make_tokenizer(vocabulary: int = 384) -> PreTrainedTokenizerFast:
 def make_model(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
     """4 layers of 128 look at 16x16 patches, 2 layers of 64 read: 1 M parameters."""
     text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 192,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": CONTEXT,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-        "projection_dim": 64,
+        "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "projection_dim": 64,
     }
     vision = {
-        "hidden_size": 128,
-        "intermediate_size": 512,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "image_size": RESOLUTION,
-        "patch_size": PATCH,
-        "projection_dim": 64,
+        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "image_size": RESOLUTION, "patch_size": PATCH, "projection_dim": 64,
     }
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
 
@@ -280,23 +268,12 @@ def save(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> Non
     """The folder of a CLIP: config, weights in half precision, tokenizer, and how pictures are prepared."""
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    write_json(
-        out / "preprocessor_config.json",
-        {
-            "image_processor_type": "CLIPImageProcessor",
-            "do_resize": True,
-            "size": {"shortest_edge": RESOLUTION},
-            "resample": 3,
-            "do_center_crop": True,
-            "crop_size": {"height": RESOLUTION, "width": RESOLUTION},
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "do_convert_rgb": True,
-            "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3,
-        },
-    )
+    write_json(out / "preprocessor_config.json", {
+        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": RESOLUTION},
+        "resample": 3, "do_center_crop": True, "crop_size": {"height": RESOLUTION, "width": RESOLUTION},
+        "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "do_convert_rgb": True,
+        "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+    })
 
 
 @torch.no_grad()
