@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Page:
 
     def _form_events(self) -> None:
         inputs = self._inputs
-        planned = [self.run.plan, self.run.command, self.run.start]
+        planned = [self.run.plan, self.run.command, self.run.start, self.run.faults]
         live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
         gr.on(None, self._plan, inputs, planned, **live)
         hours, pays = self.run.hours, self.run.pays
@@ -111,15 +112,19 @@ class Page:
         more.start.click(self._prove, [self.header.session, more.pairs], [more.trouble, *opened], **_PRIVATE)
 
     def _plan(self, *given: Any) -> tuple[Any, ...]:
+        idle = (run.command_text(None), gr.update(interactive=False))
+        wrong: list[dict[str, Any]] = []
         try:
-            if not form.text(dict(zip(self.fields, given, strict=False))["folder"]):
-                return run.NO_FOLDER, run.command_text(None), gr.update(interactive=False)
+            values = self._values(given)
+            wrong = [{**asdict(f), "id": self.fields[f.field].elem_id} for f in form.faults(values)]
+            if not form.text(values["folder"]):
+                return run.NO_FOLDER, *idle, wrong
             runs = self.context.runs
-            asked = held(self.context, form.to_settings(self._values(given)))
+            asked = held(self.context, form.to_settings(values))
             made = plan.make(asked, folder=runs / form.free_name("session", runs))
         except BracketError as error:
-            return run.error_html(error), run.command_text(None), gr.update(interactive=False)
-        return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
+            return run.error_html(error), *idle, wrong
+        return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors), wrong
 
     def _buy(self, hours: float, *given: Any) -> list[Any]:
         """The numbers that so many hours pay for; nothing while the form can't be read, which the plan says."""

@@ -77,7 +77,13 @@ def build() -> Setup:
                 )
             with gr.Accordion("How the folder is split", open=False), gr.Row():
                 for name in ("validation", "prompts", "verdict_prompts", "plain_prompts", "per_folder"):
-                    fields[name] = gr.Number(values[name], label=form.NUMBERS[name][2], precision=0, minimum=0)
+                    fields[name] = gr.Number(
+                        values[name],
+                        label=form.NUMBERS[name][2],
+                        precision=0,
+                        minimum=0,
+                        elem_id=name.replace("_", "-"),
+                    )
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")

@@ -107,6 +107,17 @@ def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:
         page.keyboard.press("Enter")
         until(lambda: "low 5 is above high 0.1" in page.locator("#plan").inner_text())
         assert page.locator("#start").is_disabled()
+        until(lambda: "low 5 is above high 0.1" in page.locator("#knobs .fault").inner_text())
+        assert page.locator("#knobs [aria-invalid=true]").get_attribute("data-col") == "1"
+        page.fill("#configs input", "")
+        until(lambda: "a whole number is needed" in page.locator("#configs .fault").inner_text())
+        page.fill("#configs input", "12")
+        until(lambda: page.locator("#configs .fault").count() == 0)
+        low = page.locator("#knobs [data-row='0'][data-col='1']")
+        low.dblclick()
+        page.locator("#knobs textarea").fill("1e-4")
+        page.keyboard.press("Enter")
+        until(lambda: page.locator(".fault, [aria-invalid=true]").count() == 0)
 
 
 def test_a_folder_is_checked_as_one_types(browser: Browser, url: str) -> None:
