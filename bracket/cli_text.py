@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from bracket.domain import Round
+from bracket.domain import Problem, Round, by_kind
 from bracket.presets import Preset
 from bracket.report.mattered import space_words
 from bracket.report.summary import Summary
@@ -70,7 +70,7 @@ def preset_details(preset: Preset) -> list[str]:
 
 def plan_lines(plan: Plan) -> list[str]:
     """What a session would do: its problems, rounds, time and disk, and every command as it would run."""
-    lines = [f"{p.level}: {p}" for p in plan.problems]
+    lines = [f"{same[0].level}: {same[0]}{_and_more(same)}" for same in by_kind(plan.problems)]
     lines += [
         f"{_round_name(r)}: {counted(r.trials, 'trial')} of {counted(r.steps, 'step')}, {duration(r.seconds)}"
         for r in plan.rounds
@@ -89,6 +89,13 @@ def plan_lines(plan: Plan) -> list[str]:
     for command in plan.commands:
         lines += ["", f"# {command.title}", command.text]
     return lines
+
+
+def _and_more(same: Sequence[Problem]) -> str:
+    """How many more of the kind there are, and the first places."""
+    places = [p.path.name for p in same[1:4] if p.path]
+    named = f" ({', '.join(places)}{', …' if len(same) > 4 else ''})" if places else ""
+    return f" And {len(same) - 1} more like it{named}." if len(same) > 1 else ""
 
 
 def space_lines(earlier: str, found: NextSpace) -> list[str]:

@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -243,7 +244,8 @@ class Preset(Strict):
 
     def check_weights(self, given: Mapping[str, str]) -> list[Problem]:
         """One line for each weight: found, or missing with where to get it."""
-        return [_check_weight(spec, given.get(spec.key) or self.default_weight(spec)) for spec in self.weights]
+        found = [_check_weight(spec, given.get(spec.key) or self.default_weight(spec)) for spec in self.weights]
+        return [p if p.level == "info" else replace(p, action=f"weight {i}") for i, p in enumerate(found)]
 
     def resolve_weights(self, given: Mapping[str, str]) -> dict[str, str]:
         return {s.key: given.get(s.key) or self.default_weight(s) for s in self.weights}

@@ -92,7 +92,46 @@
     else if (event.key === "]") smooth(50);
   });
 
+  // What a check's button does: it leads to the place, and fills in what it says; nothing is started or lost by it.
+  function fill(node, value) {
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(node), "value").set.call(node, value);
+    node.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  // Opens the tab and the drawers a part lies in, and gives its field the focus.
+  function lead(id, then) {
+    const block = document.getElementById(id), panel = block?.closest("[role=tabpanel]");
+    if (!block) return;
+    if (panel && !shown(panel)) document.getElementById(panel.getAttribute("aria-labelledby"))?.click();
+    setTimeout(() => {
+      for (let node = block.parentElement; node && !shown(block); node = node.parentElement)
+        node.querySelector(":scope > button.label-wrap:not(.open)")?.click();
+      setTimeout(() => {
+        const field = block.matches("button") ? block : block.querySelector("input, textarea");
+        field?.scrollIntoView({ block: "center" });
+        field?.focus();
+        then?.(field);
+      }, 200);
+    }, 50);
+  }
+
+  const DO = {
+    weight: (number) => lead(`weight-${number}`),
+    set: (field, value) => lead(field, (node) => fill(node, value)),
+    install: (name) => lead("trainer", () => choose(name, "trainer-install")),
+    use: (name) => lead("trainer", () => choose(name, "trainer-have")),
+  };
+  function choose(name, next) {
+    document.querySelector(`#trainer input[value="${CSS.escape(name)}"]`)?.click();
+    lead(next);
+  }
+
   document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-do]");
+    if (button) {
+      const [verb, ...rest] = button.dataset.do.split(" ");
+      return DO[verb]?.(...rest);
+    }
     const image = event.target.closest?.("[data-large]");
     if (image) enlarge(image);
     else if (event.target.closest?.("#help")) help();

@@ -21,7 +21,6 @@ from bracket.ui.format import esc, problems_html
 
 DEBOUNCE = "(...values) => new Promise((done) => setTimeout(() => done(values), 350))"
 """Waits until typing pauses; with `always_last` only the newest text is checked."""
-_SHOWN_PROBLEMS = 8
 
 
 @dataclass(frozen=True)
@@ -197,9 +196,7 @@ def pictures_html(folder: Path, preset: Preset, trigger: str, counts: Sequence[i
         f"{len(made.verdict_prompts)} for the verdict",
     ]
     problems = check_dataset(folder, trigger_word=trigger, resolution=resolution)
-    more = len(problems) - _SHOWN_PROBLEMS
-    rest = f'<p class="quiet">and {more} more</p>' if more > 0 else ""
-    return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems[:_SHOWN_PROBLEMS])}{rest}'
+    return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems)}'
 
 
 def welcome_html(sessions: int) -> str:

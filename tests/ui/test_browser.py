@@ -351,6 +351,18 @@ def status(url: str, path: Path) -> int:
         return error.code
 
 
+def test_a_lora_is_downloaded_under_the_names_of_its_session_and_trial(url: str, runs: Path) -> None:
+    folder = runs / "zorp" / "trials" / "finals-005" / "checkpoints" / "final"
+    folder.mkdir(parents=True)
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(b"lora")
+    (folder / "state.pt").write_bytes(b"optimiser")
+    with urlopen(f"{url}gradio_api/file={quote(str(folder / 'pytorch_lora_weights.safetensors'))}") as answer:
+        told = answer.headers.get_all("content-disposition")
+        assert (answer.read(), told) == (b"lora", ["attachment; filename*=utf-8''zorp-finals-005.safetensors"])
+    with pytest.raises(HTTPError):
+        urlopen(f"{url}gradio_api/file={quote(str(folder / 'state.pt'))}")
+
+
 def test_only_a_sessions_pictures_logs_and_reports_are_served(browser: Browser, url: str, runs: Path) -> None:
     session = runs / "zorp"
     with opened(browser, url) as (page, _):

@@ -70,9 +70,9 @@ def test_a_session_that_is_gone_is_said_and_nothing_breaks(page: Page) -> None:
 
 
 def test_the_plan_says_what_is_wrong_with_the_form(page: Page, runs: Path) -> None:
-    html, _, start = page._plan(*filled(page, runs, folder=""))
+    html, _, start, _ = page._plan(*filled(page, runs, folder=""))
     assert "Choose a folder" in html and start["interactive"] is False
-    html, _, start = page._plan(*filled(page, runs, steps=None))
+    html, _, start, _ = page._plan(*filled(page, runs, steps=None))
     assert "Steps in the search: a whole number is needed" in html and start["interactive"] is False
 
 

@@ -49,3 +49,21 @@ def test_words_in_any_order_find_a_preset_and_keys_choose_it(browser: Browser, u
         page.locator("#preset [role=option]").first.click()
         until(lambda: field.input_value() == "FLUX.1 Kontext · LoRA · musubi-tuner")
         assert complaints == []
+
+
+def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str) -> None:
+    with opened(browser, url) as (page, _):
+        field = page.locator("#preset input")
+        until(lambda: "Embedded demo" in field.input_value())
+        field.focus()
+        page.keyboard.type("sdxl kohya lora", delay=5)
+        until(lambda: page.locator("#preset [role=option]").count() == 1)
+        page.keyboard.press("Enter")
+        page.locator("[data-do='weight 0']").first.click()
+        until(lambda: page.evaluate("() => document.activeElement.closest('#weight-0') !== null"))
+        page.locator("[data-do='install sd_scripts']").first.click()
+        until(lambda: page.evaluate("() => document.activeElement.id") == "trainer-install")
+        assert page.locator("#trainer input:checked").get_attribute("value") == "sd_scripts"
+        assert "Starting" not in page.locator("#trainer-progress").inner_text(), "8 GB come only when asked for"
+        page.locator("[data-do='use sd_scripts']").first.click()
+        until(lambda: page.evaluate("() => document.activeElement.closest('#trainer-have') !== null"))
