@@ -117,7 +117,7 @@
 
   const DO = {
     weight: (number) => lead(`weight-${number}`),
-    set: (field, value) => lead(field, (node) => fill(node, value)),
+    set: (field, ...value) => lead(field, (node) => fill(node, value.join(" "))),
     install: (name) => lead("trainer", () => choose(name, "trainer-install")),
     use: (name) => lead("trainer", () => choose(name, "trainer-have")),
   };

@@ -32,6 +32,7 @@ from bracket.ui import (
     vote,
 )
 from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
+from bracket.ui.format import action_html
 from bracket.ui.narrow import held
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -161,8 +162,13 @@ class Page:
             launch.create(held(self.context, form.to_settings(self._values(given))), folder)
             launch.start(folder)
         except BracketError as error:
-            return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()
+            return run.not_started_html(said(error) + self._free(name)), gr.skip(), gr.skip(), gr.skip()
         return ("", *self._opened(folder.name))
+
+    def _free(self, name: str) -> str:
+        """The button that takes the next free name, where a session has this one."""
+        free = form.free_name(form.text(name), self.context.runs) if form.text(name) else ""
+        return action_html(f"set name {free}") if free != form.text(name) and "/" not in free else ""
 
     def _prove(self, name: str | None, pairs: float | None) -> tuple[Any, ...]:
         try:
