@@ -11,7 +11,9 @@ from functools import cached_property
 
 _FILLERS = {"a", "an", "and", "for", "gpu", "in", "memory", "model", "of", "on", "the", "under", "vram", "with"}
 _MEMORY = re.compile(r"(\d+)\s*(?:gb|gib|g)\b")
-_GB = re.compile(r"(\d+)gb")
+_GB = re.compile(r"([0-9]+)gb")
+_LONGEST = 40
+"""A longer word is put together from no others."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,19 @@ class Findable:
     def words(self) -> frozenset[str]:
         return starts((self.name, *self.known))
 
-    def named(self, word: str) -> bool:
-        return any(text.startswith(word) for text in self.names)
+    def named(self, word: str) -> int:
+        """2 where its first name has the word, 1 where another one has it."""
+        return sum(any(t.startswith(word) for t in texts) for texts in (starts(self.called[:1]), self.names))
 
     def has(self, word: str) -> bool:
-        """Whether it is found by this word; "24gb" finds what fits into as much."""
+        """Whether it is found by this word, or by what it is put together from (fluxdev); "24gb" finds what fits into
+        as much."""
         asked = _GB.fullmatch(word)
-        fits = asked is not None and 0 < self.gb <= int(asked[1])
-        return fits or self.named(word) or any(text.startswith(word) for text in self.words)
+        fits = asked is not None and 0 < self.gb <= int(asked[1][:9])
+        if fits or any(text.startswith(word) for text in self.names | self.words):
+            return True
+        heads = (t for t in self.names | self.words if 1 < len(t) < len(word) <= _LONGEST and word.startswith(t))
+        return any(self.has(word[len(head) :]) for head in heads)
 
 
 def search(query: str, among: Iterable[Findable]) -> list[str]:
@@ -49,11 +56,11 @@ def search(query: str, among: Iterable[Findable]) -> list[str]:
 
 
 def meant(query: str, among: Sequence[Findable]) -> str:
-    """The query with its slips put right; "" where it has none, or that finds nothing either."""
+    """The query with its slips put right and without what nothing is called; "" where that changes or finds nothing."""
     known = frozenset().union(*(f.names | f.words for f in among))
     mended = [w if any(f.has(w) for f in among) else _nearest(w, known) for w in typed(query)]
-    guess = " ".join(mended)
-    return guess if mended != typed(query) and search(guess, among) else ""
+    guess = " ".join(filter(None, mended))
+    return guess if guess and mended != typed(query) and search(guess, among) else ""
 
 
 def typed(query: str) -> list[str]:
@@ -73,4 +80,4 @@ def _plain(text: str) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(word, sorted(known), 1, 0.7)), word)
+    return next(iter(difflib.get_close_matches(word, sorted(known), 1, 0.7)), "")

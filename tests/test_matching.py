@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bracket.errors import PresetError
@@ -26,6 +26,10 @@ def families(query: str) -> set[str]:
         ("z-Image turbo", {"Z-Image Turbo"}),
         ("flux.1-dev", {"FLUX.1 dev"}),
         ("flux1 schnell", {"FLUX.1 schnell"}),
+        ("flux-schnell", {"FLUX.1 schnell"}),
+        ("fluxschnell", {"FLUX.1 schnell"}),
+        ("wan-video i2v 2.2", {"Wan 2.2 I2V A14B"}),
+        ("sdxllora", {"SDXL"}),
         ("flux dev", {"FLUX.1 dev", "FLUX.2 dev", "FLUX.1 Kontext"}),
         ("wan2.2 i2v", {"Wan 2.2 I2V A14B"}),
         ("i2v wan 2.2", {"Wan 2.2 I2V A14B"}),
@@ -69,12 +73,21 @@ def test_videos_and_full_fine_tunes_are_found() -> None:
 
 
 def test_models_of_that_name_come_before_those_whose_trainer_has_it() -> None:
+    assert search("flux dev", PRESETS)[0].family == "FLUX.1 dev", "FLUX.1 Kontext dev is called so too, but not first"
     found = [p.family for p in search("sd", PRESETS)]
     assert found[0].startswith("SD") and not found[-1].startswith("SD")
 
 
 @pytest.mark.parametrize(
-    ("slip", "guess"), [("kontxt", "kontext"), ("kleen 4b", "klein 4b"), ("sdlx", "sdxl"), ("qqqq", ""), ("sdxl", "")]
+    ("slip", "guess"),
+    [
+        ("kontxt", "kontext"),
+        ("kleen 4b", "klein 4b"),
+        ("sdlx", "sdxl"),
+        ("qqqq", ""),
+        ("sdxl", ""),
+        ("cheap sdxl", "sdxl"),
+    ],
 )
 def test_a_slip_is_put_right(slip: str, guess: str) -> None:
     assert mended(slip, PRESETS) == guess
@@ -99,7 +112,8 @@ def test_a_mistyped_name_is_told_the_nearest(name: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.text("sdxlora1.5-gb ", max_size=60))
+@settings(deadline=None, max_examples=60)
 def test_anything_may_be_typed(query: str) -> None:
     assert all(word.isalnum() for word in typed(query))
     assert set(p.name for p in search(query, PRESETS)) <= {p.name for p in PRESETS}

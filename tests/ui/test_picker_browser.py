@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from tests.ui.browser import opened, started, until
 
@@ -51,7 +52,7 @@ def test_words_in_any_order_find_a_preset_and_keys_choose_it(browser: Browser, u
         assert complaints == []
 
 
-def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str) -> None:
+def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str, tmp_path: Path) -> None:
     with opened(browser, url) as (page, _):
         field = page.locator("#preset input")
         until(lambda: "Embedded demo" in field.input_value())
@@ -67,3 +68,12 @@ def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str) -> N
         assert "Starting" not in page.locator("#trainer-progress").inner_text(), "8 GB come only when asked for"
         page.locator("[data-do='use sd_scripts']").first.click()
         until(lambda: page.evaluate("() => document.activeElement.closest('#trainer-have') !== null"))
+        Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+        (tmp_path / "a.txt").write_text("a black square")
+        page.fill("#folder textarea, #folder input", str(tmp_path))
+        page.locator("#tabs button[role=tab]").nth(1).click()
+        page.locator("#plan [data-do='set device cpu']").click()
+        until(lambda: page.locator("#device textarea, #device input").input_value() == "cpu")
+        until(lambda: page.locator("#plan [data-do='set device cpu']").count() == 0)
+        page.locator("#plan [data-do='weight 0']").click()
+        until(lambda: page.evaluate("() => document.activeElement.closest('#weight-0') !== null"))
