@@ -98,33 +98,40 @@
     node.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  // Opens the tab and the drawers a part lies in, and gives its field the focus.
-  function lead(id, then) {
-    const block = document.getElementById(id), panel = block?.closest("[role=tabpanel]");
-    if (!block) return;
-    if (panel && !shown(panel)) document.getElementById(panel.getAttribute("aria-labelledby"))?.click();
-    setTimeout(() => {
-      for (let node = block.parentElement; node && !shown(block); node = node.parentElement)
-        node.querySelector(":scope > button.label-wrap:not(.open)")?.click();
-      setTimeout(() => {
-        const field = block.matches("button") ? block : block.querySelector("input, textarea");
-        field?.scrollIntoView({ block: "center" });
-        field?.focus();
-        then?.(field);
-      }, 200);
-    }, 50);
+  async function until(find) {
+    for (let i = 0; i < 80; i++) {
+      const node = find();
+      if (node) return node;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+
+  // Opens the tab and the drawer a part lies in (Gradio draws what is shut only when it opens), and focuses its field.
+  async function lead(tab, drawer, id) {
+    document.querySelectorAll(TABS)[tab]?.click();
+    const there = () => shown(document.getElementById(id)) && document.getElementById(id);
+    if (drawer && !there()) (await until(() => document.querySelector(`#${drawer} button`)))?.click();
+    const block = await until(there), field = block?.matches("button") ? block : block?.querySelector("input, textarea");
+    field?.scrollIntoView({ block: "center" });
+    field?.focus();
+    return field;
+  }
+
+  async function trainer(name, next) {
+    await lead(0, "trainers-drawer", "trainer");
+    document.querySelector(`#trainer input[value="${CSS.escape(name)}"]`)?.click();
+    await lead(0, "", next);
   }
 
   const DO = {
-    weight: (number) => lead(`weight-${number}`),
-    set: (field, ...value) => lead(field, (node) => fill(node, value.join(" "))),
-    install: (name) => lead("trainer", () => choose(name, "trainer-install")),
-    use: (name) => lead("trainer", () => choose(name, "trainer-have")),
+    weight: (number) => lead(0, "", `weight-${number}`),
+    install: (name) => trainer(name, "trainer-install"),
+    use: (name) => trainer(name, "trainer-have"),
+    set: async (id, ...words) => {
+      const field = await lead(1, id === "name" ? "" : "more", id);
+      if (field) fill(field, words.join(" "));
+    },
   };
-  function choose(name, next) {
-    document.querySelector(`#trainer input[value="${CSS.escape(name)}"]`)?.click();
-    lead(next);
-  }
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-do]");

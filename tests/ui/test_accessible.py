@@ -17,7 +17,7 @@ from tests.ui.made import Maker, done_session, running_session
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.gui, pytest.mark.slow]
+pytestmark = [pytest.mark.gui, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TABS = 5
 THEMES = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
