@@ -125,6 +125,8 @@ def number(given: object, name: str, kind: type[float] | type[int] = float) -> f
     Raises:
         SettingsError: there is none, it isn't whole where it must be, has a comma, or is infinite.
     """
+    if isinstance(given, int):
+        return kind(given)
     typed = _text(given).replace("\N{MINUS SIGN}", "-")
     if not typed:
         raise SettingsError(f"{name}: {'a whole number' if kind is int else 'a number'} is needed", remedy="Type one.")

@@ -358,7 +358,7 @@ def test_a_lora_is_downloaded_under_the_names_of_its_session_and_trial(url: str,
     (folder / "state.pt").write_bytes(b"optimiser")
     with urlopen(f"{url}gradio_api/file={quote(str(folder / 'pytorch_lora_weights.safetensors'))}") as answer:
         told = answer.headers.get_all("content-disposition")
-        assert (answer.read(), told) == (b"lora", ["attachment; filename*=utf-8''zorp-finals-005.safetensors"])
+        assert (answer.read(), told) == (b"lora", ["attachment; filename*=UTF-8''zorp-finals-005.safetensors"])
     with pytest.raises(HTTPError):
         urlopen(f"{url}gradio_api/file={quote(str(folder / 'state.pt'))}")
 

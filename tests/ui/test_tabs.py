@@ -32,6 +32,7 @@ from bracket.ui import (
 )
 from bracket.ui.chart import default_shown, points
 from bracket.ui.context import Context
+from bracket.ui.served import file_headers
 from tests.ui.made import FRESH, PROMPTS
 
 
@@ -322,18 +323,20 @@ def test_of_a_checkpoint_only_the_weights_are_served(own: Path, tmp_path: Path) 
     outside = tmp_path / "other.safetensors"
     outside.write_bytes(b"mine")
     (trial / "link.safetensors").symlink_to(outside)
+    (trial / "state.safetensors").symlink_to(folder / "state.pt")
     (own / "loose.safetensors").write_bytes(b"")
     for refused in (
         folder / "state.pt",
         folder,
         trial / "link.safetensors",
+        trial / "state.safetensors",
         trial / "gone.safetensors",
         outside,
         own / "loose.safetensors",
         trial / ".." / ".." / ".." / ".." / "other.safetensors",
     ):
-        context.serve(refused)
-        assert context.served == [], refused
-    context.serve(weights)
-    assert context.served == [str(weights)], "the file alone, not what lies beside it"
-    assert context.download_name(weights) == "zorp-finals-005.safetensors"
+        assert context.openable(str(refused)) is None, refused
+    assert context.openable(str(weights)) == weights.resolve()
+    told = file_headers(weights)
+    assert told["content-disposition"] == "attachment; filename*=UTF-8''zorp-finals-005.safetensors"
+    assert told["content-type"] == "application/octet-stream"
