@@ -144,12 +144,22 @@ def rejudge(
 
 
 @app.command()
-def presets(name: Annotated[str, typer.Argument(help="One of them, in detail.")] = "") -> None:
-    """List the presets, or show one: what it needs and whether that is there, and its knobs."""
+def presets(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="A preset's name, or words to look for: flux dev, sdxl kohya 16gb.")
+    ] = None,
+) -> None:
+    """List the presets, those that have all the words, or show one: what it needs and whether that is there."""
     from bracket.cli_text import preset_details, preset_lines
-    from bracket.presets import find_preset, list_presets
+    from bracket.presets import find_preset, list_presets, search
+    from bracket.session.shelf import shelf
 
-    typer.echo("\n".join(preset_details(find_preset(name)) if name else preset_lines(list_presets())))
+    known, query = list_presets(), " ".join(words or [])
+    found = [p for p in known if p.name == query]
+    if found:
+        return typer.echo("\n".join(preset_details(found[0])))
+    found = search(query, known) or [find_preset(query)]
+    typer.echo("\n".join(preset_lines(shelf(found))))
 
 
 @app.command()

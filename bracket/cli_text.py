@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from bracket.domain import Round
+from bracket.domain import Problem, Round, by_kind
 from bracket.presets import Preset
 from bracket.report.mattered import space_words
 from bracket.report.summary import Summary
@@ -16,6 +16,7 @@ from bracket.report.words import counted, duration, fixed
 from bracket.session import duel_view
 from bracket.session.next_space import NextSpace
 from bracket.session.plan import Plan, PlannedRound
+from bracket.session.shelf import Here, grouped
 from bracket.session.view import SessionLine, SessionView, TrialView
 from bracket.stats import short_sentence
 
@@ -48,10 +49,11 @@ def _trial_line(trial: TrialView) -> str:
     return f"  {trial.id:<17} {trial.state:<10} {trial.step:>5}/{trial.steps:<5} {trial.label:<36} {score}"
 
 
-def preset_lines(presets: Sequence[Preset]) -> list[str]:
-    """A line per preset."""
-    width = max(len(p.name) for p in presets)
-    return [f"{p.name:<{width}}  {p.title}" for p in presets]
+def preset_lines(found: Sequence[Here]) -> list[str]:
+    """A line per preset, the models one after another: its name, what it needs, and what is here."""
+    rows = [(h.preset.name, h.preset.title, h.needs.rpartition(" · ")[0], h.lacks) for h in grouped(found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
 
 
 def preset_details(preset: Preset) -> list[str]:
@@ -68,7 +70,7 @@ def preset_details(preset: Preset) -> list[str]:
 
 def plan_lines(plan: Plan) -> list[str]:
     """What a session would do: its problems, rounds, time and disk, and every command as it would run."""
-    lines = [f"{p.level}: {p}" for p in plan.problems]
+    lines = [f"{same[0].level}: {same[0]}{_and_more(same)}" for same in by_kind(plan.problems)]
     lines += [
         f"{_round_name(r)}: {counted(r.trials, 'trial')} of {counted(r.steps, 'step')}, {duration(r.seconds)}"
         for r in plan.rounds
@@ -87,6 +89,13 @@ def plan_lines(plan: Plan) -> list[str]:
     for command in plan.commands:
         lines += ["", f"# {command.title}", command.text]
     return lines
+
+
+def _and_more(same: Sequence[Problem]) -> str:
+    """How many more of the kind there are, and the first places."""
+    places = [p.path.name for p in same[1:4] if p.path]
+    named = f" ({', '.join(places)}{', …' if len(same) > 4 else ''})" if places else ""
+    return f" And {len(same) - 1} more like it{named}." if len(same) > 1 else ""
 
 
 def space_lines(earlier: str, found: NextSpace) -> list[str]:

@@ -7,7 +7,8 @@ judge said of that picture, and a *result* is a finished trial with all of these
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Literal
 
 from bracket.errors import printable, printable_path
 
+_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S*|\S+\.[a-z]{2,5}\b|[\d.,]*\d")
 Value = float | int | str | bool
 Config = Mapping[str, Value]
 """A value for every knob, by the knob's name."""
@@ -288,12 +290,18 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something a check found. An `error` must be mended before a start; a `warning` need not."""
+    """Something a check found. An `error` must be mended before a start; a `warning` need not.
+
+    Attributes:
+        action: what the app can do about it on a click, and undo: "install TRAINER" (leads there), "weight NUMBER"
+            (where the preset's weight of this number is named), "set FIELD VALUE" (of the form).
+    """
 
     level: Literal["error", "warning", "info"]
     message: str
     remedy: str = ""
     path: Path | None = None
+    action: str = ""
 
     def __post_init__(self) -> None:
         for name in ("message", "remedy"):
@@ -304,6 +312,14 @@ class Problem:
     def __str__(self) -> str:
         where = f" ({self.path})" if self.path else ""
         return f"{self.message}{where}. {self.remedy}".strip()
+
+
+def by_kind(problems: Iterable[Problem]) -> list[list[Problem]]:
+    """Problems that differ in numbers, quoted names and places alone together, each kind where its first one stood."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault((problem.level, _PARTICULAR.sub("#", problem.message)), []).append(problem)
+    return list(kinds.values())
 
 
 def mean(values: Sequence[float]) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,8 @@ from bracket.domain import Config, Knob, Problem
 from bracket.environment import presets_folder
 from bracket.errors import PresetError, SettingsError
 from bracket.files import given_path
+from bracket.matching import Findable, meant, typed
+from bracket.matching import search as matching
 from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
 from bracket.weights import check_weight, remains
@@ -146,6 +149,8 @@ class Preset(Strict):
     model: str
     method: str
     about: str = ""
+    also: str = ""
+    """Other words that people look for it by: families of the model, an earlier name."""
     media: Literal["image", "edit", "video"] = "image"
     """What the dataset holds: pictures, pictures with control pictures, or clips (which may be single pictures)."""
     weights: tuple[WeightSpec, ...] = ()
@@ -198,6 +203,16 @@ class Preset(Strict):
             raise ValueError(f"scripts name unknown weights: {', '.join(sorted(unknown))}")
         return self
 
+    @property
+    def family(self) -> str:
+        """The model as the title calls it, for every trainer alike."""
+        return self.title.partition(" · ")[0]
+
+    @property
+    def least_gb(self) -> int:
+        """GPU memory of its smallest profile; 0 when it says none."""
+        return min((p.gb for p in self.vram), default=0)
+
     def profile(self, gb: float) -> VramProfile | None:
         """The profile for a device with `gb` GB of memory: the largest that fits, else the smallest there is."""
         fitting = [p for p in self.vram if p.gb <= gb * _NOMINAL] or sorted(self.vram, key=lambda p: p.gb)[:1]
@@ -218,12 +233,20 @@ class Preset(Strict):
         """Where a weight lies unless the user says otherwise: its environment variable, else the preset's default."""
         return os.environ.get(spec.env, "") or spec.default.replace("{presets}", str(presets_folder()))
 
+    def has_weight(self, spec: WeightSpec) -> bool:
+        """Whether something lies where it is looked for, or a hub id stands there."""
+        value = self.default_weight(spec)
+        return bool(value) and (
+            Path(value).expanduser().exists() or bool(spec.kind == "hub" and _HUB_ID.fullmatch(value))
+        )
+
     def judge_model(self) -> str:
         return self.judge.model.replace("{presets}", str(presets_folder()))
 
     def check_weights(self, given: Mapping[str, str]) -> list[Problem]:
         """One line for each weight: found, or missing with where to get it."""
-        return [_check_weight(spec, given.get(spec.key) or self.default_weight(spec)) for spec in self.weights]
+        found = [_check_weight(spec, given.get(spec.key) or self.default_weight(spec)) for spec in self.weights]
+        return [p if p.level == "info" else replace(p, action=f"weight {i}") for i, p in enumerate(found)]
 
     def resolve_weights(self, given: Mapping[str, str]) -> dict[str, str]:
         return {s.key: given.get(s.key) or self.default_weight(s) for s in self.weights}
@@ -321,20 +344,49 @@ def _loaded(path: Path, stamp: tuple[float, ...]) -> Preset:
     return load_preset(path)
 
 
+def search(query: str, presets: Sequence[Preset]) -> list[Preset]:
+    """Those that have every typed word in model, method, trainer, or what else they are known by; see `matching`."""
+    known = {p.name: p for p in presets}
+    return [known[name] for name in matching(query, map(_findable, presets))]
+
+
+def mended(query: str, presets: Sequence[Preset]) -> str:
+    """The query as it may have been meant; "" where that can't be told."""
+    return meant(query, [_findable(p) for p in presets])
+
+
+def _findable(preset: Preset) -> Findable:
+    called = (preset.family, preset.model, *preset.also.split(","))
+    trainer = _TRAINER_WORDS.get(preset.trainer, (preset.trainer,))
+    methods = (preset.method, _METHOD_WORDS.get(preset.method, ""))
+    return Findable(preset.name, called, (preset.title, preset.media, *methods, *trainer), preset.least_gb)
+
+
 def find_preset(name: str, folder: Path | None = None) -> Preset:
     """The preset called `name`.
 
     Raises:
         PresetError: there is none; names the nearest.
     """
-    presets = list_presets(folder)
-    for preset in presets:
-        if preset.name == name:
-            return preset
-    near = difflib.get_close_matches(name, [p.name for p in presets], 1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(p.name for p in presets)}."
-    raise PresetError(f"there is no preset called {name!r}", remedy=hint)
+    presets = {p.name: p for p in list_presets(folder)}
+    if name in presets:
+        return presets[name]
+    near = [p.name for p in search(name, [*presets.values()])] if typed(name) else []
+    near = near or difflib.get_close_matches(name, presets, 3)
+    guess = "" if near else mended(name, [*presets.values()])
+    near = near or [p.name for p in search(guess, [*presets.values()]) if guess]
+    hint = f"Did you mean {' or '.join(map(repr, near[:3]))}?" if near else "`presets` lists all."
+    more = f" `presets {guess or name}` lists all {len(near)} that fit." if len(near) > 3 else ""
+    raise PresetError(f"there is no preset called {name!r}", remedy=hint + more)
 
 
 DEMO_PRESET = "embedded-demo"
 RUBRICS = "rubrics"
+_METHOD_WORDS = {"full": "full fine-tune finetune finetuning dreambooth", "lokr": "LoKr LyCORIS"}
+_TRAINER_WORDS = {
+    "builtin": ("built-in", "bracket"),
+    "sd_scripts": ("kohya", "kohya_ss", "sd-scripts"),
+    "musubi": ("kohya", "musubi-tuner"),
+    "ai_toolkit": ("ostris", "ai-toolkit"),
+}
+"""What people call the trainers."""

@@ -26,7 +26,7 @@ FLOORS = {
     2: ("runner", "dataset", "stats"),
     1: (
         *("domain", "presets", "errors", "environment", "files", "homes", "reading", "unforeseen", "weights"),
-        *("demo", "bootstrap", "locks", "strict"),
+        *("demo", "bootstrap", "locks", "matching", "strict"),
     ),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bracket.domain import Problem
@@ -29,7 +30,7 @@ def checked_home(trainer: str) -> tuple[Home | None, list[Problem]]:
     try:
         home = find_home(trainer)
     except TrainerError as error:
-        return None, [Problem("error", error.message, error.remedy)]
+        return None, [Problem("error", error.message, error.remedy, action=f"install {trainer}")]
     found = home_problems(home)
     return (None if any(p.level == "error" for p in found) else home), found
 
@@ -41,11 +42,12 @@ def home_problems(home: Home) -> list[Problem]:
         check_checkout(upstream, home.folder)
     except BracketError as error:
         remedy = f"Say where it is now: `python -m bracket trainers use {upstream.verb} PATH`."
-        return [Problem("error", f"{upstream.title}: {error.message}", remedy, home.folder)]
+        action = f"install {home.trainer}"
+        return [Problem("error", f"{upstream.title}: {error.message}", remedy, home.folder, action)]
     python = interpreter(home.python)
     found = [*_interrupted(home), *_python(home, python), *(_packages(home, python) if python else []), *_commit(home)]
     found.sort(key=lambda p: _LEVELS.index(p.level))
-    return [Problem(p.level, f"{upstream.title}: {p.message}", p.remedy, p.path) for p in found]
+    return [replace(p, message=f"{upstream.title}: {p.message}") for p in found]
 
 
 def install_finished(folder: Path) -> bool | None:
@@ -61,7 +63,7 @@ def _interrupted(home: Home) -> list[Problem]:
     if install_finished(home.folder) is not False:
         return []
     remedy = f"Run `python -m bracket trainers install {UPSTREAMS[home.trainer].verb}` again: it goes on where it was."
-    return [Problem("error", "its install was not finished", remedy, home.folder)]
+    return [Problem("error", "its install was not finished", remedy, home.folder, f"install {home.trainer}")]
 
 
 def _python(home: Home, python: Interpreter | None) -> list[Problem]:

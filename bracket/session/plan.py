@@ -281,7 +281,7 @@ def _trainer_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
     if device.kind != "cuda" and not settings.device:
         what = f"{preset.title} needs an NVIDIA GPU, and none is seen here"
         remedy = "Check the driver (nvidia-smi), or name the device in the settings to try it anyway."
-        found.append(Problem("error", what, remedy))
+        found.append(Problem("error", what, remedy, action="set device cpu"))
     elif device.kind == "cuda" and preset.vram and memory_of(settings, device) < min(p.gb for p in preset.vram) * 0.9:
         least = min(p.gb for p in preset.vram)
         what = f"{preset.title} needs a GPU with {least} GB; {device.name} has {device.memory / 1e9:.0f} GB"

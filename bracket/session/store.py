@@ -42,7 +42,8 @@ _OPENINGS, _MAKING_SECONDS = 5, 0.2
 """How often to try to open a ledger that another process is just making, and how long to wait for that."""
 PATIENT, SOON = 60.0, 0.5
 """Seconds to wait for a ledger that another program has locked: who runs the session, and who looks at it."""
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +51,7 @@ def _guarded(method: Callable[Concatenate[Store, _P], _R]) -> Callable[Concatena
     """A method of `Store` whose database errors are StorageErrors."""
 
     @functools.wraps(method)
-    def guarded(store: Store, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def guarded(store: Store, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         with _told_plainly(store.path):
             return method(store, *args, **kwargs)
 

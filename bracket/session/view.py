@@ -61,6 +61,8 @@ class TrialView:
     samples: tuple[Sample, ...] = ()
     folder: Path = Path()
     rung: int = 0
+    checkpoint: Path | None = None
+    """What it left to draw with: a file, or a folder of one."""
 
 
 @dataclass(frozen=True)
@@ -337,6 +339,7 @@ def _view(
         samples=tuple(samples),
         folder=trial.folder,
         rung=trial.rung,
+        checkpoint=result.checkpoint if result else None,
     )
 
 

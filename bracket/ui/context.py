@@ -16,6 +16,7 @@ from bracket.errors import BracketError, SettingsError
 from bracket.session import view as sessions
 from bracket.session.settings import FILE, session_folders
 from bracket.session.view import SessionLine, SessionView
+from bracket.ui.served import WEIGHTS
 from bracket.unforeseen import kept
 
 POLL_SECONDS = 1.0
@@ -64,7 +65,8 @@ class Context:
         return sessions.sessions(self.runs) if self.runs.is_dir() else []
 
     def openable(self, given: str) -> Path | None:
-        """The file, where it is a session's picture, log or report, and no link in the session's folder leads to it."""
+        """The file, where it is a session's picture, log, report or LoRA, and no link in the session's folder leads to
+        it."""
         try:
             path = Path(os.path.normpath(given))
             name, part, *rest = path.relative_to(self.runs).parts
@@ -72,11 +74,14 @@ class Context:
             folder = session / part
             if part == "trials" and len(rest) > 2 and rest[1] in _OF_TRIALS:
                 folder = folder / rest[0] / rest[1]
+            elif part == "trials" and len(rest) > 1 and path.suffix == WEIGHTS:
+                folder = folder / rest[0]
             elif part not in _OF_SESSIONS or not rest:
                 return None
             inside = session.resolve(strict=True) / folder.relative_to(session)
             real = path.resolve(strict=True)
             whole = real.is_relative_to(inside) and real.is_file() and (session / FILE).is_file()
+            whole = whole and real.suffix == path.suffix
         except (OSError, ValueError, RuntimeError):  # not there, no path at all, or links in a circle
             return None
         return real if whole else None

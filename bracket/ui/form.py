@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from bracket.dataset import places
 from bracket.domain import Value
@@ -40,8 +43,10 @@ NUMBERS = {
 }
 """Whole numbers of the form: their place in the settings and their label."""
 REDUCTION = "One in so many goes on"
+STOP_BELOW = "Stop early"
 KNOB_COLUMNS = ("Knob", "Low", "High", "Baseline", "Scale or choices", "Why")
 _NONE = "–"
+T = TypeVar("T")
 
 
 def default_values(preset: Preset, folder: str = "") -> dict[str, Any]:
@@ -88,7 +93,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
     preset = find_preset(str(values["preset"]))
     nested: dict[str, dict[str, Any]] = {"dataset": {}, "search": {}, "finals": {}, "confirmation": {}, "": {}}
     for name, (group, field, label) in NUMBERS.items():
-        nested[group][field] = _whole(values[name], label)
+        nested[group][field] = judge_form.number(values[name], label, int)
     dataset = {
         **nested["dataset"],
         "folder": "\n".join(map(str, places(text(values["folder"])))),
@@ -99,9 +104,9 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
     search = {
         **nested["search"],
         "strategy": values["strategy"],
-        "reduction": _number(values["reduction"], REDUCTION),
+        "reduction": judge_form.number(values["reduction"], REDUCTION),
         "objectives": tuple(w.strip() for w in text(values["objectives"]).split(",") if w.strip()),
-        "stop_below": _number(values["stop_below"], "Stop early"),
+        "stop_below": judge_form.number(values["stop_below"], STOP_BELOW),
         "memory": bool(values["memory"]),
     }
     made = validated(
@@ -144,26 +149,119 @@ def read_knobs(preset: Preset, rows: Sequence[Sequence[object]]) -> tuple[dict[s
     """Bounds and baseline that differ from the preset's own.
 
     Raises:
-        SettingsError: a cell holds no number where one is needed, or low is above high; names the knob.
+        SettingsError: a cell can't be read, or low is above high; names the knob and the column.
     """
     bounds: dict[str, Bound] = {}
     baseline: dict[str, Value] = {}
-    for name, low, high, base, kept in ((str(r[0]), r[1], r[2], r[3], r[4]) for r in rows):
-        spec = preset.knobs.get(name)
+    for row in rows:
+        spec = preset.knobs.get(str(row[0]))
         if spec is None:
             continue
-        own = _ends(spec)
-        ends = [None if e is None else _number(given, name) for e, given in zip(own, (low, high), strict=True)]
-        if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
-            raise SettingsError(f"{name}: low {_shown(ends[0])} is above high {_shown(ends[1])}", remedy="Swap them.")
-        choices = _choices(kept, name, spec)
-        if ends != list(own) or choices:
-            low_, high_ = ends if ends != list(own) else (None, None)
-            bounds[name] = Bound(low=low_, high=high_, choices=choices)
-        value = _baseline(base, name, spec)
-        if value != preset.baseline[name]:
-            baseline[name] = value
+        read = _Row(str(row[0]), spec, row)
+        for _, error in read.faults:
+            raise error
+        if read.ends != _ends(spec) or read.choices:
+            low, high = read.ends if read.ends != _ends(spec) else (None, None)
+            bounds[read.name] = Bound(low=low, high=high, choices=read.choices)
+        if read.baseline is not None and read.baseline != preset.baseline[read.name]:
+            baseline[read.name] = read.baseline
     return bounds, baseline
+
+
+class _Row:
+    """A row of the knobs' table as it is read, cell by cell; `faults` are columns with what is wrong there."""
+
+    def __init__(self, name: str, spec: KnobSpec, row: Sequence[object]) -> None:
+        self.name, self._spec, self.faults = name, spec, list[tuple[int, SettingsError]]()
+        low, high = (
+            None if own is None else self._try(column, self._number, row[column], column)
+            for column, own in enumerate(_ends(spec), 1)
+        )
+        self.ends = (low, high)
+        self.choices: tuple[Value, ...] = self._try(4, _choices, row[4], name, spec) or ()
+        self.baseline: Value | None = self._try(3, self._read_baseline, row[3])
+        if not self.faults:
+            self._try(1, self._fits)
+
+    def _try(self, column: int, read: Callable[..., T], *args: object) -> T | None:
+        try:
+            return read(*args)
+        except SettingsError as error:
+            self.faults.append((column, error))
+            return None
+
+    def _number(self, given: object, column: int) -> float:
+        where = f"{self.name}, {KNOB_COLUMNS[column].lower()}"
+        number = judge_form.number(given, where, int if self._spec.kind == "int" else float)
+        if self._spec.log and number <= 0:
+            raise SettingsError(f"{where}: {_shown(number)} must be above 0 on a log scale", remedy="Raise it.")
+        return number
+
+    def _read_baseline(self, given: object) -> Value:
+        if self._spec.kind != "choice":
+            return self._number(given, 3)
+        known = {_shown(c): c for c in self._spec.choices}
+        if text(given) not in known:
+            what = f"{self.name}: the baseline {text(given)!r} is not one of its choices"
+            raise SettingsError(what, remedy=f"Known: {', '.join(known)}.")
+        return known[text(given)]
+
+    def _fits(self) -> None:
+        low, high = self.ends
+        if low is not None and high is not None and low > high:
+            raise SettingsError(f"{self.name}: low {_shown(low)} is above high {_shown(high)}", remedy="Swap them.")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A field that can't be read, and what to do about it; `cell` is the place in its table (row, column)."""
+
+    field: str
+    words: str
+    cell: tuple[int, int] | None = None
+
+
+def faults(values: Mapping[str, Any]) -> list[Fault]:
+    """Every field that is wrong by itself; of those that are only wrong together, the ones the settings name.
+
+    Raises:
+        PresetError: there is no such preset.
+    """
+    preset = find_preset(str(values["preset"]))
+    reads: dict[str, Callable[[], object]] = {
+        **{n: partial(judge_form.number, values[n], label, int) for n, (_, _, label) in NUMBERS.items()},
+        "reduction": partial(judge_form.number, values["reduction"], REDUCTION),
+        "stop_below": partial(judge_form.number, values["stop_below"], STOP_BELOW),
+        "extra_args": lambda: split_words(text(values["extra_args"])),
+        **judge_form.checks(values),
+    }
+    found = [Fault(name, str(error)) for name, read in reads.items() if (error := _error_of(read))]
+    for place, row in enumerate(values["knobs"]):
+        if spec := preset.knobs.get(str(row[0])):
+            wrong = _Row(str(row[0]), spec, row).faults
+            found += [Fault("knobs", str(error), (place, column)) for column, error in wrong]
+    error = None if found else _error_of(lambda: to_settings(values))
+    return found or (_named(error) if error else [])
+
+
+def _error_of(read: Callable[[], object]) -> SettingsError | None:
+    try:
+        read()
+    except SettingsError as error:
+        return error
+    return None
+
+
+def _named(error: SettingsError) -> list[Fault]:
+    """The fields that the settings' own check names."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return []
+    places = {(*((group,) if group else ()), setting): name for name, (group, setting, _) in NUMBERS.items()}
+    places |= {("judge", setting): name for name, setting in judge_form.FIELDS.items()}
+    places |= {("search", name): name for name in ("reduction", "stop_below", "objectives", "strategy")}
+    told = ((places.get(tuple(map(str, e["loc"][:2]))), e["msg"]) for e in cause.errors())
+    return [Fault(name, f"{NUMBERS[name][2] if name in NUMBERS else name}: {said}") for name, said in told if name]
 
 
 def session_name(given: object) -> str:
@@ -198,40 +296,6 @@ def suggested_name(folder: str, runs: Path) -> str:
 def text(value: object) -> str:
     """A field's text without the blanks around it; "" for an empty one."""
     return "" if value is None else str(value).strip()
-
-
-def _whole(value: object, label: str) -> int:
-    if isinstance(value, int):
-        return int(value)
-    try:
-        number = float(str(value))
-    except ValueError:
-        raise SettingsError(f"{label}: a whole number is needed", remedy="Type one.") from None
-    if not number.is_integer():
-        raise SettingsError(f"{label}: {number:g} is not a whole number", remedy="Round it.")
-    return int(number)
-
-
-def _number(value: object, name: str) -> float:
-    try:
-        number = float(text(value).replace(",", "."))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise SettingsError(f"{name}: {text(value)!r} is not a number", remedy="Type one like 0.001 or 1e-3.")
-    return number
-
-
-def _baseline(given: object, name: str, spec: KnobSpec) -> Value:
-    if spec.kind == "choice":
-        for choice in spec.choices:
-            if text(given) == _shown(choice):
-                return choice
-        known = ", ".join(map(_shown, spec.choices))
-        raise SettingsError(
-            f"{name}: the baseline {text(given)!r} is not one of its choices", remedy=f"Known: {known}."
-        )
-    return _whole(_number(given, name), name) if spec.kind == "int" else _number(given, name)
 
 
 def _ends(spec: KnobSpec) -> tuple[float | None, float | None]:

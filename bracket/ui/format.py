@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from bracket.dataset.media import VIDEO_SUFFIXES
-from bracket.domain import Outcome, Problem, Sample
+from bracket.domain import Outcome, Problem, Sample, by_kind
 from bracket.report.words import NOTHING, counted, duration, fixed
 from bracket.session.view import SessionView, TrialView
 
+_MOST = 50
+"""Problems of one kind that are listed."""
 _MARKS = {"error": "✗", "warning": "!", "info": "✓"}
 _PHASES = {
     "checks": "Checking",
@@ -126,19 +128,48 @@ def reason(cause: str) -> str:
 
 
 def problem_html(problem: Problem) -> str:
-    """One check: its mark, what was found, where, and the remedy."""
+    """One check: its mark, what was found, where, the remedy, and a button where the app can do it."""
+    return f'<li class="{problem.level}">{_mark(problem)}<span>{_told(problem)}</span></li>'
+
+
+def _told(problem: Problem) -> str:
     where = f" {path_html(problem.path)}" if problem.path else ""
     remedy = f' <span class="remedy">{esc(problem.remedy)}</span>' if problem.remedy else ""
-    return (
-        f'<li class="{problem.level}"><span class="mark">{_MARKS[problem.level]}</span>'
-        f"<span>{esc(sentence(problem.message))}{where}{remedy}</span></li>"
-    )
+    return f"{esc(sentence(problem.message))}{where}{remedy}{action_html(problem.action)}"
+
+
+def _mark(problem: Problem) -> str:
+    word = f'<span class="unseen">{problem.level}: </span>' if problem.level != "info" else ""
+    return f'<span class="mark" aria-hidden="true">{_MARKS[problem.level]}</span>{word}'
+
+
+def action_html(action: str) -> str:
+    """The buttons for what the app can do, which the page's script knows; "" for nothing."""
+    verb, _, rest = action.partition(" ")
+    labels = {
+        "install": (f"install {rest}", "Install it…"),
+        "use": (f"use {rest}", "Use a folder you have…"),
+        "weight": (action, "Name its place"),
+        "set": (action, f"Set {rest.replace(' ', ' to ', 1)}"),
+    }
+    wanted = ["install", "use"] if verb == "install" else [verb]
+    made = [labels[v] for v in wanted if v in labels]
+    return "".join(f' <button type="button" class="do" data-do="{esc(do)}">{esc(label)}</button>' for do, label in made)
 
 
 def problems_html(problems: Iterable[Problem]) -> str:
-    """Checks as a list; "" for none."""
-    lines = "".join(map(problem_html, problems))
+    """Checks as a list, those of one kind in one line with their count, which opens on a click; "" for none."""
+    lines = "".join(problem_html(same[0]) if len(same) == 1 else _folded(same) for same in by_kind(problems))
     return f'<ul class="checks">{lines}</ul>' if lines else ""
+
+
+def _folded(same: Sequence[Problem]) -> str:
+    first, rest = same[0], len(same) - _MOST
+    members = "".join(f"<li>{_told(p)}</li>" for p in same[:_MOST]) + (f"<li>and {rest} more</li>" if rest > 0 else "")
+    return (
+        f'<li class="{first.level}">{_mark(first)}<details><summary><b>{len(same)} ×</b> '
+        f"{esc(sentence(first.message))}</summary><ul>{members}</ul></details></li>"
+    )
 
 
 def sentence(text: str) -> str:
@@ -164,7 +195,9 @@ def frame_html(path: Path, *, alt: str = "", large: str = "", title: str = "") -
     """A picture, or of a clip the frame in its middle; where `large` says what it is, a click opens it large."""
     src = esc(file_url(path))
     more = "".join(f' {name}="{esc(text)}"' for name, text in (("data-large", large), ("title", title)) if text)
+    more += ' tabindex="0"' if large else ""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         name = f' aria-label="{esc(alt)}"' if alt else ""
         return f'<video class="frame" muted playsinline preload="metadata" src="{src}"{name}{more}></video>'
-    return f'<img class="frame" loading="lazy" src="{src}" alt="{esc(alt)}"{more}>'
+    button = ' role="button"' if large and alt else ""
+    return f'<img class="frame" loading="lazy" src="{src}" alt="{esc(alt)}"{button}{more}>'

@@ -48,4 +48,4 @@ def grid(
     )
     rest = len(columns) - len(shown)
     more = f'<p class="quiet">{rest} more pictures a row are in the folder.</p>' if rest > 0 else ""
-    return f'<div class="grid"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+    return f'<div class="grid"><table><thead><tr><td></td>{heads}</tr></thead><tbody>{body}</tbody></table></div>{more}'

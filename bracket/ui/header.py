@@ -88,7 +88,7 @@ def state_html(view: SessionView | None) -> str:
     tone = _TONES.get(view.state, "")
     return (
         f'<div class="state" data-title="{title}"><span class="pill {tone}">{esc(state_words(view))}</span>'
-        f'<span class="progress" role="progressbar" aria-valuenow="{share * 100:.0f}">'
+        f'<span class="progress" role="progressbar" aria-label="Trials done" aria-valuenow="{share * 100:.0f}">'
         f'<i style="width:{share * 100:.1f}%"></i></span>'
         f'<span class="words">{esc(progress_words(view))}</span></div>'
     )

@@ -146,6 +146,7 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
             minimum=low,
             min_width=150,
             visible=used_by(name, kind),
+            elem_id=name.replace("_", "-"),
         )
 
     def line(name: str, label: str, info: str = "", holder: str = "") -> None:
@@ -157,6 +158,7 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
             max_lines=1,
             min_width=150,
             visible=used_by(name, kind),
+            elem_id=name.replace("_", "-"),
         )
 
     with gr.Accordion("More, and several judges", open=False, elem_id="judge-more"):
@@ -169,6 +171,7 @@ def _more(values: Mapping[str, Any], fields: dict[str, gr.components.Component])
                 precision=0,
                 minimum=0,
                 min_width=150,
+                elem_id="pairwise",
             )
             number("judge_share", 0, "What it counts beside others")
             number("judge_batch_size", 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,14 @@ def judges_meant(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"judge": judge_meant(values), "other_judges": [_other(r, i) for i, r in enumerate(_rows(values), 1)]}
 
 
+def checks(values: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
+    """What reads each field that may be wrong by itself."""
+    found: dict[str, Callable[[], object]] = {n: partial(number, values[n], *args) for n, args in _NUMBERS.items()}
+    found["judge_weights"] = partial(mapping, _text(values["judge_weights"]), "Axis weights")
+    found[OTHERS] = lambda: [_other(row, i) for i, row in enumerate(_rows(values), 1)]
+    return found
+
+
 def judge_meant(values: Mapping[str, Any]) -> dict[str, Any]:
     """The first judge's settings as plain data.
 
@@ -111,18 +121,27 @@ def judge_meant(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def number(given: object, name: str, kind: type[float] | type[int] = float) -> float | int:
-    """A field's number.
+    """A field's number, as 0.0001 or 1e-4.
 
     Raises:
-        SettingsError: there is none, or it isn't whole where it must be.
+        SettingsError: there is none, it isn't whole where it must be, has a comma, or is infinite.
     """
-    whole = "a whole number" if kind is int else "a number"
+    if isinstance(given, int):
+        return kind(given)
+    typed = _text(given).replace("\N{MINUS SIGN}", "-")
+    if not typed:
+        raise SettingsError(f"{name}: {'a whole number' if kind is int else 'a number'} is needed", remedy="Type one.")
+    if "," in typed:
+        point = f"Write {typed.replace(',', '.')}" if typed.count(",") == 1 and "." not in typed else "Write it"
+        raise SettingsError(f"{name}: {typed} has a comma", remedy=f"{point} with a point.")
     try:
-        found = float(_text(given).replace(",", "."))
-        if kind is int and found != int(found):
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise SettingsError(f"{name}: {whole} is needed", remedy="Type one.") from None
+        found = float(typed)
+    except ValueError:
+        raise SettingsError(f"{name}: {typed!r} is not a number", remedy="Type one like 0.0001 or 1e-4.") from None
+    if not math.isfinite(found):
+        raise SettingsError(f"{name}: {typed} is not a finite number", remedy="Type one like 0.0001 or 1e-4.")
+    if kind is int and found != int(found):
+        raise SettingsError(f"{name}: {found:g} is not a whole number", remedy="Round it.")
     return kind(found)
 
 

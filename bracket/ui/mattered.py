@@ -120,6 +120,6 @@ def _space(suggestion: Mapping[str, Any] | None) -> str:
         for a in suggestion["knobs"]
     )
     return (
-        f'{title}<table class="settings"><thead><tr><th>Knob</th><th></th><th>Values</th><th>Why</th></tr></thead>'
+        f'{title}<table class="settings"><thead><tr><th>Knob</th><td></td><th>Values</th><th>Why</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )

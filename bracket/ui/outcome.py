@@ -18,7 +18,7 @@ from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.summarise import ARGV
 from bracket.session.view import SessionView, TrialView, drawn
 from bracket.ui import gallery
-from bracket.ui.format import esc, reason, trial_state
+from bracket.ui.format import esc, file_url, reason, size, trial_state
 
 TABLE = (
     "Trial",
@@ -117,6 +117,37 @@ def _setting(name: str, winner: Config, baseline: Config) -> str:
     value, other = (esc(knob_value(name, c[name])) for c in (winner, baseline))
     shown = f"<b>{value}</b>" if value != other else value
     return f"<tr><td>{esc(knob_name(name))}</td><td>{shown}</td><td>{other}</td></tr>"
+
+
+def downloads_html(view: SessionView, duel: Duellists | None) -> str:
+    """Links to what the finals left: the winner's file first, then those of the other finalists, each one once."""
+    if duel is None:
+        return ""
+    files: dict[str, str] = {}
+    for trial in (duel.winner, *(t for t in view.trials if t.round is Round.FINALS)):
+        if file := weights_file(trial):
+            label = "baseline" if trial.origin == "baseline" else trial.label
+            name = f"winner: {label}" if trial is duel.winner else label
+            files.setdefault(str(dict(trial.config)), _download(name, file))
+    links = [*files.values()]
+    if not links:
+        return ""
+    more = f"<details><summary>Other finalists</summary><ul>{''.join(links[1:])}</ul></details>" if links[1:] else ""
+    return f'<h2>Files</h2><ul class="downloads">{links[0]}</ul>{more}'
+
+
+def _download(name: str, file: Path) -> str:
+    told = size(file.stat().st_size)
+    return f'<li><a href="{esc(file_url(file))}" download>{esc(name)}</a> <span class="quiet">{told}</span></li>'
+
+
+def weights_file(trial: TrialView) -> Path | None:
+    """The one safetensors file of a trial's checkpoint, if it is still there."""
+    place = trial.checkpoint
+    if place is None:
+        return None
+    found = [place] if place.suffix == ".safetensors" else sorted(place.glob("*.safetensors"))
+    return found[0] if len(found) == 1 and found[0].is_file() else None
 
 
 def command_text(folder: Path, duel: Duellists | None) -> str:

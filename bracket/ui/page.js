@@ -13,19 +13,27 @@
   const shown = (node) => node && node.offsetParent !== null;
   const press = (id) => document.getElementById(id)?.click();
 
+  let before = null;
+
   function close() {
-    document.querySelector(".overlay")?.remove();
+    const overlay = document.querySelector(".overlay");
+    overlay?.remove();
+    if (overlay) before?.focus({ preventScroll: true });
     const keep = document.getElementById("stop-keep");
     if (shown(keep)) keep.click();
   }
 
-  function open(...nodes) {
+  function open(name, ...nodes) {
     document.querySelector(".overlay")?.remove();
     const overlay = document.createElement("div");
+    before = document.activeElement;
     overlay.className = "overlay";
+    overlay.tabIndex = -1;
+    for (const [key, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", name]]) overlay.setAttribute(key, value);
     overlay.addEventListener("click", close);
     overlay.append(...nodes);
     document.querySelector(".gradio-container").append(overlay);
+    overlay.focus();
   }
 
   function help() {
@@ -36,7 +44,7 @@
       words.textContent = what;
       list.append(term, words);
     }
-    open(list);
+    open("Keys", list);
   }
 
   function enlarge(image) {
@@ -45,7 +53,8 @@
     large.src = image.src;
     if ((image.naturalWidth || image.videoWidth) < 200) large.className = "tiny";
     words.textContent = image.dataset.large;
-    open(large, words);
+    open("A picture, large", large, words);
+    large.alt = image.alt || words.textContent;
   }
 
   function smooth(by) {
@@ -68,6 +77,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return close();
+    if (event.target.dataset?.large && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      return enlarge(event.target);
+    }
     const field = event.target.closest?.("input:not([type=range]), textarea, select, [contenteditable=true], [role=gridcell]");
     if (field || event.ctrlKey || event.metaKey || event.altKey) return;
     const tab = document.querySelectorAll(TABS)[Number(event.key) - 1];
@@ -79,7 +92,53 @@
     else if (event.key === "]") smooth(50);
   });
 
+  // What a check's button does: it leads to the place, and fills in what it says; nothing is started or lost by it.
+  function fill(node, value) {
+    Object.getOwnPropertyDescriptor(Object.getPrototypeOf(node), "value").set.call(node, value);
+    node.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  async function until(find) {
+    for (let i = 0; i < 80; i++) {
+      const node = find();
+      if (node) return node;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  }
+
+  // Opens the tab and the drawer a part lies in (Gradio draws what is shut only when it opens), and focuses its field.
+  async function lead(tab, drawer, id) {
+    document.querySelectorAll(TABS)[tab]?.click();
+    const there = () => shown(document.getElementById(id)) && document.getElementById(id);
+    if (drawer && !there()) (await until(() => document.querySelector(`#${drawer} button`)))?.click();
+    const block = await until(there), field = block?.matches("button") ? block : block?.querySelector("input, textarea");
+    field?.scrollIntoView({ block: "center" });
+    field?.focus();
+    return field;
+  }
+
+  async function trainer(name, next) {
+    await lead(0, "trainers-drawer", "trainer");
+    document.querySelector(`#trainer input[value="${CSS.escape(name)}"]`)?.click();
+    await lead(0, "", next);
+  }
+
+  const DO = {
+    weight: (number) => lead(0, "", `weight-${number}`),
+    install: (name) => trainer(name, "trainer-install"),
+    use: (name) => trainer(name, "trainer-have"),
+    set: async (id, ...words) => {
+      const field = await lead(1, id === "name" ? "" : "more", id);
+      if (field) fill(field, words.join(" "));
+    },
+  };
+
   document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-do]");
+    if (button) {
+      const [verb, ...rest] = button.dataset.do.split(" ");
+      return DO[verb]?.(...rest);
+    }
     const image = event.target.closest?.("[data-large]");
     if (image) enlarge(image);
     else if (event.target.closest?.("#help")) help();
@@ -107,6 +166,19 @@
     if (event.target.matches?.("video.frame")) event.target.currentTime = event.target.duration / 2;
   }, true);
 
+  // What Gradio's parts leave unsaid to a screen reader; each selector no longer fits once it is mended.
+  const MENDS = [
+    [".header-icons [aria-label]:not([role])", { role: "img" }],
+    [".search-input:not([aria-label])", { "aria-label": "Search the table" }],
+  ];
+  function mend() {
+    for (const [selector, attributes] of MENDS)
+      for (const node of document.querySelectorAll(selector))
+        for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  }
+  let due = 0;
+  new MutationObserver(() => (due ||= setTimeout(() => { due = 0; mend(); }, 250))).observe(document.documentElement, { childList: true, subtree: true });
+
   // Gradio sets the system's theme while it mounts, so a chosen one is put back once the tabs are there.
   const chosen = localStorage.getItem("bracket-dark");
   if (chosen !== null) {
@@ -116,9 +188,4 @@
       dark(chosen === "1");
     }, 50);
   }
-
-  // What one types replaces the chosen preset's name and so filters the list, rather than being put into the name.
-  document.addEventListener("focusin", (event) => {
-    if (event.target.matches?.("#preset input")) setTimeout(() => event.target.select(), 0);
-  });
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from bracket.ui import (
     vote,
 )
 from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
-from bracket.ui.format import esc
+from bracket.ui.format import action_html, esc
 from bracket.ui.narrow import held
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -45,7 +46,7 @@ class Page:
         self.context = Context(runs.absolute(), login=login)
         with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
             self.header = header.build(self.context)
-            with gr.Tabs(elem_id="tabs") as self.tabs:
+            with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Setup", id="setup"):
                     self.setup = setup.build()
                 with gr.Tab("Run", id="run"):
@@ -87,7 +88,7 @@ class Page:
 
     def _form_events(self) -> None:
         inputs = self._inputs
-        planned = [self.run.plan, self.run.command, self.run.start]
+        planned = [self.run.plan, self.run.command, self.run.start, self.run.faults]
         live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
         gr.on(None, self._plan, inputs, planned, **live)
         hours, pays = self.run.hours, self.run.pays
@@ -112,15 +113,19 @@ class Page:
         more.start.click(self._prove, [self.header.session, more.pairs], [more.trouble, *opened], **_PRIVATE)
 
     def _plan(self, *given: Any) -> tuple[Any, ...]:
+        idle = (run.command_text(None), gr.update(interactive=False))
+        wrong: list[dict[str, Any]] = []
         try:
-            if not form.text(dict(zip(self.fields, given, strict=False))["folder"]):
-                return run.NO_FOLDER, run.command_text(None), gr.update(interactive=False)
+            values = self._values(given)
+            wrong = [{**asdict(f), "id": self.fields[f.field].elem_id} for f in form.faults(values)]
+            if not form.text(values["folder"]):
+                return run.NO_FOLDER, *idle, wrong
             runs = self.context.runs
-            asked = held(self.context, form.to_settings(self._values(given)))
+            asked = held(self.context, form.to_settings(values))
             made = plan.make(asked, folder=runs / form.free_name("session", runs))
         except BracketError as error:
-            return run.error_html(error), run.command_text(None), gr.update(interactive=False)
-        return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors)
+            return run.error_html(error), *idle, wrong
+        return run.plan_html(made), run.command_text(made), gr.update(interactive=not made.errors), wrong
 
     def _buy(self, hours: float, *given: Any) -> list[Any]:
         """The numbers that so many hours pay for; nothing while the form can't be read, which the plan says."""
@@ -157,8 +162,13 @@ class Page:
             launch.create(held(self.context, form.to_settings(self._values(given))), folder)
             launch.start(folder)
         except BracketError as error:
-            return run.not_started_html(said(error)), gr.skip(), gr.skip(), gr.skip()
+            return run.not_started_html(said(error) + self._free(name)), gr.skip(), gr.skip(), gr.skip()
         return ("", *self._opened(folder.name))
+
+    def _free(self, name: str) -> str:
+        """The button that takes the next free name, where a session has this one."""
+        free = form.free_name(form.text(name), self.context.runs) if form.text(name) else ""
+        return action_html(f"set name {free}") if free != form.text(name) and "/" not in free else ""
 
     def _prove(self, name: str | None, pairs: float | None) -> tuple[Any, ...]:
         try:

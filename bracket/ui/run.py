@@ -16,6 +16,7 @@ from bracket.session.promise import Promise
 from bracket.ui import form, search_form
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html, sentence, size
+from bracket.ui.theme import script
 
 NO_FOLDER = '<h2>The plan</h2><p class="empty">Choose a folder of pictures in Setup, or start the demo there.</p>'
 _ROUNDS = {"search": "Search", "finals": "Finals", "confirmation": "Duel"}
@@ -24,7 +25,8 @@ _LEFT_FIELDS = ("configs", "steps", "finalists", "finals_steps", "finals_seeds",
 
 @dataclass(frozen=True)
 class Run:
-    """The tab's parts. `fields` are those the form reads; `pays` says what the `hours` pay for."""
+    """The tab's parts. `fields` are those the form reads; `pays` says what the `hours` pay for; `faults` marks those on
+    every tab that can't be read."""
 
     fields: dict[str, gr.components.Component]
     name: gr.Textbox
@@ -35,6 +37,7 @@ class Run:
     command: gr.Textbox
     start: gr.Button
     said: gr.HTML
+    faults: gr.HTML
 
 
 def build() -> Run:
@@ -72,6 +75,9 @@ def build() -> Run:
                 buttons=[],
                 max_height=420,
             )
+            faults = gr.HTML(
+                value=[], html_template="", js_on_load=script("faults.js"), elem_id="faults", padding=False
+            )
             same = gr.Button("Take the open session's settings", size="sm", elem_id="same", scale=0)
             fields |= _more(values)
         with gr.Column(scale=2, min_width=360, elem_id="plan-side"):
@@ -89,7 +95,7 @@ def build() -> Run:
                     elem_id="command",
                     elem_classes="mono",
                 )
-    return Run(fields, name, hours, pays, same, plan, command, start, said_)
+    return Run(fields, name, hours, pays, same, plan, command, start, said_, faults)
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
@@ -124,7 +130,14 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
     with gr.Accordion("More", open=False, elem_id="more"):
         with gr.Row():
             for n in ("sample_every", "seed", "vram"):
-                fields[n] = gr.Number(values[n], label=form.NUMBERS[n][2], precision=0, minimum=0, min_width=120)
+                fields[n] = gr.Number(
+                    values[n],
+                    label=form.NUMBERS[n][2],
+                    precision=0,
+                    minimum=0,
+                    min_width=120,
+                    elem_id=n.replace("_", "-"),
+                )
             fields["device"] = gr.Textbox(
                 values["device"],
                 label="Device",

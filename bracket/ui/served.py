@@ -19,6 +19,8 @@ _KINDS = (
     ("video/mp4", 4, b"ftyp"),
     ("video/webm", 0, b"\x1aE\xdf\xa3"),
 )
+WEIGHTS = ".safetensors"
+"""The one kind of file that is given away of a trial's checkpoints."""
 SHUT = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 _REPORT = f"{SHUT} allow-popups allow-popups-to-escape-sandbox; img-src data:; style-src 'unsafe-inline'"
 """A report is one page with its pictures inside: no script, and nothing from elsewhere."""
@@ -34,6 +36,14 @@ def sniffed(path: Path) -> str:
     return next((kind for kind, at, magic in _KINDS if head[at : at + len(magic)] == magic), "")
 
 
+def _called(path: Path) -> str:
+    """A file's own name; of a trial's weights, which are all called alike, the session's and the trial's."""
+    trial = next((p for p in path.parents if p.parent.name == "trials"), None)
+    if path.suffix != WEIGHTS or trial is None:
+        return path.name
+    return f"{trial.parent.parent.name}-{trial.name}{WEIGHTS}"
+
+
 def file_headers(path: Path) -> dict[str, str]:
     """The headers under which a file is served: shown where it is a picture, a clip, a log or bracket's report."""
     kind, policy, shown = sniffed(path), SHUT, True
@@ -43,7 +53,7 @@ def file_headers(path: Path) -> dict[str, str]:
         kind = "text/plain; charset=utf-8"
     elif not kind:
         kind, shown = "application/octet-stream", False
-    name = quote(path.name, safe="", errors="replace")
+    name = quote(_called(path), safe="", errors="replace")
     return {
         "content-type": kind,
         "content-disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",

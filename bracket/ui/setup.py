@@ -15,13 +15,12 @@ from bracket.errors import BracketError
 from bracket.presets import Preset, find_preset, list_presets
 from bracket.report.words import counted
 from bracket.trainers import bare_job, make_trainer
-from bracket.ui import form, judge_form, trainers
+from bracket.ui import form, judge_form, picker, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
 
 DEBOUNCE = "(...values) => new Promise((done) => setTimeout(() => done(values), 350))"
 """Waits until typing pauses; with `always_last` only the newest text is checked."""
-_SHOWN_PROBLEMS = 8
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,7 @@ def build() -> Setup:
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(1, "Model", "what to train"), apply_default_css=False, elem_classes="heading")
         with gr.Column():
-            fields["preset"] = gr.Dropdown(
-                [(p.title, p.name) for p in presets], value=first.name, label="Preset", elem_id="preset"
-            )
+            fields["preset"] = picker.build(presets)
             about = gr.HTML(_about(first), apply_default_css=False)
             weights = [
                 gr.Textbox(label="Weights", visible=False, elem_id=f"weight-{i}", max_lines=1) for i in range(most)
@@ -79,7 +76,13 @@ def build() -> Setup:
                 )
             with gr.Accordion("How the folder is split", open=False), gr.Row():
                 for name in ("validation", "prompts", "verdict_prompts", "plain_prompts", "per_folder"):
-                    fields[name] = gr.Number(values[name], label=form.NUMBERS[name][2], precision=0, minimum=0)
+                    fields[name] = gr.Number(
+                        values[name],
+                        label=form.NUMBERS[name][2],
+                        precision=0,
+                        minimum=0,
+                        elem_id=name.replace("_", "-"),
+                    )
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")
@@ -206,9 +209,7 @@ def pictures_html(folder: Path | str, preset: Preset, trigger: str, counts: Sequ
         f"{len(made.verdict_prompts)} for the verdict",
     ]
     problems = check_dataset(folder, trigger_word=trigger, resolution=resolution, trainer=preset.trainer)
-    more = len(problems) - _SHOWN_PROBLEMS
-    rest = f'<p class="quiet">and {more} more</p>' if more > 0 else ""
-    return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems[:_SHOWN_PROBLEMS])}{rest}'
+    return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems)}'
 
 
 def welcome_html(sessions: int) -> str:

@@ -69,6 +69,8 @@ def theme() -> gr.themes.Base:
         slider_color="*primary_500",
         block_info_text_color="*neutral_500",
         block_info_text_color_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
         input_padding="6px 10px",
         checkbox_label_padding="4px 10px",
         checkbox_label_background_fill="transparent",

@@ -181,7 +181,7 @@ def scores_html(a: Judgement, b: Judgement) -> str:
     rows = _row("score", (a.score, b.score), (a.spread, b.spread), "whole")
     rows += "".join(_row(n, (a.axes.get(n), b.axes.get(n)), (0.0, 0.0)) for n in axes)
     how = f'<p class="quiet">Scores: {esc(a.how)}.</p>' if a.how else ""
-    head = "<thead><tr><th></th><th>Left</th><th>Right</th></tr></thead>"
+    head = "<thead><tr><td></td><th>Left</th><th>Right</th></tr></thead>"
     return f'<table class="axes">{head}<tbody>{rows}</tbody></table>{how}'
 
 
@@ -205,7 +205,7 @@ def asked_html(one: Asked, two: Asked) -> str:
             for side, asked in (("Left", one), ("Right", two))
         )
     else:
-        answers = "<tr><th></th><th>Left</th><th>Right</th></tr>" + "".join(
+        answers = "<tr><td></td><th>Left</th><th>Right</th></tr>" + "".join(
             f"<tr><th>{esc(o)}</th><td>{_bar(_chance(one, o))}</td><td>{_bar(_chance(two, o))}</td></tr>"
             for o in options
         )

@@ -107,6 +107,17 @@ def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:
         page.keyboard.press("Enter")
         until(lambda: "low 5 is above high 0.1" in page.locator("#plan").inner_text())
         assert page.locator("#start").is_disabled()
+        until(lambda: "low 5 is above high 0.1" in page.locator("#knobs .fault").inner_text())
+        assert page.locator("#knobs [aria-invalid=true]").get_attribute("data-col") == "1"
+        page.fill("#configs input", "")
+        until(lambda: "a whole number is needed" in page.locator("#configs .fault").inner_text())
+        page.fill("#configs input", "12")
+        until(lambda: page.locator("#configs .fault").count() == 0)
+        low = page.locator("#knobs [data-row='0'][data-col='1']")
+        low.dblclick()
+        page.locator("#knobs textarea").fill("1e-4")
+        page.keyboard.press("Enter")
+        until(lambda: page.locator(".fault, [aria-invalid=true]").count() == 0)
 
 
 def test_a_folder_is_checked_as_one_types(browser: Browser, url: str) -> None:
@@ -338,6 +349,18 @@ def status(url: str, path: Path) -> int:
             return int(answer.status)
     except HTTPError as error:
         return error.code
+
+
+def test_a_lora_is_downloaded_under_the_names_of_its_session_and_trial(url: str, runs: Path) -> None:
+    folder = runs / "zorp" / "trials" / "finals-005" / "checkpoints" / "final"
+    folder.mkdir(parents=True)
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(b"lora")
+    (folder / "state.pt").write_bytes(b"optimiser")
+    with urlopen(f"{url}gradio_api/file={quote(str(folder / 'pytorch_lora_weights.safetensors'))}") as answer:
+        told = answer.headers.get_all("content-disposition")
+        assert (answer.read(), told) == (b"lora", ["attachment; filename*=UTF-8''zorp-finals-005.safetensors"])
+    with pytest.raises(HTTPError):
+        urlopen(f"{url}gradio_api/file={quote(str(folder / 'state.pt'))}")
 
 
 def test_only_a_sessions_pictures_logs_and_reports_are_served(browser: Browser, url: str, runs: Path) -> None:

@@ -55,20 +55,25 @@ def row(values: dict[str, Any], knob: str) -> list[str]:
 
 
 def test_an_edited_bound_is_read(values: dict[str, Any]) -> None:
-    row(values, "learning_rate")[1:3] = ["2e-4", "0,01"]
+    row(values, "learning_rate")[1:3] = ["2e-4", "0.01"]
     assert form.to_settings(values).bounds == {"learning_rate": Bound(low=2e-4, high=0.01)}
 
 
 @pytest.mark.parametrize(
     ("knob", "column", "text", "said"),
     [
-        ("learning_rate", 1, "abc", "learning_rate: 'abc' is not a number"),
+        ("learning_rate", 1, "abc", "learning_rate, low: 'abc' is not a number. Type one like 0.0001 or 1e-4."),
         ("learning_rate", 1, "0.5", "low 0.5 is above high 0.1"),
-        ("learning_rate", 1, "-1", "above 0"),
-        ("learning_rate", 2, "", "'' is not a number"),
+        ("learning_rate", 1, "-1", "learning_rate, low: -1 must be above 0"),
+        ("learning_rate", 3, "-1", "learning_rate, baseline: -1 must be above 0"),
+        ("learning_rate", 2, "", "learning_rate, high: a number is needed"),
+        ("learning_rate", 2, "0,01", "learning_rate, high: 0,01 has a comma. Write 0.01 with a point."),
+        ("learning_rate", 2, "1,000.5", "1,000.5 has a comma. Write it with a point."),
+        ("learning_rate", 2, "nan", "learning_rate, high: nan is not a finite number"),
+        ("learning_rate", 2, "1e999", "1e999 is not a finite number"),
+        ("learning_rate", 3, "-inf", "-inf is not a finite number"),
         ("rank", 3, "7", "'7' is not one of its choices. Known: 2, 4, 8, 16."),
-        ("learning_rate", 2, "inf", "learning_rate: 'inf' is not a number"),
-        ("learning_rate", 3, "nan", "learning_rate: 'nan' is not a number"),
+        ("rank", 4, "2, 5", "'5' is not one of its choices"),
         ("learning_rate", 3, "-1", "the baseline's learning_rate -1 lies outside the knob's range 1e-05 to 0.1"),
         ("learning_rate", 2, "1e9", "the bound 1e+09 of learning_rate is beyond all sense"),
     ],
@@ -78,6 +83,38 @@ def test_a_bad_cell_is_named(values: dict[str, Any], knob: str, column: int, tex
     with pytest.raises(SettingsError) as caught:
         form.to_settings(values)
     assert said in str(caught.value)
+    place = [r[0] for r in values["knobs"]].index(knob)
+    assert [(f.field, f.cell) for f in form.faults(values)] == [("knobs", (place, column))]
+    assert said in form.faults(values)[0].words
+
+
+@pytest.mark.parametrize("typed", ["1e-4", "1E-4", "0.0001", " .0001 ", "1e\N{MINUS SIGN}4", "10e-5"])
+def test_a_rate_is_taken_in_every_notation(values: dict[str, Any], typed: str) -> None:
+    row(values, "learning_rate")[1] = typed
+    assert form.to_settings(values).bounds == {"learning_rate": Bound(low=1e-4, high=0.1)}
+    assert form.faults(values) == []
+
+
+def test_every_wrong_field_is_told_at_once(values: dict[str, Any]) -> None:
+    row(values, "learning_rate")[1:4] = ["x", "1", "nan"]
+    wrong = {
+        "configs": 2.5,
+        "seed": None,
+        "reduction": "inf",
+        "stop_below": "0,01",
+        "extra_args": "'",
+        "judge_share": "a",
+    }
+    found = form.faults({**values, **wrong, "judge_weights": "likeness"})
+    assert {f.field for f in found} == {*wrong, "judge_weights", "knobs"}
+    assert [f.cell for f in found if f.field == "knobs"] == [(0, 1), (0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("configs", 0), ("judge_share", -1), ("stop_below", -1), ("reduction", 0)]
+)
+def test_a_number_out_of_range_is_a_fault_of_its_field(values: dict[str, Any], field: str, value: object) -> None:
+    assert [f.field for f in form.faults({**values, field: value})] == [field]
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bracket.domain import Outcome, Problem, Round, Sample, Score
+from bracket.domain import Outcome, Problem, Round, Sample, Score, by_kind
 from bracket.session.view import SessionView, TrialView
 from bracket.ui import format as words
 
@@ -90,3 +91,50 @@ def test_a_clip_is_a_video_that_shows_a_frame_and_a_picture_an_image() -> None:
     assert clip.startswith('<video class="frame" muted playsinline preload="metadata" src="gradio_api/file=/a/b.mp4"')
     assert still.startswith('<img class="frame" loading="lazy" src="gradio_api/file=/a/b.png" alt="a &quot;star&quot;"')
     assert all('data-large="lr 1e-3 · a &quot;star&quot; · seed 1 · step 20"' in html for html in (clip, still))
+
+
+def test_problems_of_one_kind_are_one_line_that_opens() -> None:
+    small = [
+        Problem("warning", f"'a{i}.png' is {i} pixels wide", "Use larger ones.", Path(f"/p/a{i}.png"))
+        for i in range(60)
+    ]
+    html = words.problems_html(
+        [*small, Problem("warning", "no caption"), Problem("error", "'a1.png' is 1 pixels wide")]
+    )
+    assert html.count("<details>") == 1 and "<summary><b>60 ×</b>" in html and "and 10 more" in html
+    assert html.count('<li class="warning">') == 2 and html.count('<li class="error">') == 1
+    assert '<span class="unseen">warning: </span>' in html, "the mark alone says nothing to a screen reader"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("a.png is 3 wide", "b.jpg is 4 wide", True),
+        ("'x y.png' has no caption", "'z.png' has no caption", True),
+        ("/a/b c: damaged", "/d/e c: damaged", True),
+        ("the VAE is missing", "the DiT is missing", False),
+    ],
+)
+def test_a_kind_is_the_sentence_without_its_particulars(one: str, other: str, same: bool) -> None:
+    assert (len(by_kind([Problem("warning", one), Problem("warning", other)])) == 1) is same
+
+
+@pytest.mark.parametrize(
+    ("action", "buttons"),
+    [
+        ("", []),
+        ("install musubi", ["install musubi", "use musubi"]),
+        ("weight 2", ["weight 2"]),
+        ("set device cpu", ["set device cpu"]),
+        ("delete everything", []),
+    ],
+)
+def test_a_remedy_that_the_app_can_do_is_a_button(action: str, buttons: list[str]) -> None:
+    html = words.problem_html(Problem("error", "so", action=action))
+    assert re.findall(r'data-do="([^"]*)"', html) == buttons
+
+
+def test_a_picture_that_opens_large_can_be_reached_by_keys() -> None:
+    html = words.frame_html(Path("/r/a.png"), alt="a star", large="a star, large")
+    assert 'tabindex="0"' in html and 'role="button"' in html
+    assert "tabindex" not in words.frame_html(Path("/r/a.png"), alt="a star")

@@ -70,9 +70,9 @@ def test_a_session_that_is_gone_is_said_and_nothing_breaks(page: Page) -> None:
 
 
 def test_the_plan_says_what_is_wrong_with_the_form(page: Page, runs: Path) -> None:
-    html, _, start = page._plan(*filled(page, runs, folder=""))
+    html, _, start, _ = page._plan(*filled(page, runs, folder=""))
     assert "Choose a folder" in html and start["interactive"] is False
-    html, _, start = page._plan(*filled(page, runs, steps=None))
+    html, _, start, _ = page._plan(*filled(page, runs, steps=None))
     assert "Steps in the search: a whole number is needed" in html and start["interactive"] is False
 
 
@@ -88,12 +88,14 @@ def test_start_refuses_a_name_that_holds_another_session(page: Page, runs: Path,
     assert "this session was started with other settings" in words.lower()
     assert "search.configs: 12 → 7" in words
     assert started == []
+    assert 'data-do="set name zorp-2"' in words, "the next free name is a click away"
 
 
 def test_start_refuses_a_name_that_leaves_the_runs_folder(page: Page, runs: Path, started: list[Path]) -> None:
     words, *_ = page._start("../owls", *filled(page, runs))
     assert "can&#x27;t be a session" in words
     assert started == []
+    assert "data-do" not in words
 
 
 def test_every_demo_gets_a_folder_of_its_own(page: Page, runs: Path, started: list[Path]) -> None:

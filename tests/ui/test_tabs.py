@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ from bracket.ui import (
 )
 from bracket.ui.chart import default_shown, points
 from bracket.ui.context import Context
+from bracket.ui.served import file_headers
 from tests.ui.made import FRESH, PROMPTS
 
 
@@ -289,3 +291,52 @@ def test_the_newest_trial_is_the_last_that_began(live: view.SessionView) -> None
 def test_rounds_and_outcomes_all_have_a_place(done: view.SessionView) -> None:
     assert {t.round for t in done.trials} == set(Round)
     assert {t.outcome for t in done.trials} == {Outcome.OK, Outcome.DIVERGED}
+
+
+def checkpoint(trial: Path, size: int = 2000) -> Path:
+    """What a finished trial of the built-in trainer leaves."""
+    folder = trial / "checkpoints" / "final"
+    folder.mkdir(parents=True)
+    (folder / "state.pt").write_bytes(b"optimiser")
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(bytes(size))
+    return folder
+
+
+def test_the_loras_of_the_finals_are_links_the_winner_first(own: Path) -> None:
+    seen = view.read(own)
+    finals = [t for t in seen.trials if t.round is Round.FINALS]
+    with_files = [replace(t, checkpoint=checkpoint(t.folder)) for t in finals]
+    seen = replace(seen, trials=(*(t for t in seen.trials if t.round is not Round.FINALS), *with_files))
+    html = outcome.downloads_html(seen, outcome.duel_of(seen))
+    first, *others = re.findall(r'<a href="([^"]*)" download>([^<]*)</a>', html)
+    assert first[1] == "winner: lr 9e-4, rank 8" and "/zorp/trials/finals-" in first[0]
+    assert len(others) == len({str(t.config) for t in finals}) - 1, "each config once"
+    assert "baseline" in [name for _, name in others] and "2 kB" in html
+    bare = view.read(own)
+    assert outcome.downloads_html(bare, outcome.duel_of(bare)) == "", "the ledger names no checkpoint"
+
+
+def test_of_a_checkpoint_only_the_weights_are_served(own: Path, tmp_path: Path) -> None:
+    context, trial = Context(own.parent), own / "trials" / "finals-005"
+    folder = checkpoint(trial)
+    weights = folder / "pytorch_lora_weights.safetensors"
+    outside = tmp_path / "other.safetensors"
+    outside.write_bytes(b"mine")
+    (trial / "link.safetensors").symlink_to(outside)
+    (trial / "state.safetensors").symlink_to(folder / "state.pt")
+    (own / "loose.safetensors").write_bytes(b"")
+    for refused in (
+        folder / "state.pt",
+        folder,
+        trial / "link.safetensors",
+        trial / "state.safetensors",
+        trial / "gone.safetensors",
+        outside,
+        own / "loose.safetensors",
+        trial / ".." / ".." / ".." / ".." / "other.safetensors",
+    ):
+        assert context.openable(str(refused)) is None, refused
+    assert context.openable(str(weights)) == weights.resolve()
+    told = file_headers(weights)
+    assert told["content-disposition"] == "attachment; filename*=UTF-8''zorp-finals-005.safetensors"
+    assert told["content-type"] == "application/octet-stream"
