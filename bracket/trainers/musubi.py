@@ -178,9 +178,9 @@ class MusubiTrainer(KohyaTrainer):
             return said
         picture = shown(job, prompt)
         if job.preset.media == "edit":
-            said["control_image_path"] = [str(c) for c in picture.controls]
-            return said | ({start: str(picture.controls[0])} if start else {})
-        return said | {str(start): str(_first_frame(job, picture.path) if _is_clip(picture.path) else picture.path)}
+            shown_with = {"control_image_path": [str(c) for c in picture.controls]}
+            return shown_with | ({start: str(picture.controls[0])} if start else {}) | said
+        return {str(start): str(_first_frame(job, picture.path) if _is_clip(picture.path) else picture.path)} | said
 
 
 def _cache(job: Job) -> Path:
