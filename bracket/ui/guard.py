@@ -221,7 +221,7 @@ class Asked:
 
     def __init__(self, scope: Scope, hosts: Hosts, prefix: str) -> None:
         pairs = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
-        self.headers = dict(pairs)
+        self.headers: dict[str, str] = dict(pairs)
         self._check_host(pairs, hosts)
         self.path = self._without_prefix(scope, prefix)
         self._check_origin(scope, hosts)
@@ -234,8 +234,8 @@ class Asked:
         # Gradio would take the first for its own address; the second is ours to say.
         scope["headers"] = [(k, v) for k, v in scope["headers"] if k.lower() not in (b"x-gradio-server", HERE.encode())]
         # Where a proxy is expected, nobody counts as here: what comes through it looks the same.
-        forwarded = any(name == "forwarded" or name.startswith("x-forwarded-") for name, _ in pairs)
-        if is_loopback(client) and hostname(self.headers["host"]) in LOOPBACK and not (forwarded or hosts.allowed):
+        proxied = any(name == "forwarded" or name.startswith("x-forwarded-") for name, _ in pairs)
+        if is_loopback(client) and hostname(self.headers["host"]) in LOOPBACK and not (proxied or hosts.allowed):
             scope["headers"].append((HERE.encode(), b"1"))
 
     def _first(self, name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.redteam.live import PICTURE, Live, live
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEAD = "http://127.0.0.1:9"
 PREFIX = "/x/bracket"

@@ -15,7 +15,7 @@ from tests.ui.browser import launched, opened, until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.slow, pytest.mark.gui]
+pytestmark = [pytest.mark.slow, pytest.mark.gui, pytest.mark.timeout(300)]
 
 RUNS = "window.pwned=1"
 EVIL = (

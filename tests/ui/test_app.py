@@ -85,7 +85,7 @@ def test_a_broken_preset_is_named_without_a_traceback(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 2
-    assert run.stderr.startswith("bracket: the preset is no YAML")
+    assert run.stderr.startswith("bracket: the preset can't be read: it is no YAML")
     assert str(broken) in run.stderr
     assert "Traceback" not in run.stderr
 
