@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bracket.domain import Outcome
@@ -304,7 +304,6 @@ AFTER = [
 ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.sampled_from(BEFORE)),
     st.data(),
@@ -330,7 +329,6 @@ def test_what_stands_around_a_reason_changes_nothing(
     assert main_memory(why) is (says == "MemoryError")
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.text()
     | st.lists(

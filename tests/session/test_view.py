@@ -122,9 +122,10 @@ def test_only_what_ended_well_is_being_judged(
     folder = running_session(tmp_path)
     last = [t for t in view.read(folder).trials if t.outcome is None][-1]
     write_json(last.folder / "exit.json", {**exit, "ended": 0})
-    assert next(t.state for t in view.read(folder).trials if t.id == last.id) == rests
     _running(folder)
     assert next(t.state for t in view.read(folder).trials if t.id == last.id) == runs
+    (folder / "lock").unlink()
+    assert next(t.state for t in view.read(folder).trials if t.id == last.id) == rests
 
 
 def _one_more(folder: Path, rate: float = 2e-3, score: float | None = 0.4) -> Trial:

@@ -117,7 +117,7 @@ def test_a_crash_is_told_and_costs_a_planned_pair(tmp_path: Path) -> None:
 
 def test_a_duel_of_which_nothing_could_be_told_says_why(tmp_path: Path) -> None:
     html = duel.panel_html(view.read(fought(tmp_path, "s", (), (None,) * 5, planned=5)))
-    assert "Pair 0 of 5, 5 pairs left out (confirmation-0" in html
+    assert "Pair 0 of 5, 1 pair left out (confirmation-0" in html
     assert "crashed: the loss became infinite" in html and "to come" not in html
 
 
