@@ -78,7 +78,7 @@ def test_what_has_a_separator_is_a_path(at_home: Path, path: str, leads: str) ->
         ("n" * 255, "longer than"),
         ("猫" * 80, "longer than"),
         ("./" + "n" * 300, "too long"),
-        ("./a\0b", "NUL"),
+        ("./a\0b", "NUL|no path can"),
     ],
 )
 def test_what_can_not_be_a_session_is_a_sentence(at_home: Path, name: str, why: str) -> None:

@@ -71,9 +71,12 @@ def test_a_kill_leaves_no_session_and_what_it_left_is_swept(tmp_path: Path, monk
     new = tmp_path / "runs" / "again"
     if (child := os.fork()) == 0:
         monkeypatch.setattr(rejudging, "_judge_all", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        rejudge(old, new, (SCORER,))
+        try:
+            rejudge(old, new, (SCORER,))
+        finally:
+            os._exit(1)
     os.waitpid(child, 0)
-    (left,) = (p for p in (tmp_path / "runs").iterdir() if p != old)
+    (left,) = (tmp_path / "runs").glob(".*")
     assert left.name.startswith(f".again-{child}-") and (left / "session.yaml").is_file()
     assert [line.name for line in view.sessions(tmp_path / "runs")] == [old.name]
 
@@ -84,6 +87,6 @@ def test_a_kill_leaves_no_session_and_what_it_left_is_swept(tmp_path: Path, monk
     monkeypatch.setattr(rejudging, "_judge_all", refused)
     with pytest.raises(JudgeError):
         rejudge(old, new, (SCORER,))
-    assert list((tmp_path / "runs").iterdir()) == [old]
+    assert not new.exists() and list((tmp_path / "runs").glob(".*")) == []
     with pytest.raises(SettingsError, match="in another one"):
         rejudge(old, old / "again", (SCORER,))
