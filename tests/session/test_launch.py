@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from bracket.demo.dataset import write_demo_dataset
 from bracket.errors import BracketError, DatasetError, SettingsError
 from bracket.files import is_foreign
 from bracket.presets import find_preset
-from bracket.session import launch, settings
+from bracket.report import certificate
+from bracket.session import launch, settings, view
 from bracket.session.settings import DatasetSettings, SessionSettings
+from tests.session import scripted
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_what_has_a_separator_is_a_path(at_home: Path, path: str, leads: str) ->
         ("n" * 255, "longer than"),
         ("猫" * 80, "longer than"),
         ("./" + "n" * 300, "too long"),
-        ("./a\0b", "NUL"),
+        ("./a\0b", "NUL|no path can"),
     ],
 )
 def test_what_can_not_be_a_session_is_a_sentence(at_home: Path, name: str, why: str) -> None:
@@ -148,3 +151,22 @@ def test_ours_is_known_by_its_marker(tmp_path: Path) -> None:
     assert is_foreign(tmp_path, "m") and is_foreign(tmp_path / "other", "m")
     (tmp_path / "m").write_text("bracket's")
     assert not is_foreign(tmp_path, "m", "bracket") and is_foreign(tmp_path, "m", "yours")
+
+
+ODD = "a?b # 50% & 'q' \"d\" [x] {y} $HOME ; é"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", [ODD, f"{ODD}\nline"])
+def test_a_session_and_its_pictures_may_be_called_anything(own_trainer: None, tmp_path: Path, name: str) -> None:
+    data = write_demo_dataset(tmp_path / f"data {name}")
+    folder = launch.create(scripted.settings_for(data, configs=3, pairs=5, seeds=1), tmp_path / "runs" / name)
+    summary = scripted.play(folder)
+    assert summary is not None and summary.verdict.kind == "config"
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [name], "the ledger and all else is in its own folder"
+    assert (folder / "study.db").is_file() and view.read(folder).state == "done"
+    assert certificate.verify(folder / "report" / "certificate.json") == []
+    assert (folder / "report" / "report.html").is_file()
+    for script in folder.glob("trials/*/command.sh"):
+        subprocess.run(["sh", "-n", str(script)], check=True)

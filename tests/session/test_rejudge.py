@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from bracket.domain import Outcome, Round
-from bracket.errors import SettingsError
+from bracket.errors import JudgeError, SettingsError
 from bracket.presets import find_preset
+from bracket.session import rejudge as rejudging
 from bracket.session import view
 from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
@@ -41,6 +44,7 @@ def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path:
     assert seen[-1][0] == seen[-1][1] == len(view.read(old).trials)
     assert load(tmp_path / "again").judge == SCORER
     assert write_session_report(tmp_path / "again").exists()
+    assert view.read(tmp_path / "again").state == "done", "nobody is offered to train what it lacks"
     picture = next((old / "trials" / "search-000" / "samples").rglob("*.png"))
     assert (tmp_path / "again" / picture.relative_to(old)).samefile(picture), "pictures are linked"
 
@@ -59,3 +63,30 @@ def test_plans_of_added_duels_are_the_old_judges_too(tmp_path: Path) -> None:
     names = ["plan.json", "plan-2.json", "winner"]
     assert ignore(str(tmp_path / "confirm"), names) == {"plan.json", "plan-2.json"}
     assert ignore(str(tmp_path / "trials" / "finals-000"), ["plan.json", "trial.json"]) == set()
+
+
+def test_a_kill_leaves_no_session_and_what_it_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it judges: nothing has the new session's name, and the next one takes away what lies there."""
+    old = done_session(tmp_path / "runs")
+    new = tmp_path / "runs" / "again"
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(rejudging, "_judge_all", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            rejudge(old, new, (SCORER,))
+        finally:
+            os._exit(1)
+    os.waitpid(child, 0)
+    (left,) = (tmp_path / "runs").glob(".*")
+    assert left.name.startswith(f".again-{child}-") and (left / "session.yaml").is_file()
+    assert [line.name for line in view.sessions(tmp_path / "runs")] == [old.name]
+
+    def refused(*_: object) -> int:
+        assert not left.exists()
+        raise JudgeError("no judge")
+
+    monkeypatch.setattr(rejudging, "_judge_all", refused)
+    with pytest.raises(JudgeError):
+        rejudge(old, new, (SCORER,))
+    assert not new.exists() and list((tmp_path / "runs").glob(".*")) == []
+    with pytest.raises(SettingsError, match="in another one"):
+        rejudge(old, old / "again", (SCORER,))
