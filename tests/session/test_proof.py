@@ -19,6 +19,7 @@ from bracket.session import bracket_view, duel_view, launch, proof, view
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.duel_plan import PLAN, DuelPlan
 from bracket.session.more_duels import further, next_plan, read_plans
+from bracket.session.seeds import Seeds
 from bracket.session.settings import load
 from bracket.session.store import Store
 from tests.session import scripted
@@ -163,7 +164,8 @@ def test_trying_again_is_held_to_less_and_what_came_before_stays_in_the_report(
     tmp_path: Path, dataset: Path, own_trainer: None
 ) -> None:
     folder = _session(tmp_path, dataset, 5)
-    judge = Moody(folder, {504, 507})
+    seeds = Seeds(0).training(Round.CONFIRMATION, 8)
+    judge = Moody(folder, {seeds[4], seeds[7]})
     first = _play(folder, judge)
     assert first.verdict.config_p is not None and first.verdict.kind != "config" and len(first.pairs) == 5
     offer = proof.offer(folder)

@@ -43,7 +43,7 @@ def test_a_session_finds_the_best_lr_and_certifies_it(folder: Path) -> None:
     assert summary.winner.config["learning_rate"] == pytest.approx(1e-3, rel=3)
     search = [r for ranked in summary.rounds[Round.SEARCH] for r in ranked.results]
     assert len(search) == 6
-    assert {r.trial.seed for r in search} == set(Seeds(0).training(Round.SEARCH, 1)), "one training seed for every config"
+    assert {r.trial.seed for r in search} == {*Seeds(0).training(Round.SEARCH, 1)}, "one training seed for every config"
     assert summary.verdict.kind == "checkpoint", "two pairs can't support a claim about the settings"
     assert summary.verdict.config.pairs == 2
     finals = {r.trial.seed for ranked in summary.rounds[Round.FINALS] for r in ranked.results}
