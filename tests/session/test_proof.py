@@ -24,6 +24,7 @@ from bracket.session.settings import load
 from bracket.session.store import Store
 from tests.session import scripted
 
+USED = Seeds(0).training(Round.CONFIRMATION, 1)[0]
 FIRST = DuelPlan(
     winner={"lr": 2},
     baseline={"lr": 1},
@@ -204,7 +205,7 @@ def _forged(folder: Path) -> None:
     for change, said in (
         (lambda rows: rows[0]["plan"].update(alpha=0.05), "the duels before it leave 0.025"),
         (lambda rows: rows.pop(0), "has an alpha of 0.0125; the duels before it leave 0.025"),
-        (lambda rows: rows[1]["plan"]["training_seeds"].__setitem__(0, 500), "training seed 500 of duel 3"),
+        (lambda rows: rows[1]["plan"]["training_seeds"].__setitem__(0, USED), f"training seed {USED} of duel 3"),
         (lambda rows: rows[0]["pairs"][0].update(winner=0.99), "the winner's mean score is given as 0.99"),
         (lambda rows: rows[0]["claim"].update(p_greater=0.001), "additions.0.claim.p_greater"),
         (lambda rows: rows[0]["plan"]["winner"].update(rank=3), "compares other settings"),
