@@ -19,10 +19,12 @@ from bracket.session import bracket_view, duel_view, launch, proof, view
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.duel_plan import PLAN, DuelPlan
 from bracket.session.more_duels import further, next_plan, read_plans
+from bracket.session.seeds import Seeds
 from bracket.session.settings import load
 from bracket.session.store import Store
 from tests.session import scripted
 
+USED = Seeds(0).training(Round.CONFIRMATION, 1)[0]
 FIRST = DuelPlan(
     winner={"lr": 2},
     baseline={"lr": 1},
@@ -163,7 +165,8 @@ def test_trying_again_is_held_to_less_and_what_came_before_stays_in_the_report(
     tmp_path: Path, dataset: Path, own_trainer: None
 ) -> None:
     folder = _session(tmp_path, dataset, 5)
-    judge = Moody(folder, {504, 507})
+    seeds = Seeds(0).training(Round.CONFIRMATION, 8)
+    judge = Moody(folder, {seeds[4], seeds[7]})
     first = _play(folder, judge)
     assert first.verdict.config_p is not None and first.verdict.kind != "config" and len(first.pairs) == 5
     offer = proof.offer(folder)
@@ -202,7 +205,7 @@ def _forged(folder: Path) -> None:
     for change, said in (
         (lambda rows: rows[0]["plan"].update(alpha=0.05), "the duels before it leave 0.025"),
         (lambda rows: rows.pop(0), "has an alpha of 0.0125; the duels before it leave 0.025"),
-        (lambda rows: rows[1]["plan"]["training_seeds"].__setitem__(0, 500), "training seed 500 of duel 3"),
+        (lambda rows: rows[1]["plan"]["training_seeds"].__setitem__(0, USED), f"training seed {USED} of duel 3"),
         (lambda rows: rows[0]["pairs"][0].update(winner=0.99), "the winner's mean score is given as 0.99"),
         (lambda rows: rows[0]["claim"].update(p_greater=0.001), "additions.0.claim.p_greater"),
         (lambda rows: rows[0]["plan"]["winner"].update(rank=3), "compares other settings"),

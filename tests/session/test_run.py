@@ -25,6 +25,7 @@ from bracket.runner import claims
 from bracket.runner.devices import Device
 from bracket.session import bounds, job, launch, plan, run, settings, view
 from bracket.session.control import Lock, Progress, ask_to_stop
+from bracket.session.seeds import Seeds
 from bracket.session.store import Store
 from tests.session import scripted
 
@@ -42,7 +43,7 @@ def test_a_session_finds_the_best_lr_and_certifies_it(folder: Path) -> None:
     assert summary.winner.config["learning_rate"] == pytest.approx(1e-3, rel=3)
     search = [r for ranked in summary.rounds[Round.SEARCH] for r in ranked.results]
     assert len(search) == 6
-    assert {r.trial.seed for r in search} == {0}, "one training seed for every config"
+    assert {r.trial.seed for r in search} == {*Seeds(0).training(Round.SEARCH, 1)}, "one training seed for every config"
     assert summary.verdict.kind == "checkpoint", "two pairs can't support a claim about the settings"
     assert summary.verdict.config.pairs == 2
     finals = {r.trial.seed for ranked in summary.rounds[Round.FINALS] for r in ranked.results}
