@@ -134,28 +134,16 @@ def sessions(runs: Path) -> list[SessionLine]:
     """Every session under `runs`, newest first."""
     found = []
     for folder in session_folders(runs):
-        said = _stat(folder / "state.json")
-        if (seen := said or _stat(folder / SETTINGS_FILE)) is None:  # it was taken away while one looked
+        said = looked_at(folder / "state.json")
+        if (seen := said or looked_at(folder / SETTINGS_FILE)) is None:  # it was taken away while one looked
             continue
         progress = _said(folder, said) if said else None
         found.append(SessionLine(folder.name, folder, _state(folder, progress, unheard_start(folder)), seen[0] / 1e9))
     return sorted(found, key=lambda line: -line.modified)
 
 
-def stamp(folder: Path) -> tuple[object, ...]:
-    """Another one when there may be something new to `read`. Files are only looked at from outside."""
-    return tuple(_stat(folder / name) for name in _WRITTEN)
-
-
-_WRITTEN = (
-    *(".", SETTINGS_FILE, LEDGER_FILE, "state.json", "lock", "control", "control/start", "trials", "before"),
-    *("votes.jsonl", PROCESS_LOG, "session.log", "confirm", "confirm/winner", "confirm/baseline", "report"),
-    *("report/report.html", f"report/{VERDICT_FILE}", "report/mattered.json", "report/judge.json"),
-)
-"""What changes in a session's folder when something happens that a page may show."""
-
-
-def _stat(path: Path) -> tuple[int, int] | None:
+def looked_at(path: Path) -> tuple[int, int] | None:
+    """When a file was written and how large it is; None where it is not."""
     try:
         found = path.stat()
     except OSError:

@@ -16,7 +16,7 @@ import gradio as gr
 from bracket.errors import BracketError, SettingsError, StorageError
 from bracket.session import view as sessions
 from bracket.session.settings import FILE, session_folders
-from bracket.session.view import SessionLine, SessionView
+from bracket.session.view import PROCESS_LOG, VERDICT_FILE, SessionLine, SessionView
 from bracket.ui.served import WEIGHTS
 from bracket.unforeseen import kept
 
@@ -25,6 +25,12 @@ _ONCE_SECONDS = 60.0
 _OF_SESSIONS = ("report", "confirm", "before")
 _OF_TRIALS = ("samples", "logs")
 """Folders of a session, and of each of its trials, that a browser may see into."""
+_WRITTEN = (
+    *(".", FILE, "study.db", "state.json", "lock", "control", "control/start", "trials", "before", "votes.jsonl"),
+    *(PROCESS_LOG, "session.log", "confirm", "confirm/winner", "confirm/baseline", "report", "report/report.html"),
+    *(f"report/{VERDICT_FILE}", "report/mattered.json", "report/judge.json"),
+)
+"""What changes in a session's folder when something happens that a page may show."""
 TROUBLE = (BracketError, OSError)
 """What may come of a session that changes, or is taken away, while one looks at it."""
 HERE = "x-bracket-here"
@@ -80,7 +86,8 @@ class Context:
         lines = self.lines()
         line = next((line for line in lines if line.name == name), None)
         live = line is not None and line.state in ("running", "stopping")
-        seen = (name, lines, sessions.stamp(line.folder) if line else (), int(time.monotonic() * 2) if live else 0)
+        files = tuple(sessions.looked_at(line.folder / n) for n in _WRITTEN) if line else ()
+        seen = (name, lines, files, int(time.monotonic() * 2) if live else 0)
         return hashlib.blake2b(repr(seen).encode(), digest_size=8).hexdigest(), live
 
     def openable(self, given: str) -> Path | None:
