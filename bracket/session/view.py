@@ -253,9 +253,8 @@ def _state(folder: Path, progress: Progress | None, start: Start | None) -> Stat
 
 
 def _phase(state: State, progress: Progress | None, start: Start | None) -> str:
-    if state == "running" and not _heard(progress, start):
-        return "starting"
-    return progress.phase if progress else ""
+    starting = state == "running" and not _heard(progress, start)
+    return "starting" if starting else progress.phase if progress else ""
 
 
 def _heard(progress: Progress | None, start: Start | None) -> bool:
