@@ -72,14 +72,16 @@ def plan_lines(plan: Plan) -> list[str]:
     """What a session would do: its problems, rounds, time and disk, and every command as it would run."""
     lines = [f"{same[0].level}: {same[0]}{_and_more(same)}" for same in by_kind(plan.problems)]
     lines += [
-        f"{_round_name(r)}: {counted(r.trials, 'trial')} of {counted(r.steps, 'step')}, {duration(r.seconds)}"
+        f"{_round_name(r)}: {counted(r.trials, 'trial')} of {counted(r.steps, 'step')}"
+        + (f", {duration(r.seconds)}" if not plan.lacks else "")
         for r in plan.rounds
     ]
     if plan.rounds:
         basis = f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess"
         unit = "GPU" if plan.device == "cuda" else plan.device.upper()
+        time = f"{duration(plan.seconds)} ({basis}), {duration(plan.device_seconds)} of {unit} time, "
         lines += [
-            f"Together {duration(plan.seconds)} ({basis}), {duration(plan.device_seconds)} of {unit} time, "
+            f"Together {time if not plan.lacks else ''}"
             f"{counted(plan.trials, 'trial')}, {counted(plan.steps, 'step')}, {counted(plan.pictures, 'picture')}, "
             f"{plan.disk_bytes / 1e9:.1f} GB of disk.",
             plan.claim,

@@ -8,6 +8,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,8 @@ import psutil
 MEMORY_PER_WORKER = 1 << 30
 """RAM a CPU worker of the built-in trainer needs, in bytes; a machine with less than that per core gets fewer."""
 _TIMEOUT = 5.0
+_SHORTEST = 0.25
+"""Seconds over which a load means something."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -95,7 +99,7 @@ def memory_limit() -> int:
 
 
 def usage() -> Usage:
-    """Load and memory now. The CPU's load is that since the call before (0 at the first)."""
+    """Load and memory now. The CPU's load is that since a call a moment before, whoever made it."""
     memory = psutil.virtual_memory()
     gpus = tuple(
         GpuUsage(
@@ -103,7 +107,29 @@ def usage() -> Usage:
         )
         for row in _visible(_nvidia_smi("index", "uuid", "name", "memory.used", "memory.total", "utilization.gpu"))
     )
-    return Usage(psutil.cpu_percent(None) / 100, memory.total - memory.available, memory.total, gpus)
+    return Usage(_cpu_load(), memory.total - memory.available, memory.total, gpus)
+
+
+_busy: tuple[float, float, float] | None = None
+"""The CPU's seconds at work, all its seconds, and the load, as last measured."""
+_busy_lock = threading.Lock()
+
+
+def _cpu_load() -> float:
+    """From 0 to 1. psutil's own measures between two calls of the same thread, and a server has many."""
+    global _busy
+    with _busy_lock:
+        while True:
+            times = psutil.cpu_times()
+            whole = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
+            work = whole - times.idle - getattr(times, "iowait", 0.0)
+            if _busy is not None and whole - _busy[1] < _SHORTEST * (os.cpu_count() or 1):
+                return _busy[2]
+            if _busy is not None:
+                _busy = (work, whole, min(1.0, max(0.0, (work - _busy[0]) / (whole - _busy[1]))))
+                return _busy[2]
+            _busy = (work, whole, 0.0)
+            time.sleep(1.2 * _SHORTEST)
 
 
 def _nvidia_smi(*fields: str) -> list[dict[str, str]]:

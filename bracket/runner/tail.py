@@ -83,17 +83,22 @@ class LogTail:
         return "".join(clean(line) + "\n" for line in lines)
 
 
-def last_lines(path: Path, count: int, limit: int = LIMIT) -> str:
-    """The last `count` lines of a log, cleaned; reads at most `limit` bytes, from the end. "" when there is no file."""
+def last_lines(path: Path, count: int, limit: int = LIMIT, since: int = 0) -> str:
+    """The last `count` lines of a log, cleaned; "" when there is no file.
+
+    Args:
+        limit: bytes read at most, from the end.
+        since: the byte before which nothing is read.
+    """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            start = max(0, size - limit)
+            start = max(0, min(since, size), size - limit)
             file.seek(start)
             text = file.read(limit).decode("utf-8", "replace")
     except OSError:
         return ""
     lines = text.removesuffix("\n").split("\n")
-    if start and len(lines) > 1:
+    if start > since and len(lines) > 1:
         del lines[0]  # cut somewhere in its middle
     return "\n".join(clean(line) for line in lines[-count:])

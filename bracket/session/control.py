@@ -1,6 +1,7 @@
 """How a running session is spoken to, and how it says what it does: small files in its folder.
 
 `lock` is held by the process that runs it, `control/stop` asks it to stop, `state.json` says where it is.
+`control/start` names the process that was started to run it, of which nothing may be heard yet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bracket.errors import SessionBusy, StorageError
 from bracket.files import read_json, storage_errors, write_json, write_text
 
 _LOCK = "lock"
+_START = "control/start"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,35 @@ class Lock:
     def __exit__(self, *exc: object) -> None:
         if self._held is not None:
             self._held.release()
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start of whose process nothing was heard yet. `log`: the bytes that process.log had before."""
+
+    alive: bool
+    log: int
+
+
+def note_start(folder: Path, pid: int, log: int) -> None:
+    write_json(folder / _START, {"pid": pid, "log": log})
+
+
+def unheard_start(folder: Path) -> Start | None:
+    """The last start, until its process has said where it is."""
+    path, state = folder / _START, folder / "state.json"
+    try:
+        if state.exists() and state.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+            return None
+        said = read_json(path)
+        pid, log = int(said["pid"]), int(said["log"])
+    except (OSError, StorageError, KeyError, TypeError, ValueError):
+        return None
+    try:
+        # By what it runs, for numbers are given anew; a process that is dead but not yet fetched runs nothing.
+        return Start(str(folder) in psutil.Process(pid).cmdline(), log)
+    except psutil.Error:
+        return Start(False, log)
 
 
 def ask_to_stop(folder: Path) -> None:

@@ -16,7 +16,7 @@ from bracket.files import given_path, is_foreign
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import foreign
 from bracket.session.changes import refuse_changes
-from bracket.session.control import ask_to_stop, running_process
+from bracket.session.control import ask_to_stop, note_start, running_process
 from bracket.session.job import slots_of
 from bracket.session.memory import FILE as MEMORY_FILE
 from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, save
@@ -70,7 +70,8 @@ def start(folder: Path) -> None:
     if other is not None:
         raise SessionBusy(f"this session is already running (process {other})", path=folder)
     with (folder / PROCESS_LOG).open("ab") as output:
-        subprocess.Popen(
+        before = output.tell()
+        process = subprocess.Popen(
             [python_executable(), "-m", "bracket", "run", str(folder), "--quiet"],
             cwd=project_root(),
             env=child_env(threads=1 if slots[0].kind == "cpu" else None),
@@ -80,6 +81,7 @@ def start(folder: Path) -> None:
             creationflags=_DETACHED,
             start_new_session=True,
         )
+    note_start(folder, process.pid, before)
 
 
 def stop(folder: Path, wait: float = 0.0) -> bool:

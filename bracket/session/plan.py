@@ -27,6 +27,9 @@ from bracket.session.spread import remembered as remembered_spread
 from bracket.session.timing import Speed, estimate, remembered
 from bracket.trainers import make_trainer
 
+_LARGE = 1
+"""GB of weights from which the built-in trainer takes on a CPU what no guess tells."""
+
 
 @dataclass(frozen=True)
 class PlannedRound:
@@ -75,6 +78,8 @@ class Plan:
     promises: tuple[Promise, ...] = ()
     device: str = ""
     workers: int = 1
+    lacks: str = ""
+    """What this machine would need to run it at all; how long it takes can't be said then."""
 
     @property
     def errors(self) -> list[Problem]:
@@ -149,7 +154,7 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         preset, slots = settings.load_preset(), slots_of(settings)
     except BracketError:
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
-    device, workers = slots[0].kind, len(slots)
+    device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
     rounds = planned_rounds(settings, speed, workers)
     trials = sum(r.trials for r in rounds)
@@ -168,14 +173,30 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         measured=speed.measured,
         disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
         pictures=pictures,
-        claim=claim(settings, cost),
+        claim=claim(settings, None if missing else cost),
         commands=_commands(settings, slots[0], problems),
         memory=_memory(settings, slots[0], folder, problems),
         problems=tuple(problems),
-        promises=promises(settings, spread_of(settings), cost),
+        promises=promises(settings, spread_of(settings), None if missing else cost),
         device=device,
         workers=workers,
+        lacks=missing,
     )
+
+
+def lacks(settings: SessionSettings) -> str:
+    """A kind of device that the preset needs and that isn't here, such as "an NVIDIA GPU"; "" where none is missing.
+
+    Raises:
+        BracketError: there is no such preset or device.
+    """
+    preset, kind = settings.load_preset(), slots_of(settings)[0].kind
+    if settings.device:  # whoever names one wants to try
+        return ""
+    if preset.trainer != "builtin":
+        return "" if kind == "cuda" else "an NVIDIA GPU"
+    large = any(spec.size_gb >= _LARGE for spec in preset.weights)
+    return "a GPU" if large and kind == "cpu" and not remembered(preset.name, kind) else ""
 
 
 def spread_of(settings: SessionSettings) -> Spread:
@@ -278,8 +299,8 @@ def _trainer_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
     found = asked + [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
     if preset.trainer == "builtin":
         return found
-    if device.kind != "cuda" and not settings.device:
-        what = f"{preset.title} needs an NVIDIA GPU, and none is seen here"
+    if missing := lacks(settings):
+        what = f"{preset.title} needs {missing}, and none is seen here"
         remedy = "Check the driver (nvidia-smi), or name the device in the settings to try it anyway."
         found.append(Problem("error", what, remedy, action="set device cpu"))
     elif device.kind == "cuda" and preset.vram and memory_of(settings, device) < min(p.gb for p in preset.vram) * 0.9:

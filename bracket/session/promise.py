@@ -49,11 +49,11 @@ def claim(settings: SessionSettings, cost: Cost | None = None) -> str:
     if s.confirmation.pairs >= pairs:
         return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
     missing = pairs - s.confirmation.pairs
-    time = f" (+{duration(cost(missing))})" if cost else ""
+    time = _more(cost, missing)
     return f"{file} To prove it of the settings, add {counted(missing, 'paired run')}{time}."
 
 
-def promises(settings: SessionSettings, spread: Spread, cost: Cost) -> tuple[Promise, ...]:
+def promises(settings: SessionSettings, spread: Spread, cost: Cost | None) -> tuple[Promise, ...]:
     """What each comparison of the session may end in; none where there is nothing to compare."""
     if settings.search.configs < 2:
         return ()
@@ -74,17 +74,22 @@ def _checkpoint(s: SessionSettings, spread: Spread) -> Promise:
     return Promise(about, True, f"can be proved on {n} fresh prompts. {lead}")
 
 
-def _config(s: SessionSettings, spread: Spread, cost: Cost) -> Promise:
+def _more(cost: Cost | None, pairs: int) -> str:
+    """What so many more pairs take, in brackets; "" where it can't be said."""
+    return f" (+{duration(cost(pairs))})" if cost else ""
+
+
+def _config(s: SessionSettings, spread: Spread, cost: Cost | None) -> Promise:
     about, least, n = "The winner's settings against the baseline's", fewest_pairs(s), s.confirmation.pairs
     if n < least:
         seeds, missing = counted(s.finals.seeds, "seed"), least - n
         have = f"with {seeds} and {counted(n, 'pair')}" if n else f"with {seeds}"
         more = f"{missing} more pair{'s' if missing > 1 else ''}" if n else counted(missing, "paired run")
-        time = duration(cost(missing))
-        words = f"{have} this is about the checkpoint, not about the settings; {more} would do (+{time})."
+        more += f" would do{_more(cost, missing)}"
+        words = f"{have} this is about the checkpoint, not about the settings; {more}."
         return Promise(about, False, words)
     lead, further = (_detectable(s, k, two_sided=False) for k in (n, 2 * n))
-    better = f" {2 * n} pairs (+{duration(cost(n))}) would find one of {_size(further, spread.pairs)}."
+    better = f" {2 * n} pairs{_more(cost, n)} would find one of {_size(further, spread.pairs)}."
     words = f"can be proved over {n} paired trainings. {_lead(lead, spread.pairs, 'trainings')}{better}"
     return Promise(about, True, words)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bracket.domain import Problem, Round, Sample, mean
+from bracket.domain import Problem, Round, Sample, Trial, mean
 from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
@@ -21,6 +21,7 @@ from bracket.runner.claims import claimed
 from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import sweep_orphans, write_command_sh
+from bracket.runner.watch import Progress as Watched
 from bracket.session import confirm, drawing, pairwise, plan, spread, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
@@ -90,9 +91,18 @@ class Reporter:
         if self.phase not in ("checks", "prepare", "search"):  # it may have ended before all were tried
             planned = [replace(p, trials=done[p.name, p.rung]) if p.name == Round.SEARCH else p for p in planned]
         left = sum(p.seconds * max(0, p.trials - done[p.name, p.rung]) / p.trials for p in planned if p.trials)
-        running = sum(r.handle.progress().step for r in self.runner.running) if self.runner else 0
-        eta = max(0.0, left - running * speed.step / self.workers) if speed.measured else None
+        spent = sum(_spent(r.handle.progress(), r.trial, speed) for r in self.runner.running) if self.runner else 0.0
+        # Before this session trained at all, what others measured would stand still.
+        heard = spent or (self.runner is not None and self.runner.measures)
+        eta = max(0.0, left - spent / self.workers) if speed.measured and heard else None
         return done.total(), sum(p.trials for p in planned), eta
+
+
+def _spent(progress: Watched, trial: Trial, speed: Speed) -> float:
+    """What of a trial's expected seconds is over, also while it draws pictures: by its steps or by the clock."""
+    if not progress.step:
+        return 0.0
+    return max(progress.step * speed.step, min(progress.seconds, speed.trial(trial.steps)))
 
 
 def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = False) -> Summary | None:
@@ -109,7 +119,7 @@ def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = Fals
         clear_stop(folder)
         sweep_orphans()
         sweep_parts(folder, deep=True)
-        _say(folder, "running", "Starting.", listener)
+        _say(folder, "running", "Looking at settings, weights and pictures", listener)
         try:
             return _run(folder, settings, listener, share)
         except Stopped:
@@ -318,7 +328,8 @@ class _Clock:
 
 def _say(folder: Path, state: str, message: str, listener: Listener) -> None:
     last = read_progress(folder) or Progress(state, "checks")
-    progress = replace(last, state=state, message=message, eta=None, doing={})
+    phase = "checks" if state == "running" else last.phase
+    progress = replace(last, state=state, phase=phase, message=message, eta=None, doing={})
     write_progress(folder, progress)
     listener(progress)
 

@@ -21,7 +21,7 @@ from bracket.runner.processes import read_exit
 from bracket.runner.tail import last_lines
 from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
-from bracket.session.control import Progress, read_progress, running_process, stop_asked
+from bracket.session.control import Progress, Start, read_progress, running_process, stop_asked, unheard_start
 from bracket.session.drawing import drawn_in
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import load as load_settings
@@ -67,13 +67,13 @@ class TrialView:
 
 @dataclass(frozen=True)
 class SessionView:
-    """A session's state, progress and trials. `eta` in seconds; None while nothing was measured."""
+    """A session's state, progress and trials. `eta` in seconds from now; None while nothing was measured."""
 
     name: str
     folder: Path
     state: State
     phase: str
-    """checks, prepare, search, finals, confirmation, report or done."""
+    """starting, checks, prepare, search, finals, confirmation, report or done."""
     done: int
     planned: int
     eta: float | None
@@ -84,6 +84,8 @@ class SessionView:
     """The verdict's sentence (Markdown), once there is one."""
     report: Path | None = None
     """report/report.html, once it was written."""
+    trouble: str = ""
+    """Why its ledger can't be read now, which may end without a file being changed."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,11 @@ def read(folder: Path) -> SessionView:
     Raises:
         SettingsError: the settings are damaged, and with them what its trials' folders mean.
     """
-    progress = read_progress(folder)
-    state = _state(folder, progress)
+    progress, start = read_progress(folder), unheard_start(folder)
+    state = _state(folder, progress, start)
     report = folder / "report" / "report.html"
     ledger = _ledger(folder)
-    message = _message(folder, state, progress)
+    message = _message(folder, state, progress, start)
     if ledger.trouble:
         said = f"{ledger.trouble[:1].upper()}{ledger.trouble[1:]}"
         message = f"{message.rstrip('.')}. {said}" if message else said
@@ -116,14 +118,15 @@ def read(folder: Path) -> SessionView:
         name=folder.name,
         folder=folder,
         state=state,
-        phase=progress.phase if progress else "",
+        phase=_phase(state, progress, start),
         done=progress.done if progress else 0,
         planned=progress.planned if progress else 0,
-        eta=progress.eta if progress and state == "running" else None,
+        eta=_left(state, progress, start),
         message=message,
         trials=_trials(folder, ledger, state, progress.doing if progress else {}),
         verdict=_verdict(folder),
         report=report if report.exists() else None,
+        trouble=ledger.trouble,
     )
 
 
@@ -131,13 +134,26 @@ def sessions(runs: Path) -> list[SessionLine]:
     """Every session under `runs`, newest first."""
     found = []
     for folder in session_folders(runs):
-        state_file = folder / "state.json"
-        try:
-            modified = (state_file if state_file.exists() else folder / SETTINGS_FILE).stat().st_mtime
-        except OSError:  # it has just gone
+        said = looked_at(folder / "state.json")
+        if (seen := said or looked_at(folder / SETTINGS_FILE)) is None:  # it was taken away while one looked
             continue
-        found.append(SessionLine(folder.name, folder, _state(folder, read_progress(folder)), modified))
+        progress = _said(folder, said) if said else None
+        found.append(SessionLine(folder.name, folder, _state(folder, progress, unheard_start(folder)), seen[0] / 1e9))
     return sorted(found, key=lambda line: -line.modified)
+
+
+def looked_at(path: Path) -> tuple[int, int] | None:
+    """When a file was written and how large it is; None where it is not."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=1024)
+def _said(folder: Path, _stamp: tuple[int, int]) -> Progress | None:
+    return read_progress(folder)
 
 
 def drawn(folder: Path, out: str) -> list[Sample]:
@@ -221,7 +237,7 @@ def _step(folder: Path) -> int:
     return int(steps[-1]) if len(steps) else 0
 
 
-def _state(folder: Path, progress: Progress | None) -> State:
+def _state(folder: Path, progress: Progress | None, start: Start | None) -> State:
     """Running only if its process lives; what a dead process last said of itself, unless it said it was running."""
     ends: dict[str, State] = {"done": "done", "failed": "failed", "stopped": "stopped"}
     running = running_process(folder)
@@ -229,16 +245,38 @@ def _state(folder: Path, progress: Progress | None) -> State:
         if progress and progress.state in ends and progress.by == running:
             return ends[progress.state]  # it has said its last word and is only leaving
         return "stopping" if stop_asked(folder) else "running"
+    if start is not None:
+        return "running" if start.alive else "failed"
     if progress is None:
         return "failed" if last_lines(folder / PROCESS_LOG, 1).strip() else "idle"
     return ends.get(progress.state, "stopped")
 
 
-def _message(folder: Path, state: State, progress: Progress | None) -> str:
-    if progress is None and state == "failed":
-        return f"It ended before it began: {last_lines(folder / PROCESS_LOG, 3).strip()}"
+def _phase(state: State, progress: Progress | None, start: Start | None) -> str:
+    starting = state == "running" and not _heard(progress, start)
+    return "starting" if starting else progress.phase if progress else ""
+
+
+def _heard(progress: Progress | None, start: Start | None) -> bool:
+    """Whether what a session last said was said by the process that runs it now."""
+    return start is None and progress is not None and progress.state == "running"
+
+
+def _left(state: State, progress: Progress | None, start: Start | None) -> float | None:
+    """What was left when it was said, less the time since."""
+    if state != "running" or progress is None or progress.eta is None or not _heard(progress, start):
+        return None
+    return max(0.0, progress.eta - max(0.0, time.time() - progress.updated))
+
+
+def _message(folder: Path, state: State, progress: Progress | None, start: Start | None) -> str:
+    if state == "failed" and (progress is None or start is not None):
+        words = last_lines(folder / PROCESS_LOG, 3, since=start.log if start else 0).strip()
+        return f"It ended before it began: {words or 'it said nothing in process.log'}"
+    if state == "running" and not _heard(progress, start):
+        return "Starting."
     if progress is None:
-        return "Not started yet." if state == "idle" else "Starting."
+        return "Not started yet."
     if state == "stopped" and progress.state == "running":
         return "Its process ended without a word (killed, or the machine went down). Resume to go on where it was."
     if state == "stopping":

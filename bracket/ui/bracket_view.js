@@ -3,7 +3,7 @@
 // Given by Gradio: element, props, server, watch.
 const find = (selector) => element.querySelector(selector);
 const note = find(".note"), open = new Set();
-let session = "", stamp = "", asking = false, due = 0, doing = {}, generation = 0;
+let session = "", stamp = "", asking = false, missed = false, due = 0, again = 0, doing = {}, generation = 0;
 
 const wanted = () => props.value || {};
 
@@ -88,23 +88,32 @@ function clear() {
 }
 
 async function ask() {
-  if (asking || !session || element.offsetParent === null || performance.now() < due) return;
+  clearTimeout(again);
+  if (!element.isConnected || !session || element.offsetParent === null) return;
+  missed = asking;
+  if (asking) return;
+  if (performance.now() < due) return void (again = setTimeout(ask, due - performance.now()));
   asking = true;
   const mine = generation, began = performance.now();
   try {
     const answer = await server.tournament({ session, stamp });
     if (mine !== generation) return;
-    if (answer.tree !== undefined) place(answer);
+    if (answer.tree !== undefined) {
+      place(answer);
+      window.dispatchEvent(new Event("bracket-drawn"));
+    }
     stamp = answer.stamp;
     tell(answer.now);
     note.textContent = "";
   } catch (error) {
     note.textContent = "bracket does not answer; trying again.";
+    again = setTimeout(ask, 4000);
   } finally {
     // A server that takes long over a huge session, or is busy training, is asked less often.
     const took = performance.now() - began;
-    if (mine === generation) due = began + took + Math.max(wanted().live ? 900 : 10000, 4 * took);
+    if (mine === generation) due = began + 5 * took;
     asking = false;
+    if (missed) ask();
   }
 }
 
@@ -124,6 +133,7 @@ watch("value", () => {
   due = 0;
   ask();
 });
-const beat = setInterval(() => (element.isConnected ? ask() : clearInterval(beat)), 250);
+window.addEventListener("bracket-moved", ask);
+new ResizeObserver(ask).observe(element); // also when its tab is opened
 clear();
 ask();

@@ -22,7 +22,7 @@ from bracket.session.bracket_view import Cell, Column, Drawing, lay_out
 from bracket.session.settings import FILE, SessionSettings, load
 from bracket.session.view import SessionView, TrialView, drawn
 from bracket.ui.bracket_cards import html, key
-from bracket.ui.context import Context
+from bracket.ui.context import TROUBLE, Context
 from bracket.ui.format import trial_state
 from bracket.ui.outcome import duel_of
 from bracket.ui.theme import script
@@ -48,7 +48,7 @@ def build(context: Context, elem_id: str, *, sparks: bool = False) -> gr.HTML:
     def tournament(asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return told(context.read(str(asked["session"])), str(asked.get("stamp", "")), sparks=sparks)
-        except BracketError:
+        except TROUBLE:
             return {"stamp": "", "now": {}}
 
     return gr.HTML(

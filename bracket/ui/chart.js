@@ -6,7 +6,14 @@ const PAD = { left: 52, right: 12, top: 10, bottom: 24 };
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), context = canvas.getContext("2d"), note = find(".note"), legend = find(".legend");
 const slider = find("input[type=range]"), logBox = find("input[type=checkbox]"), tip = find(".tip");
-let series = new Map(), session = "", dirty = true, pointer = null, asking = false, again = 0, generation = 0;
+let series = new Map(), session = "", dirty = true, drawing = false, pointer = null, asking = false, missed = false, again = 0, generation = 0;
+
+// Drawn once, with the browser's next frame; nothing is drawn while nobody looks or nothing changed.
+function soil() {
+  dirty = true;
+  if (!drawing) requestAnimationFrame(frame);
+  drawing = true;
+}
 
 // An overlay asks for curves by an event of its own; everything else by the value.
 let told = null;
@@ -80,7 +87,7 @@ function label() {
     button.append(dot, `${s.id} · ${s.label}`);
     button.classList.toggle("off", !s.shown);
     button.setAttribute("aria-pressed", String(s.shown));
-    button.addEventListener("click", () => { s.chosen = !s.shown; show(s, s.chosen); label(); dirty = true; });
+    button.addEventListener("click", () => { s.chosen = !s.shown; show(s, s.chosen); label(); soil(); });
     return button;
   }));
 }
@@ -90,14 +97,14 @@ function reset() {
   series = new Map();
   generation += 1;
   legend.replaceChildren();
-  dirty = true;
+  soil();
 }
 
 async function ask() {
   clearTimeout(again);
-  if (!element.isConnected) return;
-  again = setTimeout(ask, wanted().live ? 1000 : 4000);
-  if (asking || element.offsetParent === null || !session) return;
+  if (!element.isConnected || element.offsetParent === null || !session) return;
+  missed = asking;
+  if (asking) return;
   asking = true;
   const mine = generation;
   try {
@@ -113,14 +120,16 @@ async function ask() {
         x.forEach((step, i) => s.marks.push([step, y[i]]));
         s.marksCursor = trial.marks.cursor;
       }
-      dirty = dirty || Boolean(trial.train || trial.marks);
+      if (trial.train || trial.marks) soil();
     }
-    if (before !== JSON.stringify([...series.values()].map((s) => [s.id, s.shown]))) { label(); dirty = true; }
+    if (before !== JSON.stringify([...series.values()].map((s) => [s.id, s.shown]))) { label(); soil(); }
     note.textContent = "";
   } catch (error) {
     note.textContent = "bracket does not answer; trying again.";
+    again = setTimeout(ask, 4000);
   } finally {
     asking = false;
+    if (missed) ask();
   }
 }
 
@@ -272,25 +281,26 @@ function sparks() {
 }
 
 function frame() {
-  if (!element.isConnected) return;
-  if (element.offsetParent !== null) {
-    if (canvas.clientWidth * (window.devicePixelRatio || 1) !== canvas.width) dirty = true;
-    if (dirty) { dirty = false; draw(); }
-    if (element.querySelector("[data-sparks]")) sparks();
-  }
-  requestAnimationFrame(frame);
+  drawing = false;
+  if (!element.isConnected || element.offsetParent === null) return;
+  if (dirty) { dirty = false; draw(); }
+  if (element.querySelector("[data-sparks]")) sparks();
 }
 
 slider.addEventListener("input", () => {
   find("output").textContent = (Number(slider.value) / 1000).toFixed(2);
   for (const s of series.values()) smooth(s);
-  dirty = true;
+  soil();
 });
-logBox.addEventListener("change", () => { dirty = true; });
-canvas.addEventListener("mousemove", (event) => { pointer = event.offsetX; dirty = true; });
-canvas.addEventListener("mouseleave", () => { pointer = null; dirty = true; });
-window.addEventListener("bracket-theme", () => { dirty = true; });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { dirty = true; });
+logBox.addEventListener("change", soil);
+canvas.addEventListener("mousemove", (event) => { pointer = event.offsetX; soil(); });
+canvas.addEventListener("mouseleave", () => { pointer = null; soil(); });
+window.addEventListener("bracket-theme", soil);
+window.addEventListener("bracket-drawn", soil);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soil);
+// Also when its tab is opened: it then gets a width, and what came meanwhile.
+new ResizeObserver(() => { soil(); ask(); }).observe(find(".plot"));
+window.addEventListener("bracket-moved", ask);
 function follow() {
   const now = wanted();
   if (now.session !== session || (now.only && JSON.stringify(now.only) !== JSON.stringify(element.only))) reset();
@@ -305,4 +315,3 @@ element.addEventListener("bracket-curves", (event) => {
 element.only = wanted().only;
 reset();
 ask();
-frame();

@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from bracket.domain import Round
-from bracket.errors import BracketError
 from bracket.session import view as sessions
 from bracket.session.view import SessionView, TrialView
+from bracket.ui.context import TROUBLE
 from bracket.ui.theme import script
 
 _FRAME = """
@@ -45,7 +45,7 @@ def chart(read: Callable[[str], SessionView], elem_id: str, empty: str, *, spark
     def curves(asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return {"trials": points(read(str(asked["session"])), asked["only"], asked["cursors"])}
-        except BracketError:
+        except TROUBLE:
             return {"trials": []}
 
     return gr.HTML(

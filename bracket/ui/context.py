@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import os
 import time
@@ -12,19 +13,26 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.errors import BracketError, SettingsError
+from bracket.errors import BracketError, SettingsError, StorageError
 from bracket.session import view as sessions
 from bracket.session.settings import FILE, session_folders
-from bracket.session.view import SessionLine, SessionView
+from bracket.session.view import PROCESS_LOG, VERDICT_FILE, SessionLine, SessionView
 from bracket.ui.served import WEIGHTS
 from bracket.unforeseen import kept
 
-POLL_SECONDS = 1.0
 _ONCE_SECONDS = 60.0
 """The same fault is told once in so long: a page asks every second."""
 _OF_SESSIONS = ("report", "confirm", "before")
 _OF_TRIALS = ("samples", "logs")
 """Folders of a session, and of each of its trials, that a browser may see into."""
+_WRITTEN = (
+    *(".", FILE, "study.db", "state.json", "lock", "control", "control/start", "trials", "before", "votes.jsonl"),
+    *(PROCESS_LOG, "session.log", "confirm", "confirm/winner", "confirm/baseline", "report", "report/report.html"),
+    *(f"report/{VERDICT_FILE}", "report/mattered.json", "report/judge.json"),
+)
+"""What changes in a session's folder when something happens that a page may show."""
+TROUBLE = (BracketError, OSError)
+"""What may come of a session that changes, or is taken away, while one looks at it."""
 HERE = "x-bracket-here"
 """The guard's mark on a request from this very machine; what arrives under this name is thrown away."""
 
@@ -58,11 +66,29 @@ class Context:
         Raises:
             BracketError: there is no such session, or its ledger is damaged.
         """
-        return self._read(self.folder(name), int(time.monotonic() * 2))
+        try:
+            return self._read(self.folder(name), int(time.monotonic() * 2))
+        except OSError as error:  # it was moved, or taken away in the middle
+            raise StorageError(f"the session can't be read: {error}", path=self.runs / name) from error
 
     def lines(self) -> list[SessionLine]:
         """Every session, newest first."""
-        return sessions.sessions(self.runs) if self.runs.is_dir() else []
+        try:
+            return sessions.sessions(self.runs) if self.runs.is_dir() else []
+        except OSError:  # the folder was taken away in the middle
+            return []
+
+    def stamp(self, name: str) -> tuple[str, bool]:
+        """What is another one when a page that shows this session may have become old, and whether the session runs.
+
+        Cheap, for every open page asks time and again; what runs changes all the time.
+        """
+        lines = self.lines()
+        line = next((line for line in lines if line.name == name), None)
+        live = line is not None and line.state in ("running", "stopping")
+        files = tuple(sessions.looked_at(line.folder / n) for n in _WRITTEN) if line else ()
+        seen = (name, lines, files, int(time.monotonic() * 2) if live else 0)
+        return hashlib.blake2b(repr(seen).encode(), digest_size=8).hexdigest(), live
 
     def openable(self, given: str) -> Path | None:
         """The file, where it is a session's picture, log, report or LoRA, and no link in the session's folder leads to
@@ -150,7 +176,7 @@ def caught(handler: Callable[..., Any]) -> Callable[..., Any]:
     return streamed if inspect.isasyncgenfunction(handler) else handled
 
 
-def said(error: BracketError) -> str:
+def said(error: Exception) -> str:
     """An error as the app says it: with a capital letter, and safe in HTML."""
     return _escaped(str(error))
 

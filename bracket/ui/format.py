@@ -16,6 +16,7 @@ _MOST = 50
 """Problems of one kind that are listed."""
 _MARKS = {"error": "✗", "warning": "!", "info": "✓"}
 _PHASES = {
+    "starting": "Starting",
     "checks": "Checking",
     "prepare": "Preparing",
     "search": "Searching",
@@ -23,6 +24,8 @@ _PHASES = {
     "confirmation": "Confirming",
     "report": "Writing the report",
 }
+_TIMED = ("checks", "prepare", "search", "finals", "confirmation")
+"""Phases in which one wants to know how long it will take."""
 _STATES = {"idle": "Ready", "stopping": "Stopping", "stopped": "Stopped", "done": "Done", "failed": "Failed"}
 _OUTCOMES = {
     Outcome.OK: "done",
@@ -84,13 +87,15 @@ def state_words(view: SessionView) -> str:
 
 
 def progress_words(view: SessionView) -> str:
-    """ "7 of 24 trials, about 12 min left"."""
+    """ "7 of 24 trials, about 12 min left"; until something was measured it says that."""
     if not view.planned:
         return ""
     words = f"{view.done} of {counted(view.planned, 'trial')}"
-    if view.state == "running" and view.eta is not None:
-        words += f", about {duration(view.eta)} left"
-    return words
+    if view.state != "running" or view.phase not in _TIMED:
+        return words
+    if view.eta is None:
+        return f"{words}, measuring the time left"
+    return f"{words}, about {duration(view.eta)} left" if view.eta >= 1 else f"{words}, longer than expected"
 
 
 def page_title(view: SessionView | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +15,14 @@ from bracket.session import launch
 from bracket.session.view import SessionLine, SessionView
 from bracket.ui.context import Context, warned
 from bracket.ui.format import esc, page_title, progress_words, size, state_words
+from bracket.ui.theme import script
 
 _TITLE = """
 const tell = () => { document.title = element.querySelector("[data-title]")?.dataset.title || "bracket"; };
 watch("value", tell);
 tell();
 """
+_SHOWN = "document.querySelector('#state [data-session]')?.dataset.session || null"
 _TONES = {"running": "busy", "stopping": "busy", "done": "good", "failed": "bad"}
 
 
@@ -28,11 +32,12 @@ class Header:
 
     session: gr.Dropdown
     state: gr.HTML
-    meter: gr.HTML
     stop: gr.Button
     go_on: gr.Button
     ask: gr.Row
     refresh: gr.Button
+    pulse: gr.HTML
+    """Ticks when the page has become old; retries when it did not get what it was told last."""
 
 
 def build(context: Context) -> Header:
@@ -43,7 +48,13 @@ def build(context: Context) -> Header:
             choices=[], value=None, show_label=False, container=False, elem_id="session", min_width=200, scale=0
         )
         state = gr.HTML(elem_id="state", apply_default_css=False, js_on_load=_TITLE)
-        meter = gr.HTML(elem_id="meter", apply_default_css=False)
+        pulse = gr.HTML(
+            html_template='<div class="meters"></div>',
+            js_on_load=script("pulse.js"),
+            server_functions=[_pulse(context)],
+            elem_id="meter",
+            apply_default_css=False,
+        )
         stop = gr.Button("Stop", size="sm", visible=False, elem_id="stop", min_width=70, scale=0)
         go_on = gr.Button("Resume", size="sm", visible=False, elem_id="resume", min_width=80, scale=0)
         gr.Button("Dark / light", size="sm", elem_id="turn", min_width=90, scale=0)
@@ -74,20 +85,56 @@ def build(context: Context) -> Header:
             gr.Info(f"{esc(name)} goes on where it was.")
         return gr.update(visible=False)
 
-    sure.click(warned(stop_now), session, ask, **private)
-    go_on.click(warned(resume), session, go_on, **private)
-    return Header(session, state, meter, stop, go_on, ask, refresh)
+    sure.click(warned(stop_now), session, ask, js=on_shown(), **private)
+    go_on.click(warned(resume), session, go_on, js=on_shown(), **private)
+    session.change(None, session, None, js="(name) => window.bracketPicked?.(name)")
+    return Header(session, state, stop, go_on, ask, refresh, pulse)
 
 
-def state_html(view: SessionView | None) -> str:
-    """The pill, the bar and the words of the open session; also carries the browser tab's title."""
-    title = esc(page_title(view))
+def on_shown(more: int = 0) -> str:
+    """For an event whose first input is the picker: it acts on the session that the page shows, should another one be
+    picked of which nothing is seen yet. `more`: how many inputs follow."""
+    return f"(_, ...rest) => [{_SHOWN}, ...rest.slice(0, {more})]" if more else f"() => {_SHOWN}"
+
+
+def _pulse(context: Context) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    meter = _Meter()
+
+    def pulse(asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether the page has become old; with the load where it asks for it."""
+        stamp, live = context.stamp(str(asked["session"]))
+        return {"stamp": stamp, "live": live, **({"meter": meter.html(live)} if asked["meter"] else {})}
+
+    return pulse
+
+
+class _Meter:
+    """The load, measured no more often than it is worth: a GPU's costs a program's start."""
+
+    def __init__(self) -> None:
+        self._shown, self._until = "", 0.0
+
+    def html(self, live: bool) -> str:
+        if time.monotonic() >= self._until:
+            self._until = time.monotonic() + (2.0 if live else 9.0)
+            self._shown = meter_html()
+        return self._shown
+
+
+def state_html(view: SessionView | None, name: str = "", stamp: str = "") -> str:
+    """The pill, the bar and the words of the open session; also carries the browser tab's title.
+
+    Args:
+        name: the session that was asked for, also where it can't be read.
+        stamp: what the page is held against to see that it is old; "" has it read again at once.
+    """
+    data = f'data-title="{esc(page_title(view))}" data-session="{esc(name)}" data-stamp="{esc(stamp)}"'
     if view is None:
-        return f'<div class="state" data-title="{title}"><span class="pill">No session</span></div>'
+        return f'<div class="state" {data}><span class="pill">{"Not readable" if name else "No session"}</span></div>'
     share = view.done / view.planned if view.planned else 0.0
     tone = _TONES.get(view.state, "")
     return (
-        f'<div class="state" data-title="{title}"><span class="pill {tone}">{esc(state_words(view))}</span>'
+        f'<div class="state" {data}><span class="pill {tone}">{esc(state_words(view))}</span>'
         f'<span class="progress" role="progressbar" aria-label="Trials done" aria-valuenow="{share * 100:.0f}">'
         f'<i style="width:{share * 100:.1f}%"></i></span>'
         f'<span class="words">{esc(progress_words(view))}</span></div>'

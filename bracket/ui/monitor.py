@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from bracket.errors import BracketError
-from bracket.runner.tail import LogTail
+from bracket.runner.tail import last_lines
 from bracket.session.view import SessionView, TrialView
 from bracket.ui import bracket_view, gallery, vote
 from bracket.ui.chart import chart
@@ -27,6 +24,7 @@ from bracket.ui.format import (
     state_words,
     trial_state,
 )
+from bracket.ui.header import Header
 from bracket.ui.outcome import MOST_ROWS, sealed_html
 
 NEWEST = ""
@@ -34,10 +32,6 @@ NEWEST = ""
 SESSION_LOG, TRIAL_LOG = "session", "trial"
 LINES, LONGEST = 400, 2_000
 """Lines of log that the page holds."""
-_PAUSE = 0.4
-"""Seconds between two looks at the log: a few updates a second at most."""
-_HEARTBEAT = 5.0
-"""A stream must say something this often, or it would not notice that its page is gone."""
 EMPTY = "No session yet. Start the demo, or choose a folder."
 
 
@@ -55,33 +49,8 @@ class Monitor:
     log_path: gr.HTML
 
 
-@dataclass
-class Watch:
-    """What one page's log stream shows. `hold` keeps the text as it is."""
-
-    session: str = ""
-    trial: str = NEWEST
-    source: str = SESSION_LOG
-    find: str = ""
-    hold: bool = False
-
-
-class Watches:
-    """Every open page's wish, by its session hash: the stream reads it, the page's events change it."""
-
-    def __init__(self) -> None:
-        self._by_page: dict[str, Watch] = {}
-
-    def of(self, page: str) -> Watch:
-        return self._by_page.setdefault(page, Watch())
-
-    def forget(self, page: str) -> None:
-        self._by_page.pop(page, None)
-
-
-def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
-    """The tab. Its HTML is filled by the page's timer; the log streams by itself."""
-    watches = Watches()
+def build(context: Context, head: Header) -> Monitor:
+    """The tab. Its HTML is filled by the page."""
     message = gr.HTML(apply_default_css=False, elem_id="message")
     duel = gr.HTML(apply_default_css=False, elem_id="duel")
     cards = bracket_view.build(context, "cards", sparks=True)
@@ -135,79 +104,60 @@ def build(context: Context, session: gr.Dropdown) -> tuple[Monitor, Watches]:
             )
             log_path = gr.HTML(apply_default_css=False, elem_id="log-path")
     made = Monitor(message, duel, cards, curves, trial, samples, log, log_path)
-    _wire(made, watches, session, source, find, follow)
-    return made, watches
+    _wire(context, made, head, source, find, follow)
+    return made
 
 
-def _wire(
-    m: Monitor, watches: Watches, session: gr.Dropdown, source: gr.Radio, find: gr.Textbox, follow: gr.Button
-) -> None:
-    def wish(name: str | None, trial: str | None, source: str, find: str, request: gr.Request) -> None:
-        watch = watches.of(str(request.session_hash))
-        watch.session, watch.trial, watch.source, watch.find = name or "", trial or NEWEST, source, find or ""
+def _wire(context: Context, m: Monitor, head: Header, source: gr.Radio, find: gr.Textbox, follow: gr.Button) -> None:
+    """The log: read again with the page, unless it is held, and told only when it changed."""
+    told, hold = gr.State(None), gr.State(False)
 
-    def turn(request: gr.Request) -> Any:
-        watch = watches.of(str(request.session_hash))
-        watch.hold = not watch.hold
-        return gr.update(value="Follow" if watch.hold else "Hold")
+    def read(hold: bool, told: Any, *asked: Any) -> tuple[Any, ...]:
+        text, path = log_of(context, *asked)
+        now = (text, log_path_html(path))
+        return (gr.skip(), gr.skip(), told) if hold or now == told else (*now, now)
 
+    def turn(hold: bool) -> tuple[bool, Any]:
+        return not hold, gr.update(value="Hold" if hold else "Follow")
+
+    asked = [head.session, m.trial, source, find]
+    outputs = [m.log, m.log_path, told]
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    wishes = [session, m.trial, source, find]
-    gr.on([x.change for x in wishes], wish, wishes, None, **private)
-    follow.click(turn, None, follow, **private)
+    last: dict[str, Any] = {**private, "trigger_mode": "always_last"}
+    gr.on(
+        [head.pulse.tick, head.pulse.retry, head.refresh.click, *(x.change for x in asked)],
+        read,
+        [hold, told, *asked],
+        outputs,
+        **last,
+    )
+    turned = follow.click(turn, hold, [hold, follow], **private)
+    turned.then(read, [hold, told, *asked], outputs, **private)
+    m.log.change(None, None, None, js="() => window.bracketLogEnd?.()")
 
 
-async def stream(context: Context, watches: Watches, page: str) -> AsyncIterator[tuple[Any, Any]]:
-    """The log's last lines and its path, whenever they change, for as long as the page is there.
-
-    Only files are read here: what runs, runs elsewhere and does not notice when a page comes or goes.
-    """
-    tail, shown, lines, silent = LogTail(Path()), "", deque[str](maxlen=LINES), 0.0
+def log_of(
+    context: Context, name: str | None, trial: str | None, source: str | None, find: str | None
+) -> tuple[str, Path | None]:
+    """The last lines of the log that a page wants to see, of those that hold `find` in any case, and where it lies."""
     try:
-        while True:
-            watch = watches.of(page)
-            path = log_file(context, watch)
-            if path != tail.path and not watch.hold:
-                tail, lines = LogTail(path or Path()), deque[str](maxlen=LINES)
-            if not watch.hold:
-                lines.extend(shortened(line) for line in tail.read_new().splitlines())
-            text = visible(lines, shortened(tail.current), watch.find)
-            silent += _PAUSE
-            if text != shown and not watch.hold:
-                shown, silent = text, 0.0
-                yield text, log_path_html(path)
-            elif silent >= _HEARTBEAT:
-                silent = 0.0
-                yield gr.skip(), gr.skip()
-            await asyncio.sleep(_PAUSE)
-    finally:
-        watches.forget(page)
+        view = context.read(name) if name else None
+    except BracketError:
+        view = None
+    if view is None:
+        return "", None
+    chosen = chosen_trial(view, trial or NEWEST)
+    path = view.folder / "session.log"
+    if source == TRIAL_LOG and chosen is not None:
+        path = chosen.folder / "logs" / "trainer.log"
+    wanted = (find or "").strip().casefold()
+    lines = last_lines(path, LINES).split("\n")
+    return "\n".join(shortened(line) for line in lines if wanted in line.casefold()), path
 
 
 def shortened(line: str) -> str:
     """A line as the page shows it: a log without line ends must not drown it."""
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} … ({len(line) - LONGEST:,} more characters)"
-
-
-def visible(lines: deque[str], current: str, find: str) -> str:
-    """The held lines and the unfinished last one, of those that hold `find` in any case."""
-    every = [*lines, current] if current else list(lines)
-    wanted = find.strip().casefold()
-    return "\n".join(line for line in every if wanted in line.casefold())
-
-
-def log_file(context: Context, watch: Watch) -> Path | None:
-    """The file that a page wants to see, None while there is none."""
-    try:
-        view = context.read(watch.session) if watch.session else None
-    except BracketError:
-        return None
-    if view is None:
-        return None
-    chosen = chosen_trial(view, watch.trial)
-    if watch.source == TRIAL_LOG and chosen is not None:
-        return chosen.folder / "logs" / "trainer.log"
-    return view.folder / "session.log"
 
 
 def chosen_trial(view: SessionView, wanted: str, *, drawn: bool = False) -> TrialView | None:
@@ -224,6 +174,14 @@ def trial_choices(view: SessionView, chosen: str = NEWEST) -> list[tuple[str, st
     older = [t for t in view.trials[:-MOST_ROWS] if t.id == chosen]
     newest = [*reversed(view.trials[-MOST_ROWS:]), *older]
     return [("Newest trial", NEWEST), *((f"{t.id} · {t.label}", t.id) for t in newest)]
+
+
+def trial_update(view: SessionView | None, chosen: str) -> dict[str, Any]:
+    """The trial picker's entries; what is chosen goes back to the newest when this session has no such trial."""
+    listed = trial_choices(view, chosen) if view else [("Newest trial", NEWEST)]
+    gone = view is not None and all(chosen != value for _, value in listed)
+    update: dict[str, Any] = gr.update(choices=listed, **({"value": NEWEST} if gone else {}))
+    return update
 
 
 def message_html(view: SessionView | None) -> str:

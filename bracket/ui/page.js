@@ -151,10 +151,11 @@
     const log = event.target;
     if (log.matches?.("#log textarea")) away = log.scrollHeight - log.scrollTop - log.clientHeight > 40;
   }, true);
-  setInterval(() => {
+  window.bracketLogEnd = () => setTimeout(() => {
     const log = document.querySelector("#log textarea");
     if (shown(log) && !away) log.scrollTop = log.scrollHeight;
-  }, 300);
+  }, 50);
+  new MutationObserver(window.bracketLogEnd).observe(document, { subtree: true, attributeFilter: ["aria-selected"] });
 
   // Small pictures stay crisp when they are shown large; a broken one leaves its frame.
   document.addEventListener("load", (event) => {

@@ -1,8 +1,7 @@
-"""The page: header and tabs put together, the form's events, and the timer that keeps all of it up to date."""
+"""The page: header and tabs put together, the form's events, and what keeps all of it up to date."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,15 @@ import gradio as gr
 
 from bracket.errors import BracketError
 from bracket.presets import find_preset, list_presets
+from bracket.report.words import counted
 from bracket.session import launch, plan
 from bracket.session.next_space import next_space
 from bracket.session.settings import SessionSettings, load
 from bracket.session.view import SessionView
 from bracket.ui import (
     bracket_view,
+    choice,
+    draft,
     duel,
     form,
     header,
@@ -31,9 +33,10 @@ from bracket.ui import (
     trial_view,
     vote,
 )
-from bracket.ui.context import POLL_SECONDS, Context, caught, said, warned
-from bracket.ui.format import action_html, esc
+from bracket.ui.context import Context, caught, said, warned
+from bracket.ui.format import action_html, esc, sentence
 from bracket.ui.narrow import held
+from bracket.unforeseen import kept
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _DEMO = "demo"
@@ -44,15 +47,19 @@ class Page:
 
     def __init__(self, runs: Path, *, login: bool = False) -> None:
         self.context = Context(runs.absolute(), login=login)
+        choice.tolerate()
         with gr.Blocks(title="bracket", fill_width=True, analytics_enabled=False) as self.blocks:
             self.header = header.build(self.context)
             with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as self.tabs:
                 with gr.Tab("Setup", id="setup"):
+                    with gr.Row(elem_id="drafted", visible=False) as self.drafted:
+                        gr.HTML(f'<p class="message">{draft.TOLD}</p>', apply_default_css=False)
+                        self.afresh = gr.Button("Start afresh", size="sm", elem_id="afresh", scale=0, min_width=120)
                     self.setup = setup.build()
                 with gr.Tab("Run", id="run"):
                     self.run = run.build()
                 with gr.Tab("Monitor", id="monitor"):
-                    self.monitor, self.watches = monitor.build(self.context, self.header.session)
+                    self.monitor = monitor.build(self.context, self.header)
                 with gr.Tab("Judge", id="judge"):
                     self.judge = judge.build(form.default_values(list_presets()[0]))
                 with gr.Tab("Results", id="results"):
@@ -61,6 +68,7 @@ class Page:
             self.fields = {**self.setup.fields, **self.run.fields, **self.judge.fields}
             self.seen = gr.State({})
             self.remembered = gr.BrowserState("", storage_key="bracket-session", secret="bracket-session")
+            self.draft = draft.state(self.context.runs)
             self._form_events()
             self._session_events()
             self.judge_events = judge_events.Events(self.context, self.header.session, self.judge, self.setup)
@@ -107,10 +115,15 @@ class Page:
             **live,
         )
         opened = [self.header.session, self.remembered, self.tabs]
-        self.run.start.click(self._start, [self.run.name, *inputs], [self.run.said, *opened], **_PRIVATE)
+        started = [self.run.said, *opened, self.draft]
+        begun = self.run.start.click(self._start, [self.run.name, *inputs], started, **_PRIVATE)
+        begun.then(None, self.draft, None, js="(kept) => { window.bracketEdited = Boolean(kept); }")
+        named = {f"weight-{i}": part for i, part in enumerate(self.setup.weights)}
+        draft.keep({**self.fields, **named, "name": self.run.name}, self.draft)
         self.setup.demo.click(warned(self._demo), None, opened, **_PRIVATE)
         more = self.results.proof
-        more.start.click(self._prove, [self.header.session, more.pairs], [more.trouble, *opened], **_PRIVATE)
+        asked, told = [self.header.session, more.pairs], [more.trouble, *opened]
+        more.start.click(self._prove, asked, told, js=header.on_shown(1), **_PRIVATE)
 
     def _plan(self, *given: Any) -> tuple[Any, ...]:
         idle = (run.command_text(None), gr.update(interactive=False))
@@ -162,8 +175,8 @@ class Page:
             launch.create(held(self.context, form.to_settings(self._values(given))), folder)
             launch.start(folder)
         except BracketError as error:
-            return run.not_started_html(said(error) + self._free(name)), gr.skip(), gr.skip(), gr.skip()
-        return ("", *self._opened(folder.name))
+            return run.not_started_html(said(error) + self._free(name)), gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return ("", *self._opened(folder.name), None)
 
     def _free(self, name: str) -> str:
         """The button that takes the next free name, where a session has this one."""
@@ -188,23 +201,29 @@ class Page:
         choices = header.choices(self.context.lines())
         return gr.update(choices=choices, value=name), name, gr.update(selected="monitor")
 
-    # The open session: chosen, remembered, and read again every second.
+    # The open session: chosen, remembered, and read again whenever pulse.js finds the page old.
 
     def _session_events(self) -> None:
         session, inputs = self.header.session, [*self._inputs, self.run.name]
         loaded = self.blocks.load(warned(self._restore), self.remembered, [session, self.tabs], **_PRIVATE)
-        filled = loaded.then(warned(self._fill), session, inputs, **_PRIVATE)
+        filled = loaded.then(warned(self._first), [session, self.draft], [*inputs, self.drafted], **_PRIVATE)
         again = self.run.same.click(warned(self._fill), session, inputs, **_PRIVATE)
-        for event in (filled, again):
-            event.then(**self._following, **_PRIVATE)
-        self.results.mattered.use.click(warned(self._next_space), session, [*inputs, self.tabs], **_PRIVATE)
-        session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
-        polled: dict[str, Any] = {**_PRIVATE, "queue": False}
-        triggers = [gr.Timer(POLL_SECONDS).tick, self.header.refresh.click, session.change]
-        gr.on(triggers, self._poll, [session, self.monitor.trial, self.seen], self._live, **polled)
-        self.blocks.load(
-            self._stream, None, [self.monitor.log, self.monitor.log_path], concurrency_limit=None, **_PRIVATE
+        afresh = self.afresh.click(lambda: self._fill(None), None, inputs, **_PRIVATE)
+        spaced = self.results.mattered.use.click(
+            warned(self._next_space), session, [*inputs, self.tabs], js=header.on_shown(), **_PRIVATE
         )
+        for event in (filled, again, afresh):
+            event.then(**self._following, **_PRIVATE)
+        for event in (again, afresh, spaced):
+            event.then(None, None, self.draft, js=draft.FORGET)
+            event.then(lambda: gr.update(visible=False), None, self.drafted, **_PRIVATE)
+        session.input(lambda name: name or "", session, self.remembered, **_PRIVATE)
+        polled: dict[str, Any] = {**_PRIVATE, "queue": False, "trigger_mode": "always_last"}
+        triggers = [self.header.pulse.tick, self.header.refresh.click, session.change, self.monitor.trial.input]
+        asked = [session, self.monitor.trial]
+        gr.on(triggers, self._poll, [*asked, self.seen], self._live, **polled)
+        self.header.pulse.retry(lambda name, trial: self._poll(name, trial, {}), asked, self._live, **polled)
+        filled.then(None, session, None, js="(name) => window.bracketPicked?.(name)")
 
     def _restore(self, remembered: str) -> tuple[Any, Any]:
         """The session this browser had open, else one that runs, else the newest; and the tab that suits it."""
@@ -214,6 +233,20 @@ class Page:
         state = lines[name].state if name else "idle"
         tab = {"idle": "setup", "done": "results"}.get(state, "monitor")
         return gr.update(choices=header.choices(list(lines.values())), value=name), gr.update(selected=tab)
+
+    def _first(self, name: str | None, kept: object) -> list[Any]:
+        """The form as this browser left it unfinished, else as the open session was asked."""
+        found = draft.restored(kept, self.fields)
+        if found is None or not isinstance(kept, dict):
+            return [*self._fill(name), gr.update(visible=False)]
+        values, left = found
+        if left:
+            gr.Info(f"{counted(left, 'field')} of the form can't be as you left it: it has what is suggested now.")
+        preset = find_preset(str(values["preset"]))
+        texts = [form.text(kept.get(f"weight-{i}")) for i in range(len(self.setup.weights))]
+        weights = setup.weight_updates(preset, setup.weights_given(preset, texts), len(texts))
+        name = form.text(kept.get("name")) or form.free_name("session", self.context.runs)
+        return [*(values[n] for n in self.fields), *weights, name, gr.update(visible=True)]
 
     def _fill(self, name: str | None) -> list[Any]:
         """The form as the open session was asked, under a name of its own for the next one."""
@@ -233,19 +266,15 @@ class Page:
             gr.Info(esc(found.words), title="The next session's space", duration=15)
         return [*self._filled(found.settings, form.free_name(name, self.context.runs)), gr.update(selected="run")]
 
-    async def _stream(self, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
-        async for shown in monitor.stream(self.context, self.watches, str(request.session_hash)):
-            yield shown
-
     @property
     def _live(self) -> list[Any]:
         h, m = self.header, self.monitor
         return [
             h.session,
             h.state,
-            h.meter,
             h.stop,
             h.go_on,
+            h.ask,
             self.setup.welcome,
             m.message,
             m.duel,
@@ -262,14 +291,26 @@ class Page:
 
     def _poll(self, name: str | None, trial: str | None, seen: dict[str, Any]) -> list[Any]:
         """What changed since the page was last told; the rest is skipped, so that nothing flickers."""
-        lines = self.context.lines()
+        stamp, _ = self.context.stamp(name or "")
         try:
             view = self.context.read(name) if name else None
-            trouble = ""
+            return self._told(view, "", name or "", "" if view and view.trouble else stamp, trial, seen)
         except BracketError as error:
-            view, trouble = None, said(error)
-        now = self._now(view, trouble, lines, trial or monitor.NEWEST)
+            trouble = said(error)
+        except Exception as error:  # noqa: BLE001  the page must go on, and say it
+            trouble = esc(sentence(kept(error)))
+        # What can't be read now may be at the next look, also if no file changes: a lock that is given back.
+        return self._told(None, trouble, name or "", "", trial, seen)
+
+    def _told(
+        self, view: SessionView | None, trouble: str, name: str, look: str, trial: str | None, seen: dict[str, Any]
+    ) -> list[Any]:
+        now = self._now(view, trouble, self.context.lines(), trial or monitor.NEWEST)
+        now["state"] = header.state_html(view, name, look)
         changed = [value if seen.get(key) != value else gr.skip() for key, value in now.items()]
+        # A question that was asked of another session, or while it ran, is not answered for this one.
+        ask = list(now).index("ask")
+        changed[ask] = gr.skip() if seen.get("ask") == now["ask"] else gr.update(visible=False)
         stamp = (*results.stamp(view), trouble)
         old = seen.get("results", ())
         # Another session, or the same one in another state: what is compared is chosen anew.
@@ -284,19 +325,17 @@ class Page:
         failed = f'<p class="message error">{trouble}</p>'
         return {
             "session": gr.update(choices=header.choices(lines)),
-            "state": header.state_html(view),
-            "meter": header.meter_html(),
+            "state": "",
             "stop": gr.update(visible=live, interactive=state == "running"),
             "go_on": gr.update(visible=state in ("idle", "stopped", "failed")),
+            "ask": (view.name if view else "", live),
             "welcome": setup.welcome_html(len(lines)),
             "message": failed if trouble else monitor.message_html(view),
             "duel": duel.panel_html(view, sealed=view is not None and not vote.voted(view)),
             "duel_result": duel.panel_html(view, pictures=False),
             "cards": bracket_view.value_of(view),
             "chart": {"session": view.name if view else "", "only": None, "live": live},
-            "trial": gr.update(
-                choices=monitor.trial_choices(view, trial) if view else [("Newest trial", monitor.NEWEST)]
-            ),
+            "trial": monitor.trial_update(view, trial),
             "samples": monitor.samples_html(view, trial),
             "told": judge.told_html(view, vote.told_of(view) if view else ""),
             "pair": gr.update(choices=judge.pair_choices(vote.pairs_of(view) if view else [])),

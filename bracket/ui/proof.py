@@ -13,6 +13,7 @@ from bracket.session import launch, proof
 from bracket.session.view import SessionView
 from bracket.ui.context import Context, said, warned
 from bracket.ui.format import esc, problems_html, sentence
+from bracket.ui.header import on_shown
 
 _ASKS = (
     "<h2>Add proof</h2><p>Winner and baseline are trained again with fresh seeds, both from the start, and compared. "
@@ -67,7 +68,7 @@ def build(context: Context, session: gr.Dropdown, opens: gr.Button) -> Proof:
         words, able = _told(context, name or "", int(wanted or 0))
         return words, gr.update(interactive=able)
 
-    opens.click(warned(opened), session, [panel, pairs, told, start, trouble], **_PRIVATE)
+    opens.click(warned(opened), session, [panel, pairs, told, start, trouble], js=on_shown(), **_PRIVATE)
     close.click(lambda: gr.update(visible=False), None, panel, **_PRIVATE)
     pairs.input(warned(counted), [session, pairs], [told, start], trigger_mode="always_last", **_PRIVATE)
     return Proof(opens, why, panel, pairs, start, trouble)

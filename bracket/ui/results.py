@@ -135,7 +135,7 @@ def _side_by_side(context: Context, session: gr.Dropdown) -> gr.Dropdown:
 
 def compared(view: SessionView | None, ids: list[str]) -> tuple[Any, ...]:
     """The picked trials: their pictures, the slider's prompts and pair, and their curves."""
-    trials = chosen(view, ids) if view is not None else []
+    trials = chosen(view, ids)[:MOST] if view is not None else []
     if view is None or not trials:
         nothing = gr.update(visible=False)
         return empty_html(NOBODY), gr.update(visible=False, choices=[]), nothing, _curves(view, [])

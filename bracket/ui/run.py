@@ -173,26 +173,28 @@ def plan_html(plan: Plan) -> str:
         f"from {counted(plan.measured, 'measured trial')}" if plan.measured else "a guess until trials were measured"
     )
     unit = "GPU" if plan.device == "cuda" else plan.device.upper()
+    times = [("Time", duration(plan.seconds)), (f"{unit} time", duration(plan.device_seconds))]
     totals = [
-        ("Time", duration(plan.seconds)),
-        (f"{unit} time", duration(plan.device_seconds)),
+        *(times if not plan.lacks else []),
         ("Trials", _thousands(plan.trials)),
         ("Steps", _thousands(plan.steps)),
         ("Pictures", _thousands(plan.pictures)),
         ("Disk", size(plan.disk_bytes)),
     ]
     shown = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in totals)
-    with_workers = f" {counted(plan.workers, 'trial')} at a time." if plan.workers > 1 else ""
+    time = f"Time is {basis}." + (f" {counted(plan.workers, 'trial')} at a time." if plan.workers > 1 else "")
+    if plan.lacks:
+        time = f"It needs {plan.lacks}, and none is seen here: how long it would take can't be said."
     lent = f'<p class="quiet">{esc(plan.memory)}</p>' if plan.memory else ""
     return (
-        f'<h2>The plan</h2>{_bracket(plan.rounds)}<dl class="totals">{shown}</dl>'
-        f'<p class="quiet">Time is {basis}.{with_workers}</p>'
+        f'<h2>The plan</h2>{_bracket(plan.rounds, timed=not plan.lacks)}<dl class="totals">{shown}</dl>'
+        f'<p class="quiet">{esc(time)}</p>'
         f'<p class="claim">{esc(plan.claim)}</p>{_promises(plan.promises)}{lent}'
         f"{problems_html(dict.fromkeys(plan.problems))}"
     )
 
 
-def _bracket(rounds: Sequence[PlannedRound]) -> str:
+def _bracket(rounds: Sequence[PlannedRound], *, timed: bool = True) -> str:
     """The rounds from left to right, each a box as high as it has trials."""
     most = max((r.trials for r in rounds), default=0) or 1
     rungs = sum(r.name == "search" for r in rounds)
@@ -207,7 +209,7 @@ def _bracket(rounds: Sequence[PlannedRound]) -> str:
         columns.append(
             f'<div class="stage {esc(r.name)}"><b>{esc(name)}</b>'
             f'<span class="box" style="--share:{share:.2f}">{about}{counted(r.trials, "trial")}</span>'
-            f"<span>{counted(r.steps, 'step')}</span><span>{duration(r.seconds)}</span></div>"
+            f"<span>{counted(r.steps, 'step')}</span>{f'<span>{duration(r.seconds)}</span>' if timed else ''}</div>"
         )
     return f'<div class="stages">{"".join(columns)}</div>'
 

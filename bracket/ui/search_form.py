@@ -12,6 +12,7 @@ import gradio as gr
 from bracket.report.words import duration
 from bracket.search.pareto import OBJECTIVES
 from bracket.session import budget
+from bracket.session.plan import lacks
 from bracket.session.settings import SessionSettings
 from bracket.ui import form
 from bracket.ui.format import esc
@@ -146,7 +147,7 @@ def bought(settings: SessionSettings, hours: float) -> tuple[list[int], str]:
     """
     fitted = budget.fit_here(settings, hours)
     values = form.to_values(fitted.settings)
-    return [values[name] for name in COUNTS], pays_html(fitted.words)
+    return [values[name] for name in COUNTS], pays_html(_unsaid(settings) or fitted.words)
 
 
 def followed(settings: SessionSettings, hours: float) -> tuple[Any, str]:
@@ -156,14 +157,20 @@ def followed(settings: SessionSettings, hours: float) -> tuple[Any, str]:
     Raises:
         BracketError: the settings can't be planned.
     """
-    fitted = budget.fit_here(settings, hours)
+    fitted, unsaid = budget.fit_here(settings, hours), _unsaid(settings)
     if fitted.settings == settings:
-        return gr.skip(), pays_html(fitted.words)
+        return gr.skip(), pays_html(unsaid or fitted.words)
     seconds = budget.seconds_here(settings)
     end = budget.slider_end(seconds)
     step = max(step for step in _STEPS if step <= end / 90)
-    words = f"These numbers take about {duration(seconds)}."
+    words = unsaid or f"These numbers take about {duration(seconds)}."
     return gr.update(value=round(round(seconds / 3600 / step) * step, 3), maximum=end, step=step), pays_html(words)
+
+
+def _unsaid(settings: SessionSettings) -> str:
+    """Why nothing is said of time; "" where it can be."""
+    missing = lacks(settings)
+    return f"What hours pay for can't be said here: this needs {missing}, and none is seen." if missing else ""
 
 
 def pays_html(words: str) -> str:

@@ -87,7 +87,9 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     for folder in (served.runs, user_cache(), config_folder()):
         sweep_parts(folder)
     page = Page(served.runs, login=served.auth is not None)
-    page.blocks.queue(api_open=False, max_size=500)
+    queue = page.blocks.queue(api_open=False, max_size=500)._queue
+    # An empty queue looks for work a thousand times a second unless it is told that ten times do.
+    queue.sleep_when_free, queue.progress_update_sleep_when_free = 0.1, 0.5
     page.blocks.delete_cache = (3600, _DAY)
     # No origin is allowed in; that it is there at all keeps Gradio from letting others in.
     app = FastAPI(openapi_url=None)

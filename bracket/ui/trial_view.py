@@ -9,13 +9,13 @@ from typing import Any
 import gradio as gr
 
 from bracket.domain import Config, Round
-from bracket.errors import BracketError, SettingsError
+from bracket.errors import SettingsError
 from bracket.report.words import counted, fixed, knob_name, knob_value
 from bracket.search.rungs import key
 from bracket.session.view import SessionView, TrialView
 from bracket.ui import gallery, vote
 from bracket.ui.chart import chart
-from bracket.ui.context import Context, said
+from bracket.ui.context import TROUBLE, Context, said
 from bracket.ui.format import empty_html, esc, log_path_html, reason, trial_state, trial_tone
 from bracket.ui.outcome import sealed_html
 from bracket.ui.theme import script
@@ -37,7 +37,7 @@ def build(context: Context) -> None:
     def look(asked: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return told(context.read(str(asked["session"])), str(asked["trial"]))
-        except BracketError as error:
+        except TROUBLE as error:
             return {"title": "That trial can't be shown", "pictures": f"<p>{said(error)}</p>"}
 
     with gr.Column(elem_id="look"):

@@ -4,7 +4,7 @@ const AHEAD = 3, AGAIN = 4000;
 const find = (selector) => element.querySelector(selector);
 const root = find(".vote"), booth = find(".booth"), note = find(".note"), begin = find(".begin");
 const cast = new Set();
-let known = JSON.stringify(props.value || {}), session = "", pairs = [], voted = 0, total = 0, aim = 0, going = false, held = false, stale = false, sending = Promise.resolve(), generation = 0;
+let known = JSON.stringify(props.value || {}), session = "", pairs = [], voted = 0, total = 0, aim = 0, going = false, held = false, stale = false, asking = false, pending = 0, again = 0, sending = Promise.resolve(), generation = 0;
 
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 
@@ -60,8 +60,9 @@ function shut() {
 async function close() {
   const mine = generation;
   shut();
-  if (stale) return reset();
   await sending;
+  if (mine !== generation) return;
+  if (stale) return reset();
   const told = voted ? await server.told({ session }) : "";
   if (mine !== generation) return;
   find(".told").innerHTML = told;
@@ -88,27 +89,36 @@ function vote(value) {
   // After the first twenty one hears what they say before going on.
   held = voted === aim;
   show();
-  const mine = generation;
+  const mine = generation, of = session;
+  pending += 1;
   sending = sending.then(async () => {
+    const want = mine === generation ? Math.max(0, AHEAD - pairs.length) : 0;
+    const answer = await server.say({ session: of, token: pair.token, value, want }).catch(() => ({}));
     if (mine !== generation) return;
-    const want = Math.max(0, AHEAD - pairs.length);
-    const answer = await server.say({ session, token: pair.token, value, want }).catch(() => ({}));
-    if (mine !== generation) return;
+    pending -= 1;
     if (!("voted" in answer)) {
-      pairs.unshift(pair);
+      pairs.push(pair);  // at the end: another one may be looked at now
       voted -= 1;
       cast.delete(pair.token);
       held = false;
-      note.textContent = answer.error || "bracket does not answer, so this vote was not kept. Vote again.";
+      note.textContent = answer.error || "bracket does not answer, so a vote was not kept. Its pair comes again.";
       return show();
     }
     const before = voted;
     take(answer);
     voted = Math.max(before, answer.voted);
-    if (!going) return;
-    if (held || !pairs.length) close();
-    else show();
+    goOn();
   });
+}
+
+// An answer that has not come yet is no end: the booth shuts when the votes are kept and there is nothing more to ask.
+function goOn() {
+  if (!going) return;
+  if (!pending && (held || (!pairs.length && voted >= total))) return void close();
+  if (!pairs.length) note.textContent = "Waiting for the next pair…";
+  else if (note.textContent.startsWith("Waiting")) note.textContent = "";
+  show();
+  if (!pairs.length && !pending) ask();
 }
 
 function undo(then) {
@@ -128,19 +138,21 @@ function undo(then) {
 
 // Asks for the open session's pairs; where there are none yet, again while somebody looks.
 async function ask() {
-  if (!element.isConnected) return;
+  clearTimeout(again);
+  if (!element.isConnected || !session || element.offsetParent === null || asking || pending) return;
+  if (pairs.length || (total && voted >= total)) return;
   const mine = generation;
-  let answer = {};
-  if (session && element.offsetParent !== null && !pairs.length && !(total && voted >= total)) {
-    answer = await server.ballot({ session, want: AHEAD }).catch(() => ({ words: "bracket does not answer; trying again." }));
-    if (mine !== generation) return;
-    if ("voted" in answer) {
-      take(answer);
-      find(".told").innerHTML = voted ? await server.told({ session }) : "";
-      label();
-    } else label(answer.words);
-  }
-  setTimeout(() => mine === generation && ask(), element.offsetParent === null ? 400 : AGAIN);
+  asking = true;
+  const answer = await server.ballot({ session, want: AHEAD }).catch(() => null);
+  const told = answer?.voted && !going ? await server.told({ session }).catch(() => "") : "";
+  if (mine !== generation) return;
+  asking = false;
+  if (!answer) again = setTimeout(ask, AGAIN);
+  else if ("voted" in answer) take(answer);
+  if (going && answer && !pairs.length && voted < total) again = setTimeout(ask, AGAIN);
+  else if (going) return goOn();
+  if (!going) find(".told").innerHTML = told;
+  label(answer ? answer.words : "bracket does not answer; trying again.");
 }
 
 function reset() {
@@ -148,7 +160,8 @@ function reset() {
   generation += 1;
   [pairs, voted, total, aim] = [[], 0, 0, 0];
   cast.clear();
-  stale = false;
+  stale = asking = false;
+  pending = 0;
   shut();
   find(".told").replaceChildren();
   label(session ? "Looking for pictures…" : "No session is open.");
@@ -176,8 +189,10 @@ watch("value", () => {
   const now = JSON.stringify(props.value || {});
   if (now === known) return;
   known = now;
-  // Whoever votes is not disturbed, unless it is on another session.
-  if (going && (props.value || {}).session === session) stale = true;
+  // Whoever votes is not disturbed, unless it is on another session; one that can't be read just now may be the same.
+  if (going && [session, "", undefined].includes((props.value || {}).session)) stale = true;
   else reset();
 });
+window.addEventListener("bracket-moved", ask);
+new ResizeObserver(ask).observe(element); // also when its tab is opened
 reset();

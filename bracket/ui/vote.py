@@ -16,7 +16,7 @@ import gradio as gr
 
 from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Judgement, Preference, Round, Sample
-from bracket.errors import BracketError, JudgeError
+from bracket.errors import JudgeError
 from bracket.judges.human import aligned, preferences_from_scores
 from bracket.judges.votes import Shown, VoteBook, matching_pairs, read_votes
 from bracket.report.words import counted, percent
@@ -25,7 +25,7 @@ from bracket.session.settings import load
 from bracket.session.view import SessionView, TrialView, drawn
 from bracket.stats.agreement import FEWEST, agreement, clopper_pearson, gate
 from bracket.ui import gallery
-from bracket.ui.context import Context, said
+from bracket.ui.context import TROUBLE, Context, said
 from bracket.ui.format import esc, sentence
 from bracket.ui.outcome import duel_of
 from bracket.ui.theme import script
@@ -157,7 +157,7 @@ class Booth:
             self._books.pop(str(asked["session"]), None)
             book = self._book(str(asked["session"]))
             return {"words": book} if isinstance(book, str) else self._state(book, int(asked["want"]))
-        except BracketError as error:
+        except TROUBLE as error:
             return {"words": sentence(str(error))}
 
     def say(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Booth:
                 raise JudgeError("this pair is not one to vote on here", remedy="Reload the page.")
             book.record(shown, float(asked["value"]))
             return self._state(book, int(asked["want"]))
-        except BracketError as error:
+        except TROUBLE as error:
             return {"error": sentence(str(error))}
 
     def take_back(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,14 +180,14 @@ class Booth:
                 return {"words": book}
             shown = book.undo()
             return {**self._state(book, 0), "pairs": [self._packed(shown)] if shown else []}
-        except BracketError as error:
+        except TROUBLE as error:
             return {"error": sentence(str(error))}
 
     def told(self, asked: Mapping[str, Any]) -> str:
         """What the votes say so far, as HTML."""
         try:
             return told_of(self._context.read(str(asked["session"])))
-        except BracketError as error:
+        except TROUBLE as error:
             return f'<p class="message error">{said(error)}</p>'
 
     def _book(self, name: str) -> VoteBook | str:

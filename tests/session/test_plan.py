@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from bracket.cli_text import plan_lines
 from bracket.demo.dataset import write_demo_dataset
 from bracket.presets import find_preset
-from bracket.session import plan, timing
+from bracket.runner.devices import Device
+from bracket.session import job, plan, timing
 from bracket.session.settings import (
     ConfirmationSettings,
     DatasetSettings,
@@ -18,6 +21,10 @@ from bracket.session.settings import (
     from_preset,
 )
 from bracket.session.timing import Measure, Speed
+from bracket.ui.run import plan_html
+from bracket.ui.search_form import followed
+
+CPU = Device("cpu", "cpu", "A CPU", 8 << 30)
 
 
 @pytest.fixture
@@ -104,3 +111,29 @@ def test_what_was_measured_is_remembered(tmp_path: Path, monkeypatch: pytest.Mon
     assert timing.remembered("p", "cuda") == []
     (tmp_path / "timings.json").write_text("{ not json")
     assert timing.remembered("p", "cpu") == []
+
+
+def test_without_the_gpu_it_needs_nothing_is_said_of_time(
+    asked: SessionSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Device("cuda:0", "cuda", "A GPU", 48 << 30)
+    large = from_preset(find_preset("flux2-klein-4b-lora"), asked.dataset, search=asked.search)
+    other = from_preset(find_preset("sd-scripts-sdxl-lora"), asked.dataset, search=asked.search)
+    cases = [
+        (asked, [CPU], ""),
+        (other, [CPU], "an NVIDIA GPU"),
+        (other, [gpu], ""),
+        (large, [CPU], "a GPU"),
+        (large, [gpu], ""),
+        (other.model_copy(update={"device": "cpu"}), [CPU], ""),
+    ]
+    for settings, found, missing in cases:
+        monkeypatch.setattr(job, "devices", lambda found=found: found)
+        made = plan.make(settings)
+        shown = plan_html(made) + "\n".join(plan_lines(made)[: len(made.problems) + 12])
+        told = followed(settings, 8)[1]
+        assert made.lacks == missing
+        assert ("CPU time" in shown) == (not missing and found == [CPU])
+        if missing:
+            assert f"It needs {missing}, and none is seen here" in shown and "can&#x27;t be said" in told
+            assert not re.search(r"\d+ (s|min|h)\b", shown), shown

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from bracket.errors import SettingsError
 from bracket.files import read_json, write_json, write_text
 from bracket.presets import find_preset
 from bracket.session import settings, view
-from bracket.session.control import Progress, ask_to_stop, write_progress
+from bracket.session.control import Progress, ask_to_stop, note_start, write_progress
 from bracket.session.store import Store
 from tests.ui.made import done_session, running_session
 
@@ -50,7 +52,8 @@ def test_a_living_process_is_running_and_then_stopping(folder: Path) -> None:
     assert view.read(folder).message == "Starting."
     write_progress(folder, Progress("running", "search", 3, 30, 60.0, "Searching"))
     seen = view.read(folder)
-    assert (seen.state, seen.done, seen.planned, seen.eta) == ("running", 3, 30, 60.0)
+    assert (seen.state, seen.done, seen.planned, seen.phase) == ("running", 3, 30, "search")
+    assert seen.eta is not None and 50 < seen.eta < 60, "it counts down from what was said"
     ask_to_stop(folder)
     assert view.read(folder).state == "stopping"
 
@@ -67,7 +70,29 @@ def test_an_old_ending_does_not_hide_a_new_run(folder: Path) -> None:
     said = read_json(folder / "state.json")
     write_json(folder / "state.json", {**said, "by": 1})
     _running(folder)
-    assert view.read(folder).state == "running"
+    seen = view.read(folder)
+    assert (seen.state, seen.phase, seen.message, seen.done) == ("running", "starting", "Starting.", 3)
+
+
+@pytest.mark.parametrize("before", [None, "stopped", "failed", "done", "running"])
+def test_a_start_is_told_until_its_process_speaks(folder: Path, before: str | None) -> None:
+    if before:
+        write_progress(folder, Progress(before, "search", 3, 30, 60.0, "What was said before"))
+    write_text(folder / "process.log", "an earlier trouble\n")
+    log = (folder / "process.log").stat().st_size
+    time.sleep(0.02)
+    program = "import sys; sys.stdin.read(); print('no module named torch'); sys.exit(3)"
+    command = [sys.executable, "-c", program, str(folder)]
+    with (folder / "process.log").open("ab") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out) as it:
+        note_start(folder, it.pid, log)
+        seen = view.read(folder)
+        assert (seen.state, seen.phase, seen.message, seen.eta) == ("running", "starting", "Starting.", None)
+        assert view.sessions(folder.parent)[0].state == "running"
+        it.communicate()
+    seen = view.read(folder)
+    assert (seen.state, seen.message) == ("failed", "It ended before it began: no module named torch")
+    write_progress(folder, Progress("done", "done", 30, 30, message="Done"))
+    assert (view.read(folder).state, view.read(folder).message) == ("done", "Done")
 
 
 def test_a_dead_process_that_never_said_goodbye_is_stopped(folder: Path) -> None:

@@ -80,7 +80,8 @@ def started(
 
 @contextmanager
 def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[Page, list[str]]]:
-    """A page of the app in a browser of its own memory, and the complaints it collects: foreign requests and errors."""
+    """A page of the app in a browser of its own memory, and the complaints it collects: requests to elsewhere, answers
+    that are errors of the server, errors of scripts and on the console."""
     context = browser.new_context(viewport={"width": 1360, "height": 940}, color_scheme="dark" if dark else "light")
     page = context.new_page()
     complaints: list[str] = []
@@ -88,6 +89,8 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[
         "request", lambda r: complaints.append(r.url) if urlparse(r.url).hostname not in (None, "127.0.0.1") else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status >= 500 else None)
+    page.on("console", lambda m: complaints.append(f"{m.text} ({m.location})") if m.type == "error" else None)
     page.set_default_timeout(WAIT * 1000)
     try:
         page.goto(url)

@@ -22,7 +22,10 @@ def test_title_leads_with_progress() -> None:
 
 def test_progress_names_units_and_time_left() -> None:
     assert words.progress_words(VIEW) == "7 of 24 trials, about 12 min 34 s left"
-    assert words.progress_words(replace(VIEW, eta=None)) == "7 of 24 trials"
+    assert words.progress_words(replace(VIEW, eta=None)) == "7 of 24 trials, measuring the time left"
+    assert words.progress_words(replace(VIEW, eta=0.0)) == "7 of 24 trials, longer than expected"
+    for other in ({"state": "stopped"}, {"phase": "report"}, {"phase": "starting"}):
+        assert words.progress_words(replace(VIEW, **other)) == "7 of 24 trials"
     assert words.progress_words(replace(VIEW, state="stopped", eta=None, planned=0)) == ""
 
 
