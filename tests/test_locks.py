@@ -111,16 +111,16 @@ def test_a_clock_that_is_put_back_or_forward_changes_nothing(
 @pytest.mark.parametrize(
     "left",
     [
-        json.dumps({"pid": os.getpid(), "started": 1.0}),  # an earlier bracket's, its number in use again
-        json.dumps({"pid": 2**22 + 1, "started": 1.0}),
-        json.dumps({"pid": os.getpid()}),
+        '{"pid": OURS, "started": 1.0}',  # an earlier bracket's, its number in use again
+        '{"pid": 4194305, "started": 1.0}',
+        '{"pid": OURS}',
         "half a li",
         "",
         "[1]",
     ],
 )
 def test_what_a_dead_process_left_blocks_nobody(tmp_path: Path, left: str) -> None:
-    (tmp_path / "lock").write_text(left)
+    (tmp_path / "lock").write_text(left.replace("OURS", str(os.getpid())))
     assert running_process(tmp_path) is None
     with Lock(tmp_path):
         assert running_process(tmp_path) == os.getpid()

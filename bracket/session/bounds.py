@@ -97,6 +97,8 @@ def _narrow(knob: Knob, bound: Bound | None) -> Knob:
         kept = tuple(c for c in knob.choices if _allowed(c, bound))
         if not kept:
             raise SettingsError(f"the bounds of {knob.name} leave none of its choices", remedy="Widen them.")
+        numbers = [c for c in knob.choices if isinstance(c, int | float)]
+        _heed_ends(replace(knob, low=min(numbers), high=max(numbers)) if numbers else knob, bound)
         return replace(knob, choices=kept)
     low = knob.low if bound.low is None else bound.low
     high = knob.high if bound.high is None else bound.high
@@ -104,22 +106,25 @@ def _narrow(knob: Knob, bound: Bound | None) -> Knob:
         raise SettingsError(f"the bounds of {knob.name} contradict its range", remedy=f"Keep {low:g} ≤ {high:g}.")
     if knob.log and low is not None and low <= 0:
         raise SettingsError(f"{knob.name} is on a log scale: its lower bound must be above 0")
-    for end in (bound.low, bound.high):
-        if end is not None:
-            _heed_end(knob, end)
+    _heed_ends(knob, bound)
     return replace(knob, low=low, high=high)
 
 
-def _heed_end(knob: Knob, end: float) -> None:
+def _heed_ends(knob: Knob, bound: Bound) -> None:
+    for end in (bound.low, bound.high):
+        if end is not None and knob.low is not None and knob.high is not None:
+            _heed_end(knob, end, knob.low, knob.high)
+
+
+def _heed_end(knob: Knob, end: float, low: float, high: float) -> None:
     """Raises SettingsError where a bound is not a value the knob could have."""
-    assert knob.low is not None and knob.high is not None
-    own = f"The preset searches {knob.low:g} to {knob.high:g}."
-    largest = _BEYOND * max(1.0 if knob.kind == "int" else 0.0, abs(knob.low), abs(knob.high))
-    if abs(end) > largest:
+    own = f"The preset searches {low:g} to {high:g}."
+    largest = _BEYOND * max(1.0 if knob.kind == "int" else 0.0, abs(low), abs(high))
+    if abs(end) > largest or (knob.log and 0 < end < low / _BEYOND**2):
         raise SettingsError(f"the bound {end:g} of {knob.name} is beyond all sense", remedy=own)
     if knob.kind == "int" and end != math.floor(end):
         raise SettingsError(f"the bound {end:g} of {knob.name} is not a whole number", remedy=own)
-    if end < 0 <= knob.low or (knob.kind == "int" and end < 1 <= knob.low):
+    if end < 0 <= low or (knob.kind == "int" and end < 1 <= low):
         raise SettingsError(f"the bound {end:g} of {knob.name} is too small: it can't be that", remedy=own)
 
 

@@ -136,7 +136,7 @@ def settings() -> Iterator[Case]:
         "judge port": "judge: {kind: openai_api, url: 'http://localhost:99999/v1', model: m}",
         "judge no url": "judge: {kind: openai_api, model: m}",
         "judge weights": "judge: {weights: {likeness: .nan}}",
-        "judge weights all 0": "judge: {weights: {likeness: 0, adherence: 0}}",
+        "judge weights all 0": "judge: {weights: {likeness: 0, adherence: 0, diversity: 0}}",
         "judge axis": "judge: {weights: {beauty: 1}}",
         "list": "- a",
         "text": "hello",
@@ -318,10 +318,9 @@ def datasets() -> Iterator[Case]:  # noqa: C901  a table
 
     def caption_pipe(here: Path) -> None:
         shutil.copytree(DEMO, here / "d")
-        next(iter(sorted((here / "d").glob("*.txt")))).unlink()
-        text = sorted((here / "d").glob("*.png"))
-        lacking = next(p for p in text if not p.with_suffix(".txt").exists())
-        os.mkfifo(lacking.with_suffix(".txt"))
+        caption = sorted((here / "d").glob("*.txt"))[0]
+        caption.unlink()
+        os.mkfifo(caption)
 
     yield Case("caption is a pipe", plan(data="d"), r"caption", caption_pipe)
 
