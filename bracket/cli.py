@@ -151,7 +151,7 @@ def presets(
 ) -> None:
     """List the presets, those that have all the words, or show one: what it needs and whether that is there."""
     from bracket.cli_text import preset_details, preset_lines
-    from bracket.presets import find_preset, list_presets, search
+    from bracket.presets import broken_presets, find_preset, list_presets, search
     from bracket.session.shelf import shelf
 
     known, query = list_presets(), " ".join(words or [])
@@ -159,7 +159,7 @@ def presets(
     if found:
         return typer.echo("\n".join(preset_details(found[0])))
     found = search(query, known) or [find_preset(query)]
-    typer.echo("\n".join(preset_lines(shelf(found))))
+    typer.echo("\n".join([*preset_lines(shelf(found)), *(f"left out: {error}" for error in broken_presets())]))
 
 
 @app.command()

@@ -8,13 +8,13 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
-from bracket.errors import BracketError
 from bracket.homes import TRAINERS, State, examined, home_problems, state_of
-from bracket.presets import DEMO_PRESET, list_presets
+from bracket.presets import DEMO_PRESET, broken_presets, list_presets
 from bracket.runner.devices import devices
 
 _NEEDED = (
@@ -91,10 +91,8 @@ def _look(state: State) -> list[Problem]:
 
 
 def _presets() -> list[Problem]:
-    try:
-        presets = list_presets()
-    except BracketError as error:
-        return [Problem("error", error.message, error.remedy)]
+    presets = list_presets()
+    broken = [Problem("error", e.message, e.remedy, Path(str(e.path))) for e in broken_presets()]
     lacking = {p.name: [q for q in p.check_weights({}) if q.level == "error"] for p in presets}
     # Only the demo must be there; another preset's weights are fetched by those who want it. A path that was named and
     # leads nowhere is worth a word all the same.
@@ -107,4 +105,4 @@ def _presets() -> list[Problem]:
     ready = sum(not problems for problems in lacking.values())
     remedy = "`python -m bracket presets NAME` says what one needs and where to get it."
     said = f"{ready} of {len(presets)} presets have their weights, here or from the hub when first used"
-    return [*found, Problem("info", said, remedy)]
+    return [*broken, *found, Problem("info", said, remedy)]

@@ -327,11 +327,25 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def list_presets(folder: Path | None = None) -> list[Preset]:
     """Every preset under `presets/`, sorted by title, the embedded demo first. A name that begins with `_` is only for
-    other presets to extend; `rubrics` holds what judges ask."""
+    other presets to extend; `rubrics` holds what judges ask. One that can't be read costs itself alone."""
+    return _read(folder)[0]
+
+
+def broken_presets(folder: Path | None = None) -> list[PresetError]:
+    """What is wrong with those that can't be read."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path | None) -> tuple[list[Preset], list[PresetError]]:
     files = sorted(f for f in (folder or presets_folder()).glob("*/*.yaml") if not f.name.startswith("_"))
-    files = [f for f in files if f.parent.name != RUBRICS]
-    found = [_loaded(f, _stamp(f)) for f in files]
-    return sorted(found, key=lambda p: (p.name != DEMO_PRESET, p.title))
+    found, broken = [], []
+    for file in files:
+        if file.parent.name != RUBRICS:
+            try:
+                found.append(_loaded(file, _stamp(file)))
+            except PresetError as error:
+                broken.append(error)
+    return sorted(found, key=lambda p: (p.name != DEMO_PRESET, p.title)), broken
 
 
 def _stamp(path: Path) -> tuple[float, ...]:
@@ -371,6 +385,9 @@ def find_preset(name: str, folder: Path | None = None) -> Preset:
     presets = {p.name: p for p in list_presets(folder)}
     if name in presets:
         return presets[name]
+    for error in broken_presets(folder):
+        if Path(str(error.path)).stem == name or not presets:
+            raise error
     near = [p.name for p in search(name, [*presets.values()])] if typed(name) else []
     near = near or difflib.get_close_matches(name, presets, 3)
     guess = "" if near else mended(name, [*presets.values()])

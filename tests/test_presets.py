@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bracket.errors import PresetError
-from bracket.presets import find_preset, list_presets, load_preset
+from bracket.presets import broken_presets, find_preset, list_presets, load_preset
 from bracket.search.space import active, effective
 from bracket.weights import KINDS
 
@@ -110,6 +110,18 @@ def test_a_preset_extends_another_and_null_takes_away(tmp_path: Path) -> None:
     (folder / "_base.yaml").write_text("extends: p.yaml\n")
     with pytest.raises(PresetError, match="extends itself"):
         load_preset(folder / "p.yaml")
+
+
+def test_a_preset_that_cannot_be_read_costs_itself_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "good.yaml").write_text(yaml.safe_dump({**SMALL, "name": "good"}))
+    (folder / "bad.yaml").write_text("a: [1")
+    assert [p.name for p in list_presets(tmp_path)] == ["good"]
+    (error,) = broken_presets(tmp_path)
+    assert error.path == folder / "bad.yaml" and find_preset("good", tmp_path).name == "good"
+    with pytest.raises(PresetError, match="it is no YAML"):
+        find_preset("bad", tmp_path)
 
 
 @pytest.mark.parametrize(

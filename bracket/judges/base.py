@@ -97,8 +97,8 @@ class Judge(Protocol):
         ...
 
 
-def resolve_weights(defaults: Mapping[str, float], changes: Mapping[str, float]) -> dict[str, float]:
-    """The defaults with the changes applied.
+def resolve_weights(defaults: Mapping[str, float], changes: Mapping[str, float], penalty: str = "") -> dict[str, float]:
+    """The defaults with the changes applied. `penalty` is an axis that only takes from what the others give.
 
     Raises:
         JudgeError: a change names no axis, or is negative or not finite, or nothing would count.
@@ -109,7 +109,7 @@ def resolve_weights(defaults: Mapping[str, float], changes: Mapping[str, float])
         if not math.isfinite(weight) or weight < 0:
             raise JudgeError(f"the weight of {axis} is {weight}", remedy="Give a number of 0 or more.")
     weights = {**defaults, **changes}
-    if sum(weights.values()) <= 0:
+    if sum(weight for axis, weight in weights.items() if axis != penalty) <= 0:
         raise JudgeError("all weights of the judge are 0", remedy="Give at least one axis a weight above 0.")
     return weights
 

@@ -87,7 +87,7 @@ class ClipJudge:
                 path=dataset.folder,
                 remedy="Put a .txt file with a caption beside each picture.",
             )
-        self._weights = resolve_weights(WEIGHTS, weights)
+        self._weights = resolve_weights(WEIGHTS, weights, "originality")
         self._dataset = dataset
         self._cache = VectorCache(cache)
         self._encoder = Encoder(model, self._cache, batch_size)

@@ -109,7 +109,7 @@ def check_reference(settings: JudgeSettings) -> list[Problem]:
     """What keeps a reference judge of these settings from working, without loading anything heavy."""
     problems = check_model(settings.model, check_vision, "a CLIP or an image model")
     try:
-        resolve_weights(WEIGHTS, settings.weights)
+        resolve_weights(WEIGHTS, settings.weights, "originality")
     except JudgeError as error:
         problems.append(Problem("error", error.message, error.remedy))
     return problems
@@ -142,7 +142,7 @@ class ReferenceJudge:
                 path=dataset.folder,
                 remedy="Add pictures to the dataset, or choose another judge.",
             )
-        self._weights = resolve_weights(WEIGHTS, settings.weights)
+        self._weights = resolve_weights(WEIGHTS, settings.weights, "originality")
         self._dataset, self._before = dataset, before
         self._frames = cache.with_name("frames")
         self._cache = VectorCache(cache)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bracket.demo.dataset import write_demo_dataset
 from bracket.environment import child_env, project_root, python_executable, runs_folder
-from bracket.errors import SessionBusy, SettingsError
+from bracket.errors import SessionBusy, SettingsError, printable
 from bracket.files import given_path, is_foreign
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import foreign
@@ -133,6 +133,8 @@ def checked_name(name: str) -> str:
         wrong = "has a blank or a full stop at its end" if name[0] != " " else "begins with a blank"
     elif found := _NO_NAME.search(name):
         wrong = f"holds {found[0]!r}"
+    elif printable(name) != name:
+        wrong = "is not Unicode"
     elif _RESERVED.fullmatch(name):
         wrong = "is a word that Windows keeps for devices"
     elif len(name.encode("utf-8", "replace")) > LONGEST_NAME:

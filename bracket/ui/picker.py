@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.presets import Preset, list_presets, mended, search
+from bracket.presets import Preset, broken_presets, list_presets, mended, search
 from bracket.report.words import counted
 from bracket.session.shelf import Here, grouped, shelf
 from bracket.ui.format import esc
@@ -58,6 +58,8 @@ def found(query: str, chosen: str = "") -> dict[str, str]:
     listed = grouped([here[p.name] for p in hits if p.name in here])
     groups = [_group(i, list(same), chosen) for i, (_, same) in enumerate(groupby(listed, lambda h: h.preset.family))]
     said = counted(len(listed), "preset") if listed else "No preset has all of these words."
+    if broken := broken_presets():
+        said += f". {counted(len(broken), 'file')} of presets can't be read: {broken[0]}"
     return {"html": "".join(groups), "said": f"{said} for “{guess}”, which is nearest" if guess else said}
 
 

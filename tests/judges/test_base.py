@@ -42,6 +42,10 @@ def test_a_weight_must_be_a_finite_number_of_0_or_more(weight: float) -> None:
 def test_some_axis_must_count() -> None:
     with pytest.raises(JudgeError, match="all weights"):
         resolve_weights(DEFAULTS, dict.fromkeys(DEFAULTS, 0.0))
+    only = {"likeness": 0.0, "adherence": 0.0}
+    with pytest.raises(JudgeError, match="all weights"):
+        resolve_weights(DEFAULTS, only, "diversity")
+    assert resolve_weights(DEFAULTS, only)["diversity"] > 0
 
 
 def test_an_absent_axis_leaves_the_others_in_proportion() -> None:
