@@ -200,5 +200,5 @@ def test_a_last_word_counts_only_from_the_process_that_runs(tmp_path: Path, hold
     from bracket.session import view
 
     write_progress(tmp_path, Progress("done", "done"))  # by this process, not by the holder
-    assert view._state(tmp_path, Progress("done", "done", by=os.getpid())) == "running"
-    assert view._state(tmp_path, Progress("done", "done", by=holder.pid)) == "done"
+    assert view._state(tmp_path, Progress("done", "done", by=os.getpid()), None) == "running"
+    assert view._state(tmp_path, Progress("done", "done", by=holder.pid), None) == "done"

@@ -81,6 +81,7 @@ def read_votes(folder: Path, *, strict: bool = True) -> list[Vote]:
     """The votes of a session that stand, in the order they were cast; [] when there are none.
 
     Of several votes on one pair the first counts. Lines a kill tore are left out, lines that are no votes are logged.
+
     Args:
         strict: for who draws conclusions from them; a page shows none where the file can't be read.
 
@@ -143,9 +144,9 @@ class VoteBook:
         self._handed: set[Key] = set()
         self._lock = threading.Lock()
 
-    def votes(self) -> list[Vote]:
-        """Those that stand on pairs of this book, in the order they were cast. Raises StorageError."""
-        return [vote for vote in read_votes(self.folder, strict=False) if vote.key in self._pairs]
+    def votes(self, *, strict: bool = True) -> list[Vote]:
+        """Those that stand on pairs of this book, in the order they were cast. Raises as `read_votes`."""
+        return [vote for vote in read_votes(self.folder, strict=strict) if vote.key in self._pairs]
 
     def next_pair(self) -> Shown | None:
         """A pair without a vote whose pictures are there, None when all have one.
@@ -201,8 +202,8 @@ class VoteBook:
             return self._shown(last.key)
 
     def progress(self) -> Progress:
-        """Raises StorageError."""
-        votes = self.votes()
+        """How far it is; nowhere, where the votes can't be read."""
+        votes = self.votes(strict=False)
         voted = {vote.key for vote in votes}
         missing = sum(key not in voted and not all(path.is_file() for path in key) for key in self._pairs)
         return Progress(len(votes), sum(vote.value == 0.5 for vote in votes), len(self._pairs), missing)

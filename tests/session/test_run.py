@@ -154,7 +154,8 @@ def test_finalists_train_on_from_their_search_trial(folder: Path) -> None:
     summary = scripted.play(folder)
     finals = [r for ranked in summary.rounds[Round.FINALS] for r in ranked.results]
     went_on = [r for r in finals if r.trial.continues]
-    assert {r.trial.seed for r in went_on} == {0} and len(went_on) == len(finals) / 2
+    searched = {r.trial.seed for ranked in summary.rounds[Round.SEARCH] for r in ranked.results}
+    assert {r.trial.seed for r in went_on} == searched and len(searched) == 1 and len(went_on) == len(finals) / 2
     for result in went_on:
         assert result.notes == (f"trained on from {result.trial.continues.name}, step 6",)
         assert (result.trial.folder / "starts.txt").read_text() == "6\n", "no step was trained twice"
