@@ -28,7 +28,8 @@ def state(runs: Path) -> gr.BrowserState:
 def keep(fields: Mapping[str, Any], draft: gr.BrowserState) -> None:
     """The events that keep it, all in the browser: what is filled in is no draft until a person changed something."""
     names, parts = json.dumps(list(fields)), list(fields.values())
-    made, quiet = f"Object.fromEntries({names}.map((n, i) => [n, v[i]]))", {"show_progress": "hidden"}
+    made = f"Object.fromEntries({names}.map((n, i) => [n, v[i]]))"
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
     # One event, not two: what was pasted arrives in a single one.
     edited = f"(...v) => {{ window.bracketEdited = true; return {made}; }}"
     gr.on([p.input for p in parts], None, parts, draft, js=edited, **quiet)
