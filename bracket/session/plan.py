@@ -156,7 +156,7 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
-    rounds = planned_rounds(settings, speed, workers)
+    rounds, settings = planned_rounds(settings, speed, workers), _with_prompts_there_are(settings)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
@@ -182,6 +182,16 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         workers=workers,
         lacks=missing,
     )
+
+
+def _with_prompts_there_are(settings: SessionSettings) -> SessionSettings:
+    """The settings with no more prompts asked for than the pictures give: nothing is promised on others."""
+    try:
+        made = preview_split(settings)
+    except BracketError:  # said by the dataset's own check
+        return settings
+    found = {"prompts": len(made.prompts), "verdict_prompts": len(made.verdict_prompts)}
+    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)})
 
 
 def lacks(settings: SessionSettings) -> str:

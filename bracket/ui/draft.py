@@ -28,9 +28,13 @@ def state(runs: Path) -> gr.BrowserState:
 def keep(fields: Mapping[str, Any], draft: gr.BrowserState) -> None:
     """The events that keep it, all in the browser: what is filled in is no draft until a person changed something."""
     names, parts = json.dumps(list(fields)), list(fields.values())
-    gr.on([p.input for p in parts], None, None, None, js="() => { window.bracketEdited = true; }")
-    save = f"(...v) => window.bracketEdited ? Object.fromEntries({names}.map((n, i) => [n, v[i]])) : v[{len(parts)}]"
-    gr.on([e for p in parts for e in (p.input, p.change)], None, parts, draft, js=save, show_progress="hidden")
+    made = f"Object.fromEntries({names}.map((n, i) => [n, v[i]]))"
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    # One event, not two: what was pasted arrives in a single one.
+    edited = f"(...v) => {{ window.bracketEdited = true; return {made}; }}"
+    gr.on([p.input for p in parts], None, parts, draft, js=edited, **quiet)
+    filled = f"(...v) => window.bracketEdited ? {made} : v[{len(parts)}]"
+    gr.on([p.change for p in parts], None, parts, draft, js=filled, **quiet)
 
 
 def restored(kept: object, fields: Mapping[str, Any]) -> tuple[dict[str, Any], int] | None:

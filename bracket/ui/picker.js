@@ -2,7 +2,10 @@
 // Given by Gradio: element, props, server, trigger, watch.
 const field = element.querySelector("input"), list = element.querySelector("[role=listbox]");
 const status = element.querySelector(".found");
-let asked = 0, timer = 0;
+let asked = 0, timer = 0, shown = "";
+
+const title = () => props.titles[props.value] || props.value || "";
+const typed = () => (field.value === title() ? "" : field.value);
 
 const options = () => [...list.querySelectorAll("[role=option]")];
 const active = () => list.querySelector(".active");
@@ -15,7 +18,7 @@ function shut() {
   status.textContent = "";
   field.setAttribute("aria-expanded", "false");
   field.removeAttribute("aria-activedescendant");
-  field.value = props.titles[props.value] || props.value || "";
+  field.value = title();
 }
 
 function go(option) {
@@ -29,7 +32,9 @@ function go(option) {
   else if (end > list.scrollTop + list.clientHeight) list.scrollTop = end - list.clientHeight;
 }
 
-async function show(query) {
+// `take`: Enter was faster than the list.
+async function show(query, take = false) {
+  clearTimeout(timer);
   const mine = ++asked;
   let answer;
   try {
@@ -39,10 +44,12 @@ async function show(query) {
   }
   if (mine !== asked || document.activeElement !== field) return;
   list.innerHTML = answer.html;
+  shown = query;
   list.hidden = !answer.html;
   status.textContent = answer.said;
   field.setAttribute("aria-expanded", String(open()));
   go(query ? options()[0] : list.querySelector("[aria-selected=true]") || options()[0]);
+  if (take && open()) choose(active());
 }
 
 function choose(option) {
@@ -60,16 +67,17 @@ function move(by) {
 
 field.addEventListener("input", () => {
   clearTimeout(timer);
-  timer = setTimeout(() => show(field.value), 90);
+  timer = setTimeout(() => show(typed()), 90);
 });
 field.addEventListener("focus", () => field.select());
 field.addEventListener("click", () => open() || show(""));
 field.addEventListener("blur", shut);
 field.addEventListener("keydown", (event) => {
   const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
-  if (event.key in steps && !open()) show("");
+  if (event.key in steps && !open()) show(typed());
   else if (event.key in steps) move(steps[event.key]);
-  else if (event.key === "Enter" && open()) choose(active());
+  else if (event.key === "Enter" && open() && shown === typed()) choose(active());
+  else if (event.key === "Enter" && typed()) show(typed(), true);
   else if (event.key === "Escape" && (open() || status.textContent)) shut();
   else return;
   event.preventDefault();

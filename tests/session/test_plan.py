@@ -71,6 +71,15 @@ def test_pictures_and_command(asked: SessionSettings) -> None:
     assert made.errors == []
 
 
+def test_nothing_is_promised_on_prompts_there_are_not(asked: SessionSettings) -> None:
+    (Path(asked.dataset.folder) / "prompts.txt").write_text("a zorp\na red zorp\n")
+    (Path(asked.dataset.folder) / "verdict_prompts.txt").write_text("a blue zorp\na green zorp\n")
+    made = plan.make(asked)
+    assert "fewer than 6 verdict prompts it can prove nothing" in made.claim
+    assert not made.promises[1].possible and made.promises[1].words.startswith("not with 2 verdict prompts")
+    assert made.pictures == 2 * (10 + 6 + 4 + 8) + 2 * 2 * (2 + 10)
+
+
 @pytest.mark.parametrize(
     ("pairs", "said"),
     [(5, "can also prove it of the settings"), (4, "add 1 paired run."), (0, "add 5 paired runs.")],

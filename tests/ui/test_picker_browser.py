@@ -52,6 +52,25 @@ def test_words_in_any_order_find_a_preset_and_keys_choose_it(browser: Browser, u
         assert complaints == []
 
 
+def test_enter_may_be_faster_than_the_list_and_a_pasted_folder_is_a_draft(
+    browser: Browser, url: str, tmp_path: Path
+) -> None:
+    with opened(browser, url) as (page, complaints):
+        field = page.locator("#preset input")
+        until(lambda: "Embedded demo" in field.input_value())
+        field.focus()
+        page.keyboard.type("lora kohya sdxl")
+        page.keyboard.press("Enter")
+        until(lambda: field.input_value() == "SDXL · LoRA · sd-scripts")
+        until(lambda: "SDXL checkpoint" in page.locator("#weight-0").inner_text())
+        page.get_by_label("Folder of pictures").fill(str(tmp_path))
+        kept = "() => Object.keys(localStorage).some((key) => key.startsWith('bracket-draft'))"
+        until(lambda: page.evaluate(kept))
+        page.reload()
+        until(lambda: page.get_by_label("Folder of pictures").input_value() == str(tmp_path))
+        assert complaints == []
+
+
 def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str, tmp_path: Path) -> None:
     with opened(browser, url) as (page, _):
         field = page.locator("#preset input")
