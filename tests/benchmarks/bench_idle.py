@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_idle [SECONDS]
 
-Takes the session that the browser tests make (done, 41 trials) and Chromium without a window. The first line is what that
-Chromium costs with an empty page: what the app adds is what is above it. A tab is measured once its page asks for nothing
+Takes the session that the browser tests make (done, 41 trials) and Chromium without a window. The first line is what
+that costs with an empty page: the app adds what is above it. A tab is measured once its page asks for nothing
 but the pulse; a machine that is busy with other things makes every figure larger.
 """
 
