@@ -40,7 +40,7 @@ _OPEN = re.compile(
 )
 """What is there for everybody: the page's own files, and where one logs in."""
 _LOGGED_IN = re.compile(
-    rf"/(?:logout|config)/?|{_API}/(?:(?:file=|heartbeat/|run/).+"
+    rf"/pulse|/(?:logout|config)/?|{_API}/(?:(?:file=|heartbeat/|run/).+"
     r"|(?:queue/join|queue/data|queue/status|upload|upload_progress|component_server|cancel|reset|info|user|app_id"
     r"|login_check)/?)"
 )

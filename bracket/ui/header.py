@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,6 @@ def build(context: Context) -> Header:
         pulse = gr.HTML(
             html_template='<div class="meters"></div>',
             js_on_load=script("pulse.js"),
-            server_functions=[_pulse(context)],
             elem_id="meter",
             apply_default_css=False,
         )
@@ -97,15 +96,16 @@ def on_shown(more: int = 0) -> str:
     return f"(_, ...rest) => [{_SHOWN}, ...rest.slice(0, {more})]" if more else f"() => {_SHOWN}"
 
 
-def _pulse(context: Context) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    meter = _Meter()
+def pulse(context: Context) -> Callable[[str, str], dict[str, Any]]:
+    """What answers pulse.js."""
+    load = _Meter()
 
-    def pulse(asked: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(session: str = "", meter: str = "") -> dict[str, Any]:
         """Whether the page has become old; with the load where it asks for it."""
-        stamp, live = context.stamp(str(asked["session"]))
-        return {"stamp": stamp, "live": live, **({"meter": meter.html(live)} if asked["meter"] else {})}
+        stamp, live = context.stamp(session)
+        return {"stamp": stamp, "live": live, **({"meter": load.html(live)} if meter else {})}
 
-    return pulse
+    return answer
 
 
 class _Meter:

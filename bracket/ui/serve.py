@@ -80,6 +80,7 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     from gradio import mount_gradio_app
 
     from bracket.runner.processes import sweep_orphans
+    from bracket.ui.header import pulse
     from bracket.ui.page import Page
     from bracket.ui.theme import look
 
@@ -94,6 +95,7 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     # No origin is allowed in; that it is there at all keeps Gradio from letting others in.
     app = FastAPI(openapi_url=None)
     app.add_middleware(CORSMiddleware, allow_origins=())
+    app.get("/pulse")(pulse(page.context))
     mount_gradio_app(
         app,
         page.blocks,

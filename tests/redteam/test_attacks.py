@@ -45,7 +45,7 @@ HOSTS = (
     *("evil.gradio.live", "x.proxy.runpod.net", "[::1", "127.0.0.1\\evil.test", "localhost%2eevil.test"),
 )
 PATHS = (
-    *("/", "/config", "/theme.css", "/static/img/logo.svg", "/gradio_api/info", "/gradio_api/heartbeat/x"),
+    *("/", "/config", "/theme.css", "/static/img/logo.svg", "/gradio_api/info", "/gradio_api/heartbeat/x", "/pulse"),
     *("/gradio_api/queue/data?session_hash=x", "/gradio_api/upload_progress?upload_id=x", "/gradio_api/user"),
 )
 
@@ -97,8 +97,20 @@ def test_another_sites_page_changes_nothing(app: Live, origin: str) -> None:
         assert answer.status == 403 and not any(h.startswith("access-control-") for h in answer.headers)
     assert app.upload("x.png", PICTURE, headers).status == 403
     assert app.ask("/gradio_api/heartbeat/x", headers=headers).status == 403
+    assert app.ask("/pulse?session=zorp&meter=1", headers=headers).status == 403
     assert app.file(sample(app, "real.png"), headers).status == 403
     assert sorted(p.name for p in app.runs.iterdir()) == before
+
+
+def test_the_pulse_tells_its_page_and_nothing_of_what_it_was_asked(app: Live) -> None:
+    told = app.ask("/pulse?session=zorp&meter=1").json
+    assert set(told) == {"stamp", "live", "meter"} and told["live"] is False
+    for session in ("../outside", "%00", "%ff", "x" * 5000, "<script>", "a&session=b", "/etc/passwd"):
+        answer = app.ask(f"/pulse?session={session}&meter=")
+        assert answer.status == 200 and set(answer.json) == {"stamp", "live"}
+    for path in ("/pulse/", "/pulse/x", "/pulsed", "//pulse"):
+        assert app.ask(path).status in (404, 400), path
+    assert app.post("/pulse", {}).status in (404, 405)
 
 
 def test_the_pages_own_events_work(app: Live) -> None:
@@ -112,7 +124,7 @@ def test_what_a_browser_says_comes_from_another_site(app: Live, site: str, dest:
     """Also without an Origin: pictures, frames, forms."""
     mode = "navigate" if dest in ("iframe", "document", "object") else "no-cors"
     headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
-    for path in ("/config", "/logout", "/gradio_api/heartbeat/x", "/static/img/logo.svg"):
+    for path in ("/config", "/logout", "/pulse", "/gradio_api/heartbeat/x", "/static/img/logo.svg"):
         answer = app.ask(path, headers=headers)
         assert answer.status == 403, path
     assert app.file(sample(app, "real.png"), headers).status == 403
@@ -497,7 +509,7 @@ def login(app: Live, password: str, headers: dict[str, str] | None = None) -> ob
 
 
 def test_without_the_password_there_is_nothing(locked: Live) -> None:
-    for path in ("/config", "/logout", *(p for p in PATHS if p.startswith("/gradio_api"))):
+    for path in ("/config", "/pulse?session=zorp", "/logout", *(p for p in PATHS if p.startswith("/gradio_api"))):
         assert locked.ask(path).status == 401, path
     for path in ("queue/join", "run/predict", "cancel", "reset", "component_server", "upload"):
         assert locked.post(f"/gradio_api/{path}", {"data": [], "fn_index": 0, "session_hash": "x"}).status == 401

@@ -116,7 +116,7 @@ def test_sessions_that_go_and_come_back(browser: Browser, url: str, own_runs: Pa
         shutil.move(away, own_runs)
         shows(page, "Stopped · small")
         small_session(own_runs, "from-the-shell")
-        page.wait_for_timeout(3000)
+        page.wait_for_timeout(6000)
         choose(page, "#session", "from-the-shell")
         shows(page, "Stopped · from-the-shell")
         shutil.rmtree(own_runs / "from-the-shell")
