@@ -19,6 +19,7 @@ is left to itself must succeed, so a fault may leave nothing that stops the next
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -403,11 +404,11 @@ class Worker:
         self.session = launch.create(settings, self.home / "runs" / f"session-{self.number}")
 
 
-def work(folder: Path, seed: int, faults: int) -> tuple[Counter[str], list[str], int, bool]:
+def work(folder: Path, seed: int, faults: int, until: float) -> tuple[Counter[str], list[str], int, bool]:
     """So many faults; gives how many of each, what was wrong, sessions finished, and whether the disk was its own."""
     worker, kinds, wrong = Worker(folder, seed), Counter[str](), list[str]()
     try:
-        while (number := sum(n for what, n in kinds.items() if not what.endswith("/"))) < faults:
+        while (number := faults_of(kinds)) < faults and time.time() < until:
             what, found = worker.one()
             kinds[what] += 1
             wrong += ["\n".join([f"{seed}-{number} {what}:", *found])] if found else []
@@ -421,16 +422,25 @@ def work(folder: Path, seed: int, faults: int) -> tuple[Counter[str], list[str],
         worker.place.close()
 
 
+def faults_of(kinds: Counter[str]) -> int:
+    """How many faults there were; the others are phases that ended before theirs."""
+    return sum(n for what, n in kinds.items() if not what.endswith("/"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which it ends with fewer faults")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     base = given.folder or Path(tempfile.mkdtemp(prefix="bracket-faults-"))
     share = -(-given.faults // given.workers)
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(work, base / f"worker-{n}", n, share) for n in range(given.workers)]
+        jobs = [
+            pool.submit(work, base / f"worker-{n}", n, share, time.time() + 60 * given.minutes)
+            for n in range(given.workers)
+        ]
         ends = [job.result() for job in jobs]
     kinds: Counter[str] = sum((end[0] for end in ends), Counter())
     wrong = [w for end in ends for w in end[1]]
@@ -438,8 +448,7 @@ def main() -> None:
     if not all(end[3] for end in ends):
         print("full and read-only were left out: they need a file system that only root can mount")
     print("\n".join(wrong))
-    faults = sum(n for what, n in kinds.items() if not what.endswith("/"))
-    print(f"{sum(end[2] for end in ends)} sessions finished; of {faults} faults {len(wrong)} did harm")
+    print(f"{sum(end[2] for end in ends)} sessions finished; of {faults_of(kinds)} faults {len(wrong)} did harm")
     sys.exit(bool(wrong))
 
 
