@@ -208,8 +208,8 @@ def stop_before(number: int, home: Path) -> None:
 class Worker:
     """Sessions and installs of one place, one fault after another."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.chance, self.place = random.Random(seed), Place(folder)
+    def __init__(self, folder: Path, seed: int, only: str) -> None:
+        self.chance, self.place, self.only = random.Random(seed), Place(folder), only
         self.home = folder
         self.log = folder.with_suffix(".log")
         self.dataset = write_demo_dataset(folder / "data")
@@ -256,13 +256,14 @@ class Worker:
         return self.session.with_name(f"{self.session.name}-again")
 
     def phase(self) -> Callable[[], None]:
-        if self.chance.random() < 0.03:
+        if self.only == "install" or (not self.only and self.chance.random() < 0.03):
             if install_finished(self.home / "trainer"):
                 shutil.rmtree(self.home / "trainer")
             return self.install
         if view.read(self.session).state != "done":
             return self.run
-        task = self.chance.choice([self.report, self.rejudge, self.prove, self.prove])
+        tasks = {t.__name__: t for t in (self.report, self.rejudge, self.prove)}
+        task = tasks.get(self.only) or self.chance.choice([*tasks.values(), self.prove])
         if task == self.prove and proof.offer(self.session).refusal:
             task = self.rejudge
         if task == self.rejudge:
@@ -278,7 +279,7 @@ class Worker:
 
     def one(self) -> tuple[str, list[str]]:
         """What befell which phase, "" in place of the fault where the phase ended before, and what was wrong."""
-        if view.read(self.session).state == "done" and self.chance.random() < 0.3:
+        if not self.only and view.read(self.session).state == "done" and self.chance.random() < 0.3:
             self.next_session()
         task = self.phase()
         kinds = [k for k in WEIGHTS if self.place.own or k not in ("full", "read-only")]
@@ -404,9 +405,9 @@ class Worker:
         self.session = launch.create(settings, self.home / "runs" / f"session-{self.number}")
 
 
-def work(folder: Path, seed: int, faults: int, until: float) -> tuple[Counter[str], list[str], int, bool]:
+def work(folder: Path, seed: int, faults: int, until: float, only: str) -> tuple[Counter[str], list[str], int, bool]:
     """So many faults; gives how many of each, what was wrong, sessions finished, and whether the disk was its own."""
-    worker, kinds, wrong = Worker(folder, seed), Counter[str](), list[str]()
+    worker, kinds, wrong = Worker(folder, seed, only), Counter[str](), list[str]()
     try:
         while (number := faults_of(kinds)) < faults and time.time() < until:
             what, found = worker.one()
@@ -432,13 +433,14 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which it ends with fewer faults")
+    parser.add_argument("--phase", choices=STEPS, default="", help="the only one in which faults are wanted")
     parser.add_argument("--folder", type=Path, default=None)
     given = parser.parse_args()
     base = given.folder or Path(tempfile.mkdtemp(prefix="bracket-faults-"))
     share = -(-given.faults // given.workers)
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         jobs = [
-            pool.submit(work, base / f"worker-{n}", n, share, time.time() + 60 * given.minutes)
+            pool.submit(work, base / f"worker-{n}", n, share, time.time() + 60 * given.minutes, given.phase)
             for n in range(given.workers)
         ]
         ends = [job.result() for job in jobs]
