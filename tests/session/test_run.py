@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -251,6 +252,14 @@ def test_a_trial_that_a_full_disk_ended_is_no_result_and_resume_trains_it(
     assert [t.outcome for t in seen.trials] == [None]
     scripted.play(folder)
     assert {t.outcome for t in view.read(folder).trials} == {Outcome.OK}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_log_on_a_full_disk_hides_no_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StorageError, match="the reason"), run.logged_to(Path("/dev/full")):
+        logging.getLogger("bracket.session").warning("a line")
+        raise StorageError("the reason")
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_judge_that_fails_is_no_score_and_resume_judges_later(folder: Path) -> None:
