@@ -30,13 +30,14 @@ from bracket.reading import Unreadable, from_json, read_bytes
 _PART = re.compile(r"\..+-(?P<pid>\d{1,10})-\d+\.part(\.[^.]*)?", re.DOTALL)
 """The name of what is being made: its own, the process, and the thread."""
 log = logging.getLogger(__name__)
-_FREE_SPACE = "Free some space and run the same again; what is already there stays."
+FREE_SPACE = "Free some space and run the same again; what is already there stays."
+NO_SPACE = os.strerror(errno.ENOSPC)
 MOST_BYTES = 1 << 30
 """Of a file that bracket wrote itself."""
 _OWN_FOLDER = "Choose a folder you own, or change its permissions."
 _REMEDIES = {
-    errno.ENOSPC: ("The disk is full", _FREE_SPACE),
-    errno.EDQUOT: ("Your disk quota is used up", _FREE_SPACE),
+    errno.ENOSPC: ("The disk is full", FREE_SPACE),
+    errno.EDQUOT: ("Your disk quota is used up", FREE_SPACE),
     errno.EACCES: ("This may not be written or read", _OWN_FOLDER),
     errno.EPERM: ("This may not be written or read", _OWN_FOLDER),
     errno.EROFS: ("This disk is read-only", "Choose a folder on another disk."),
@@ -123,7 +124,7 @@ def database_trouble(error: BaseException | None, path: Path, what: str, remedy:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         message = f"the {what} is in use by another program"
         return StorageBusy(message, path=path, remedy="Close what has the file open, or wait; then try again.")
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and is_full(path.parent)):
         full, free = _REMEDIES[errno.ENOSPC]
         return StorageError(full, path=path, remedy=free)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
@@ -133,9 +134,10 @@ def database_trouble(error: BaseException | None, path: Path, what: str, remedy:
     return StorageError(f"the {what} can't be read; it may be damaged", path=path, remedy=remedy)
 
 
-def _is_full(path: Path) -> bool:
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room that is worth a try."""
     with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free < 1_000_000
+        return shutil.disk_usage(folder).free < 1_000_000
     return False
 
 

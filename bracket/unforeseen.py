@@ -46,11 +46,18 @@ def guarded(door: Callable[[], int | None]) -> int:
         return 1
 
 
+class _Log(RotatingFileHandler):
+    """Tells `kept` that it could not write, instead of printing a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        raise  # what `emit` has caught
+
+
 @functools.cache
 def _log() -> logging.Logger:
     private_folder(user_cache())
     place = user_cache() / _NAME
-    handler = RotatingFileHandler(place, "a", _MOST_BYTES, 1, encoding="utf-8", errors="backslashreplace")
+    handler = _Log(place, "a", _MOST_BYTES, 1, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log = logging.Logger("unforeseen")
     log.addHandler(handler)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bracket.environment import child_env, user_cache
-from bracket.unforeseen import guarded, kept
+from bracket.unforeseen import _log, guarded, kept
 
 
 def test_a_fault_is_a_sentence_and_its_traceback_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +27,18 @@ def test_a_fault_is_a_sentence_and_its_traceback_is_kept(capsys: pytest.CaptureF
 def test_a_fault_of_the_disk_says_its_remedy() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/there/file")
     assert kept(error).startswith("The disk is full (/there/file). Free some space")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_details_that_a_full_disk_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BRACKET_CACHE", str(tmp_path))
+    (tmp_path / "errors.log").symlink_to("/dev/full")
+    _log.cache_clear()
+    assert "could not be written" in kept(ValueError("x"))
+    assert "Traceback" not in capsys.readouterr().err
+    _log.cache_clear()
 
 
 def test_codes_pass_through() -> None:

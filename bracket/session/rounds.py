@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
-from bracket.files import write_json
+from bracket.errors import StorageError
+from bracket.files import FREE_SPACE, NO_SPACE, is_full, write_json
 from bracket.judges import Judge
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, for_device
@@ -164,6 +165,7 @@ class RoundRunner:
             done = ended(self.context, item.trial, seconds=seconds, silent=silent)
             cause = f" ({done.result.cause})" if done.result.cause else ""
             log.info("%s ended: %s%s", item.trial.id, done.result.outcome, cause)
+            _heed_full_disk(done.result)
             memory = done.result.outcome is Outcome.OUT_OF_MEMORY and not main_memory(done.result.cause)
             if memory and self._lower(item.trial):
                 self._start(item.trial, item.device)
@@ -222,6 +224,16 @@ class RoundRunner:
         while any(item.handle.poll() is None for item in self.running):
             time.sleep(POLL_SECONDS)
         self.running.clear()
+
+
+def _heed_full_disk(result: TrialResult) -> None:
+    """Raises StorageError for a trial that a full disk ended: that says nothing of its settings, and the next trials
+    would fare no better. It stays open and is tried again on resume."""
+    if result.outcome is Outcome.OK:
+        return
+    if is_full(result.trial.folder) or NO_SPACE in result.cause:
+        message = f"{result.trial.id} ended because the disk is full: {result.cause.partition(chr(10))[0]}"
+        raise StorageError(message, path=result.trial.folder, remedy=FREE_SPACE)
 
 
 def why(log: Path, exit: Exit, lacks: str = "did nothing") -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -334,10 +335,22 @@ def _say(folder: Path, state: str, message: str, listener: Listener) -> None:
     listener(progress)
 
 
+class _SessionLog(logging.FileHandler):
+    """What a full disk has no room for is lost: the error to tell is the one that ends the session."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
     """Everything bracket logs goes to the session's log while the body runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _SessionLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     logger = logging.getLogger("bracket")
     logger.addHandler(handler)

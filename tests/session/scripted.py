@@ -123,10 +123,15 @@ def play(
     folder: Path, trainer: ScriptedTrainer | None = None, judge: ScriptedJudge | None = None
 ) -> run.Summary | None:
     """Run the session in `folder` with the scripted trainer and judge."""
+    put_in(trainer, judge)
+    return run.run(folder)
+
+
+def put_in(trainer: ScriptedTrainer | None = None, judge: ScriptedJudge | None = None) -> None:
+    """From now on every session of this process has the scripted trainer and judge."""
     job.make_trainer = lambda name: trainer or ScriptedTrainer()
     run.session_judge = lambda *_: judge or ScriptedJudge()
     plan.judge_problems = lambda *_: []
-    return run.run(folder)
 
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Wanted
-from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError
+from bracket.errors import JudgeError, SessionBusy, SettingsChanged, SettingsError, StorageError
 from bracket.files import read_json, write_json
 from bracket.report import certificate
 from bracket.runner import claims
@@ -232,6 +233,33 @@ def test_when_everything_fails_the_report_says_why(folder: Path) -> None:
     assert "told to crash" in results[0].cause
     assert "told to crash" in (folder / "report" / "report.md").read_text()
     assert Round.FINALS not in summary.rounds, "there is nothing to train for longer"
+
+
+def test_a_trial_that_a_full_disk_ended_is_no_result_and_resume_trains_it(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = launch.create(scripted.settings_for(dataset, configs=1, pairs=1, seeds=1), tmp_path / "s")
+    trainer = scripted.ScriptedTrainer()
+    trainer.fail = True
+    with (
+        monkeypatch.context() as full,
+        pytest.raises(StorageError, match=r"search-000 .*disk is full: .*told to crash"),
+    ):
+        full.setattr("bracket.session.rounds.is_full", lambda _: True)
+        scripted.play(folder, trainer)
+    seen = view.read(folder)
+    assert seen.state == "failed" and "disk is full" in seen.message
+    assert [t.outcome for t in seen.trials] == [None]
+    scripted.play(folder)
+    assert {t.outcome for t in view.read(folder).trials} == {Outcome.OK}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_log_on_a_full_disk_hides_no_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StorageError, match="the reason"), run.logged_to(Path("/dev/full")):
+        logging.getLogger("bracket.session").warning("a line")
+        raise StorageError("the reason")
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_judge_that_fails_is_no_score_and_resume_judges_later(folder: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_clone_that_is_stopped_leaves_nothing_half(
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     stop, folder = threading.Event(), tmp_path / "trainer"
     steps = install(wish(source, folder=folder), stop)
-    assert [next(steps).line, next(steps).line] == ["", "begun"]
+    assert next(step.line for step in steps if step.line) == "begun"  # on a slow machine the heart beats before
     stop.set()
     with pytest.raises(TrainerError, match="install was stopped"):
         list(steps)
