@@ -9,6 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+METHOD_WORDS = {"full": "full fine-tune finetune finetuning dreambooth", "lokr": "LoKr LyCORIS"}
+TRAINER_WORDS = {
+    "builtin": ("built-in", "bracket"),
+    "sd_scripts": ("kohya", "kohya_ss", "sd-scripts"),
+    "musubi": ("kohya", "musubi-tuner"),
+    "ai_toolkit": ("ostris", "ai-toolkit"),
+}
+"""What people call the trainers."""
 _FILLERS = {"a", "an", "and", "for", "gpu", "in", "memory", "model", "of", "on", "the", "under", "vram", "with"}
 _MEMORY = re.compile(r"(\d+)\s*(?:gb|gib|g)\b")
 _GB = re.compile(r"([0-9]+)gb")

@@ -22,7 +22,7 @@ from bracket.domain import Config, Knob, Problem
 from bracket.environment import presets_folder
 from bracket.errors import PresetError, SettingsError
 from bracket.files import given_path
-from bracket.matching import Findable, meant, typed
+from bracket.matching import METHOD_WORDS, TRAINER_WORDS, Findable, meant, typed
 from bracket.matching import search as matching
 from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
@@ -337,10 +337,9 @@ def broken_presets(folder: Path | None = None) -> list[PresetError]:
 
 
 def _read(folder: Path | None) -> tuple[list[Preset], list[PresetError]]:
-    files = sorted(f for f in (folder or presets_folder()).glob("*/*.yaml") if not f.name.startswith("_"))
     found, broken = [], []
-    for file in files:
-        if file.parent.name != RUBRICS:
+    for file in sorted((folder or presets_folder()).glob("*/*.yaml")):
+        if file.parent.name != RUBRICS and not file.name.startswith("_"):
             try:
                 found.append(_loaded(file, _stamp(file)))
             except PresetError as error:
@@ -370,10 +369,10 @@ def mended(query: str, presets: Sequence[Preset]) -> str:
 
 
 def _findable(preset: Preset) -> Findable:
-    called = (preset.family, preset.model, *preset.also.split(","))
-    trainer = _TRAINER_WORDS.get(preset.trainer, (preset.trainer,))
-    methods = (preset.method, _METHOD_WORDS.get(preset.method, ""))
-    return Findable(preset.name, called, (preset.title, preset.media, *methods, *trainer), preset.least_gb)
+    called = preset.family, preset.model, *preset.also.split(",")
+    known = [preset.title, preset.media, preset.method, METHOD_WORDS.get(preset.method, "")]
+    trainer = TRAINER_WORDS.get(preset.trainer, (preset.trainer,))
+    return Findable(preset.name, called, (*known, *trainer), preset.least_gb)
 
 
 def find_preset(name: str, folder: Path | None = None) -> Preset:
@@ -399,11 +398,3 @@ def find_preset(name: str, folder: Path | None = None) -> Preset:
 
 DEMO_PRESET = "embedded-demo"
 RUBRICS = "rubrics"
-_METHOD_WORDS = {"full": "full fine-tune finetune finetuning dreambooth", "lokr": "LoKr LyCORIS"}
-_TRAINER_WORDS = {
-    "builtin": ("built-in", "bracket"),
-    "sd_scripts": ("kohya", "kohya_ss", "sd-scripts"),
-    "musubi": ("kohya", "musubi-tuner"),
-    "ai_toolkit": ("ostris", "ai-toolkit"),
-}
-"""What people call the trainers."""
