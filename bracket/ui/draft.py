@@ -15,8 +15,12 @@ from bracket.presets import find_preset
 from bracket.ui import form
 
 TOLD = "The form is as you left it."
-FORGET = "() => { window.bracketEdited = false; return null; }"
+NOTHING = "nothing"
+"""A draft that is none: a browser's state that became null or empty is not written down."""
+FORGET = f"() => {{ window.bracketEdited = false; window.bracketForgotten = true; return '{NOTHING}'; }}"
 """JavaScript for an event with the draft as its output, after which the form is nobody's work any more."""
+SETTLE = "(kept) => { window.bracketEdited = !!kept?.preset; window.bracketForgotten = !kept?.preset; }"
+"""JavaScript for an event that may have taken the draft away, with the draft as its input."""
 
 
 def state(runs: Path) -> gr.BrowserState:
@@ -31,9 +35,11 @@ def keep(fields: Mapping[str, Any], draft: gr.BrowserState) -> None:
     made = f"Object.fromEntries({names}.map((n, i) => [n, v[i]]))"
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     # One event, not two: what was pasted arrives in a single one.
-    edited = f"(...v) => {{ window.bracketEdited = true; return {made}; }}"
+    edited = f"(...v) => {{ window.bracketEdited = true; window.bracketForgotten = false; return {made}; }}"
     gr.on([p.input for p in parts], None, parts, draft, js=edited, **quiet)
-    filled = f"(...v) => window.bracketEdited ? {made} : v[{len(parts)}]"
+    # What a late event still holds of a draft that was forgotten meanwhile must not bring it back.
+    forgotten = f"window.bracketForgotten ? '{NOTHING}' : v[{len(parts)}]"
+    filled = f"(...v) => window.bracketEdited ? {made} : {forgotten}"
     gr.on([p.change for p in parts], None, parts, draft, js=filled, **quiet)
 
 

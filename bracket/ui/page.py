@@ -117,7 +117,7 @@ class Page:
         opened = [self.header.session, self.remembered, self.tabs]
         started = [self.run.said, *opened, self.draft]
         begun = self.run.start.click(self._start, [self.run.name, *inputs], started, **_PRIVATE)
-        begun.then(None, self.draft, None, js="(kept) => { window.bracketEdited = Boolean(kept); }")
+        begun.then(None, self.draft, None, js=draft.SETTLE)
         named = {f"weight-{i}": part for i, part in enumerate(self.setup.weights)}
         draft.keep({**self.fields, **named, "name": self.run.name}, self.draft)
         self.setup.demo.click(warned(self._demo), None, opened, **_PRIVATE)
@@ -176,7 +176,7 @@ class Page:
             launch.start(folder)
         except BracketError as error:
             return run.not_started_html(said(error) + self._free(name)), gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        return ("", *self._opened(folder.name), None)
+        return ("", *self._opened(folder.name), draft.NOTHING)
 
     def _free(self, name: str) -> str:
         """The button that takes the next free name, where a session has this one."""

@@ -121,7 +121,8 @@ def test_sessions_that_go_and_come_back(browser: Browser, url: str, own_runs: Pa
         shows(page, "Stopped · from-the-shell")
         shutil.rmtree(own_runs / "from-the-shell")
         until(lambda: "There is no session called" in message(page))
-        assert complaints == []
+        # pictures of a session that is away can't be had; nothing else may fail
+        assert [c for c in complaints if "/gradio_api/file=" not in c] == []
 
 
 def test_stop_and_resume_act_on_what_is_shown(browser: Browser, url: str, own_runs: Path) -> None:
@@ -152,6 +153,15 @@ def test_stop_and_resume_act_on_what_is_shown(browser: Browser, url: str, own_ru
         shutil.rmtree(folder)
 
 
+def again(page: Page) -> None:
+    """The page anew, at the form's second tab."""
+    page.reload()
+    until(lambda: page.title() != "bracket")
+    page.wait_for_timeout(3000)  # the page opens the tab that suits the session
+    page.keyboard.press("2")
+    page.locator("#configs input").wait_for()
+
+
 def test_a_form_that_was_begun_survives_a_reload(browser: Browser, url: str) -> None:
     with opened(browser, url) as (page, complaints):
         until(lambda: page.title() != "bracket")
@@ -160,18 +170,17 @@ def test_a_form_that_was_begun_survives_a_reload(browser: Browser, url: str) -> 
         page.fill("#configs input", "9")
         page.fill("#name input, #name textarea", "mine")
         page.wait_for_timeout(1000)
-        page.reload()
-        page.wait_for_selector("#tabs button[role=tab]")
+        again(page)
         until(lambda: page.locator("#configs input").input_value() == "9")
         page.locator("h1").click()
         page.keyboard.press("1")
         page.wait_for_selector("#afresh")
         page.click("#afresh")
         page.wait_for_selector("#afresh", state="hidden")
+        page.keyboard.press("2")
         until(lambda: page.locator("#configs input").input_value() != "9")
         page.wait_for_timeout(1000)
-        page.reload()
-        page.wait_for_selector("#tabs button[role=tab]")
+        again(page)
         page.wait_for_timeout(3000)
         assert page.locator("#afresh").count() == 0 or page.locator("#afresh").is_hidden()
         assert page.locator("#configs input").input_value() != "9"
