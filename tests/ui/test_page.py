@@ -13,7 +13,7 @@ import pytest
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import launch
 from bracket.session.settings import load
-from bracket.ui import form
+from bracket.ui import draft, form
 from bracket.ui.context import Context, caught
 from bracket.ui.page import Page
 
