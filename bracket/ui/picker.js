@@ -1,7 +1,7 @@
 // The preset's field, a combobox: what is typed is searched for by the app, arrows and Enter choose, Escape puts back.
 // Given by Gradio: element, props, server, trigger, watch.
 const field = element.querySelector("input"), list = element.querySelector("[role=listbox]");
-const status = element.querySelector(".found");
+const status = element.querySelector(".hits");
 let asked = 0, timer = 0, shown = "";
 
 const title = () => props.titles[props.value] || props.value || "";

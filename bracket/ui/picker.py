@@ -23,7 +23,7 @@ _FRAME = """
     aria-controls="preset-list" autocomplete="off" spellcheck="false"
     placeholder="Type model, method, trainer or memory: flux lora kohya 16gb">
   <div id="preset-list" role="listbox" aria-label="Presets" hidden></div>
-  <p class="found" role="status"></p>
+  <p class="hits" role="status"></p>
 </div>
 """
 _SECONDS = 10

@@ -46,7 +46,7 @@ def test_words_in_any_order_find_a_preset_and_keys_choose_it(browser: Browser, u
         assert page.locator("#preset [role=listbox]").is_hidden()
         assert field.input_value() == "SDXL · LoRA · sd-scripts", "what was chosen stays"
         field.fill("kontxt")
-        until(lambda: "nearest" in page.locator("#preset .found").inner_text())
+        until(lambda: "nearest" in page.locator("#preset .hits").inner_text())
         page.locator("#preset [role=option]").first.click()
         until(lambda: field.input_value() == "FLUX.1 Kontext · LoRA · musubi-tuner")
         assert complaints == []
