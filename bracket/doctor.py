@@ -13,6 +13,7 @@ from pathlib import Path
 from bracket.dataset import check_disk
 from bracket.domain import Problem
 from bracket.environment import runs_folder
+from bracket.errors import PresetError
 from bracket.homes import TRAINERS, State, examined, home_problems, state_of
 from bracket.presets import DEMO_PRESET, broken_presets, list_presets
 from bracket.runner.devices import devices
@@ -91,8 +92,11 @@ def _look(state: State) -> list[Problem]:
 
 
 def _presets() -> list[Problem]:
-    presets = list_presets()
     broken = [Problem("error", e.message, e.remedy, Path(str(e.path))) for e in broken_presets()]
+    try:
+        presets = list_presets()
+    except PresetError:
+        return broken
     lacking = {p.name: [q for q in p.check_weights({}) if q.level == "error"] for p in presets}
     # Only the demo must be there; another preset's weights are fetched by those who want it. A path that was named and
     # leads nowhere is worth a word all the same.

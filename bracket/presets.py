@@ -273,11 +273,9 @@ def _check_weight(spec: WeightSpec, value: str) -> Problem:
         return Problem("error", f"{spec.label}: a folder is needed, this is a file", remedy, path)
     if spec.kind == "file" and not path.is_file():
         return Problem("error", f"{spec.label}: a file is needed, this is a folder", remedy, path)
-    lacking = [name for name in spec.must_contain if not (path / name).exists()]
-    if lacking:
+    if lacking := [name for name in spec.must_contain if not (path / name).exists()]:
         return Problem("error", f"{spec.label}: the folder has no {', '.join(lacking)}", remedy, path)
-    wrong = check_weight(path, spec.is_a, spec.label)
-    return wrong or Problem("info", f"{spec.label}: found", "", path)
+    return check_weight(path, spec.is_a, spec.label) or Problem("info", f"{spec.label}: found", "", path)
 
 
 def load_preset(path: Path) -> Preset:
@@ -304,8 +302,7 @@ def read_mapping(path: Path, seen: tuple[Path, ...] = (), what: str = "preset") 
         raise PresetError(f"the {what} can't be read: {why(error)}", path=path, remedy="Mend or replace it.") from error
     if not isinstance(raw, dict):
         raise PresetError(f"the {what} doesn't fit: it holds no keys", path=path)
-    base = raw.pop("extends", "")
-    if not base:
+    if not (base := raw.pop("extends", "")):
         return raw
     below = path.parent / str(base)
     if below in seen:
@@ -327,8 +324,11 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def list_presets(folder: Path | None = None) -> list[Preset]:
     """Every preset under `presets/`, sorted by title, the embedded demo first. A name that begins with `_` is only for
-    other presets to extend; `rubrics` holds what judges ask. One that can't be read costs itself alone."""
-    return _read(folder)[0]
+    other presets to extend; `rubrics` holds what judges ask. PresetError is raised only where none can be read."""
+    found, broken = _read(folder)
+    if broken and not found:
+        raise broken[0]
+    return found
 
 
 def broken_presets(folder: Path | None = None) -> list[PresetError]:
@@ -385,7 +385,7 @@ def find_preset(name: str, folder: Path | None = None) -> Preset:
     if name in presets:
         return presets[name]
     for error in broken_presets(folder):
-        if Path(str(error.path)).stem == name or not presets:
+        if Path(str(error.path)).stem == name:
             raise error
     near = [p.name for p in search(name, [*presets.values()])] if typed(name) else []
     near = near or difflib.get_close_matches(name, presets, 3)
