@@ -66,6 +66,7 @@ def test_enter_may_be_faster_than_the_list_and_a_pasted_folder_is_a_draft(
         page.get_by_label("Folder of pictures").fill(str(tmp_path))
         kept = "() => Object.keys(localStorage).some((key) => key.startsWith('bracket-draft'))"
         until(lambda: page.evaluate(kept))
+        page.wait_for_timeout(3000)  # the state of the folder is written down a moment after that of the preset
         page.reload()
         until(lambda: page.get_by_label("Folder of pictures").input_value() == str(tmp_path))
         assert complaints == []
