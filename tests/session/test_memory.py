@@ -59,7 +59,7 @@ def _earlier(folder: Path, settings: SessionSettings, scores: Sequence[float | O
     """A session as its search leaves it: a config a score, or the outcome of those that failed."""
     folder.mkdir(parents=True)
     save(settings, folder)
-    write_json(folder / memory.DATASET_FILE, split_to_json(preview_split(settings)))
+    write_json(folder / memory.DATASET_FILE, split_to_json(preview_split(settings.model_copy(update={"preset": "embedded-demo"}))))
     store = Store(folder)
     for rate, score in zip(np.geomspace(1e-4, 1e-2, len(scores)), scores, strict=True):
         config = {**PRESET.baseline, "learning_rate": float(rate)}
@@ -132,9 +132,9 @@ def test_a_session_is_read_again_only_when_it_changed(
     opened = []
 
     class Counted(Store):
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: Path, **more: float) -> None:
             opened.append(folder)
-            super().__init__(folder)
+            super().__init__(folder, **more)
 
     monkeypatch.setattr(memory, "Store", Counted)
     looks = [memory.earlier_sessions(runs, asked.preset) for _ in range(3)]
