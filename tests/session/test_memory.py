@@ -59,7 +59,10 @@ def _earlier(folder: Path, settings: SessionSettings, scores: Sequence[float | O
     """A session as its search leaves it: a config a score, or the outcome of those that failed."""
     folder.mkdir(parents=True)
     save(settings, folder)
-    write_json(folder / memory.DATASET_FILE, split_to_json(preview_split(settings.model_copy(update={"preset": "embedded-demo"}))))
+    write_json(
+        folder / memory.DATASET_FILE,
+        split_to_json(preview_split(settings.model_copy(update={"preset": "embedded-demo"}))),
+    )
     store = Store(folder)
     for rate, score in zip(np.geomspace(1e-4, 1e-2, len(scores)), scores, strict=True):
         config = {**PRESET.baseline, "learning_rate": float(rate)}
