@@ -90,7 +90,15 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status >= 500 else None)
-    page.on("console", lambda m: complaints.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+    # A reload aborts what is under way, which Gradio logs.
+    page.on(
+        "console",
+        lambda m: (
+            complaints.append(f"{m.text} ({m.location})")
+            if m.type == "error" and not m.text.startswith("AbortError")
+            else None
+        ),
+    )
     page.set_default_timeout(WAIT * 1000)
     try:
         page.goto(url)
