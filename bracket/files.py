@@ -153,6 +153,12 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+def _half_made(path: Path, stem: str, suffix: str = "") -> Path:
+    """The hidden place beside `path` that `_PART` knows, where this thread makes it."""
+    short = os.fsencode(stem)[:100].decode(errors="ignore")  # a name has 255 bytes, not letters
+    return path.with_name(f".{short}-{os.getpid()}-{threading.get_ident()}.part{suffix}")
+
+
 @contextlib.contextmanager
 def folder_made(folder: Path) -> Iterator[Path]:
     """Gives a hidden folder beside `folder` to fill, of this user alone; moves it there when the body ends without an
@@ -161,7 +167,7 @@ def folder_made(folder: Path) -> Iterator[Path]:
     Raises:
         StorageError: it can't be made or moved.
     """
-    part = folder.with_name(f".{folder.name[:100]}-{os.getpid()}-{threading.get_ident()}.part")
+    part = _half_made(folder, folder.name)
     with storage_errors(folder):
         private_folder(part)
     try:
@@ -221,8 +227,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or the folder can't be written; `path` is then as it was.
     """
-    stem = os.fsencode(path.stem)[:100].decode(errors="ignore")  # a name has 255 bytes, not letters
-    part = path.with_name(f".{stem}-{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    part = _half_made(path, path.stem, path.suffix)
     with storage_errors(path):
         private_folder(path.parent)
         try:
