@@ -28,7 +28,8 @@ from bracket.ui.format import esc, problems_html, sentence
 from bracket.ui.judge import SHOWN_BY, Tab, needs_html, pair_choices, used_by
 from bracket.ui.judge_form import LOCAL, MODEL, VLM
 from bracket.ui.narrow import narrowed, rubric_allowed
-from bracket.ui.setup import DEBOUNCE, Setup
+from bracket.ui.relay import DEBOUNCE
+from bracket.ui.setup import Setup
 from bracket.ui.tryout import NOWHERE, Tryout, tryout_html
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

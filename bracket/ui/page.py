@@ -36,6 +36,7 @@ from bracket.ui import (
 from bracket.ui.context import Context, caught, said, warned
 from bracket.ui.format import action_html, esc, sentence
 from bracket.ui.narrow import held
+from bracket.ui.relay import DEBOUNCE, relayed
 from bracket.unforeseen import kept
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -72,6 +73,7 @@ class Page:
             self._form_events()
             self._session_events()
             self.judge_events = judge_events.Events(self.context, self.header.session, self.judge, self.setup)
+            relayed(self.blocks)
         for event in self.blocks.fns.values():
             if event.fn:
                 event.fn = caught(event.fn)
@@ -97,7 +99,7 @@ class Page:
     def _form_events(self) -> None:
         inputs = self._inputs
         planned = [self.run.plan, self.run.command, self.run.start, self.run.faults]
-        live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": setup.DEBOUNCE}
+        live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": DEBOUNCE}
         gr.on(None, self._plan, inputs, planned, **live)
         hours, pays = self.run.hours, self.run.pays
         counts = [self.fields[name] for name in search_form.COUNTS]

@@ -18,9 +18,7 @@ from bracket.trainers import bare_job, make_trainer
 from bracket.ui import form, judge_form, picker, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
-
-DEBOUNCE = "(...values) => new Promise((done) => setTimeout(() => done(values), 350))"
-"""Waits until typing pauses; with `always_last` only the newest text is checked."""
+from bracket.ui.relay import DEBOUNCE
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,11 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status >= 500 else None)
-    # A reload aborts what is under way, which Gradio logs.
+    # A page that goes aborts what is under way, which Gradio logs: also of streams that have nothing left to tell.
+    aborted = "Unexpected error Connection errored out."
+    page.on(
+        "framenavigated", lambda _: complaints.__setitem__(slice(None), [c for c in complaints if aborted not in c])
+    )
     page.on(
         "console",
         lambda m: (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,12 @@ def test_what_a_handler_does_not_foresee_is_told_once_a_minute(page: Page, monke
     assert skipped(handler("one")) and skipped(handler("one")) and skipped(handler("two"))
     assert len(told) == 2 and "ZeroDivisionError: &lt;b&gt;one&lt;/b&gt;" in told[0] and "Traceback" not in told[0]
     assert all(hasattr(event.fn, "__wrapped__") for event in page.blocks.fns.values() if event.fn)
+
+
+def test_no_two_handlers_of_one_event_can_keep_each_other_going(page: Page) -> None:
+    listening = Counter(
+        target for event in page.blocks.fns.values() for target in event.targets if event.trigger_mode == "always_last"
+    )
+    assert {target for target, handlers in listening.items() if handlers > 1} <= {(None, "then")}
+    typed = [event.js for event in page.blocks.fns.values() if event.js and "bracketTyping" in event.js]
+    assert len(typed) == len(set(typed)) > 5, "each counts its own"
