@@ -131,6 +131,8 @@ class DatasetSplit:
         sources: the folders the pictures come from; empty when `folder` is the only one.
         options: dataset settings that its own file gave, by their house names (resolution, batch_size, enable_bucket…).
         drawn: how a prompt of the user's own file is drawn, by its text: flags by letter, as written (w, h, s, l, d…).
+        themes: what a verdict prompt stems from (a template, a caption), by its text; prompts of one theme are not
+            independent. One that is not named is a theme of its own.
     """
 
     folder: Path
@@ -143,6 +145,7 @@ class DatasetSplit:
     sources: tuple[Source, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     drawn: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    themes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def split_to_json(split: DatasetSplit) -> dict[str, Any]:
         "sources": [_source_to_json(s) for s in split.sources],
         "options": dict(split.options),
         "drawn": {text: dict(flags) for text, flags in split.drawn.items()},
+        "themes": dict(split.themes),
     }
 
 
@@ -153,6 +154,7 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
             sources=tuple(_source_from_json(s) for s in data.get("sources", ())),
             options=dict(data.get("options", {})),
             drawn=dict(data.get("drawn", {})),
+            themes=dict(data.get("themes", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
