@@ -30,7 +30,9 @@ async function beat() {
       window.dispatchEvent(new Event("bracket-moved"));
     }
   } catch (error) {
-    // What does not answer is asked again; Gradio says that the connection is lost.
+    // What does not answer is asked again. Gradio says that the connection is lost once a request of its own finds out,
+    // and a page at rest makes none.
+    if (error instanceof TypeError) trigger("tick");
   } finally {
     asking = false;
     const rest = document.hidden ? HIDDEN : live ? LIVE : REST;
