@@ -67,9 +67,9 @@ def test_enter_may_be_faster_than_the_list_and_a_pasted_folder_is_a_draft(
         kept = "() => Object.keys(localStorage).some((key) => key.startsWith('bracket-draft'))"
         until(lambda: page.evaluate(kept))
         page.wait_for_timeout(3000)  # the state of the folder is written down a moment after that of the preset
-        assert complaints == []
-        page.reload()  # what it aborts is logged by Gradio
+        page.reload()
         until(lambda: page.get_by_label("Folder of pictures").input_value() == str(tmp_path))
+        assert complaints == []
 
 
 def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str, tmp_path: Path) -> None:
