@@ -74,7 +74,6 @@ _NUMBERS = {
 }
 _RULED = {"kind", "model", "share"}
 _EXTENDS = re.compile(r"(?m)^(extends\s*:\s*)(['\"]?)([^'\"#\n]+?)\2(\s*(?:#.*)?)$")
-
 _OWN = re.compile(r"(?m)^(axes|extends)\s*:")
 """In every rubric of one's own, also in one that is yet to be mended."""
 
@@ -241,11 +240,13 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
         raise SettingsError(
             f"session {session!r} is judged by this file, and must stay comparable", path=file, remedy="Name another."
         )
-    if os.path.lexists(file) and file.resolve() != find_rubric(path).resolve():
-        remedy = "Open that file to edit it, or name another."
-        raise PresetError("there is a file of this name already", path=file, remedy=remedy)
-    if os.path.lexists(file) and not _OWN.search(rubric_text(path)):
-        raise PresetError("the file that is open is no rubric, and stays as it is", path=file, remedy="Name another.")
+    if os.path.lexists(file):
+        if file.resolve() != find_rubric(path).resolve():
+            remedy = "Open that file to edit it, or name another."
+            raise PresetError("there is a file of this name already", path=file, remedy=remedy)
+        if not _OWN.search(rubric_text(path)):
+            what = "the file that is open is no rubric, and stays as it is"
+            raise PresetError(what, path=file, remedy="Name another.")
     write_text(file, rooted(text, path))
     return file
 
