@@ -224,7 +224,7 @@ class Page:
         asked = [session, self.monitor.trial]
         gr.on(triggers, self._poll, [*asked, self.seen], self._live, **polled)
         self.header.pulse.retry(lambda name, trial: self._poll(name, trial, {}), asked, self._live, **polled)
-        filled.then(None, session, None, js="(name) => window.bracketPicked?.(name)")
+        filled.then(None, session, None, js="(name) => { window.bracketFilled(); window.bracketPicked?.(name); }")
 
     def _restore(self, remembered: str) -> tuple[Any, Any]:
         """The session this browser had open, else one that runs, else the newest; and the tab that suits it."""

@@ -102,9 +102,17 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[
     try:
         page.goto(url)
         page.wait_for_selector("#tabs button[role=tab]")
+        filled(page)
         yield page, complaints
     finally:
         context.close()
+
+
+def filled(page: Page) -> None:
+    """Waits until the page has filled its form, which takes nothing before."""
+    page.wait_for_function(
+        "() => document.querySelector('[role=tabpanel]') && !document.querySelector('[role=tabpanel][inert]')"
+    )
 
 
 def until(condition: Callable[[], object], seconds: float = WAIT) -> object:
