@@ -1,7 +1,7 @@
 // Before Gradio's own scripts, which take the function that asks for a frame as they find it now: its sign of loading
-// counts seconds at every frame, also when it is long gone. What asks from within its frame, a second long, is slowed.
+// counts seconds at every frame, unseen, also when it is long gone. What asks again from within its frame is slowed.
 (() => {
-  const ask = window.requestAnimationFrame.bind(window), LONG = 60, SLOW = 10000;
+  const ask = window.requestAnimationFrame.bind(window), LONG = 3, SLOW = 10000;
   let depth = 0;
   const slowed = (draw) => {
     const mine = depth + 1;
