@@ -15,7 +15,7 @@ from bracket.files import write_json, write_text
 from bracket.judges.base import Judge
 from bracket.judges.graded import Pair
 from bracket.runner.devices import cores, devices
-from bracket.stats.claims import win_rate_interval
+from bracket.stats.rates import win_rate_interval
 
 ALL_KINDS, ALL_LEVELS = "all", 0
 MARKDOWN, JSON = "bench.md", "bench.json"

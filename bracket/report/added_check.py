@@ -16,7 +16,7 @@ from bracket.stats.claims import ConfigClaim
 
 def pairs_again(rows: Sequence[Mapping[str, Any]]) -> tuple[Pair, ...]:
     """The pairs of a certificate."""
-    return tuple(Pair(p["seed"], p["winner"], p["baseline"], p.get(RUNNER_UP)) for p in rows)
+    return tuple(Pair(p["seed"], p["winner"], p["baseline"], p.get(RUNNER_UP), tuple(p.get("lost", ()))) for p in rows)
 
 
 def addition_again(row: Mapping[str, Any]) -> Addition:

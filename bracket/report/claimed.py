@@ -8,13 +8,14 @@ from typing import Any
 from bracket.report.added import Try, could_claim, newest_pairs, p_at, tries
 from bracket.report.document import Block, Paragraph, Row, Subheading, Table, Terms
 from bracket.report.evidence import flips
+from bracket.report.lost import ends_of, sensitivity
 from bracket.report.scores import Rules
 from bracket.report.summary import Summary
 from bracket.report.words import NOTHING, counted, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.flips import Flips
 from bracket.stats.verdict import Comparison, Verdict
-from bracket.stats.wording import evidence, hopeless
+from bracket.stats.wording import evidence, hopeless, interval
 
 
 def claims(summary: Summary) -> list[Block]:
@@ -36,11 +37,22 @@ def claims(summary: Summary) -> list[Block]:
             Paragraph(f"Do the winner's settings train better files? {unit}"),
             Terms(tuple(_config_terms(config, summary.verdict))),
             _pairs_table(summary),
+            *_lost(summary),
             *_earlier(summary),
         ]
     else:
         blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
     return [*blocks, *_others(summary.verdict)]
+
+
+def _lost(summary: Summary) -> list[Block]:
+    """Trainings that melted or were lost, and what the claim owes to those."""
+    pairs = newest_pairs(summary)
+    ends = ends_of(summary, pairs)
+    told = [f"Trainings that ended badly: {ends}."] if ends else []
+    return (
+        [Paragraph(" ".join(told + [s for s in (sensitivity(summary, summary.verdict, pairs),) if s]))] if told else []
+    )
 
 
 def _carried(summary: Summary) -> list[Block]:
@@ -67,7 +79,7 @@ def _others(verdict: Verdict) -> list[Block]:
         return []
     rows = tuple(_other_row(other) for other in verdict.others)
     columns = ("Winner against", "About", "Difference", "Interval", "How sure", "Winner better")
-    text = "Named before the duel, so alpha is shared: by Holm's adjustment, and in watching by equal parts."
+    text = "Named before the duel, so alpha is shared by equal parts."
     return [Subheading("Further comparisons"), Paragraph(text), Table(columns, rows, frozenset({2}))]
 
 
@@ -75,7 +87,7 @@ def _other_row(other: Comparison) -> Row:
     about = "the LoRA file" if other.about == "checkpoint" else "the settings"
     name = other.name.replace("_", "-")
     shown = "shown" if other.holds else "not shown"
-    return Row((name, about, signed(other.claim.mean_difference), mean_interval(other.claim),
+    return Row((name, about, signed(other.claim.mean_difference), interval(other.claim),
                 _reached(other.claim, other.p), shown))  # fmt: skip
 
 
@@ -85,7 +97,8 @@ def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[st
     return [
         ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
         ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {rate_interval(claim)})"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({mean_interval(claim)})"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({interval(claim)})"),
+        *_average(claim),
         ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
         ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over prompts ({way})")),
         ("Could have found", f"{_could(claim.detectable)}"),
@@ -100,10 +113,19 @@ def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]
         test += f"; {counted(claim.pairs, 'pair')} can't get there, {least} can"
     return [
         ("Compared", _planned(claim, "pair") + " of fresh trainings"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({mean_interval(claim)})"),
+        ("Mean difference", f"{signed(claim.mean_difference)} ({interval(claim)})"),
+        *_average(claim),
         ("How sure", test),
         ("Could have found", _could(claim.detectable)),
     ]
+
+
+def _average(claim: CheckpointClaim | ConfigClaim) -> list[tuple[str, str]]:
+    """What holds for the average and for how often, whatever the differences' shape; nothing by earlier editions."""
+    if claim.average_low is None or claim.average_high is None:
+        return []
+    between = f"{signed(claim.average_low)} to {signed(claim.average_high)}, by betting on scores from 0 to 1"
+    return [("Ahead", f"in {claim.won}, behind in {claim.lost}"), ("Average, whatever the scores' shape", between)]
 
 
 def unit_count(claim: CheckpointClaim | ConfigClaim) -> int:
@@ -179,17 +201,6 @@ def _pairs_table(summary: Summary) -> Table:
     )
     columns = ("Training seed", "Winner", "Baseline", "Difference")
     return Table(columns, rows, frozenset(range(4)))
-
-
-def mean_interval(claim: CheckpointClaim | ConfigClaim) -> str:
-    """Of the mean difference, with its level and what it assumes, in words."""
-    early = claim.interval_method == "confidence_sequence"
-    assumes = ", assuming normal differences" if claim.interval_method == "t" else ""
-    if claim.difference_low is None or claim.difference_high is None:
-        return "too few for an interval that holds whatever ended the duel" if early else "no interval from one value"
-    kind = "interval, valid whenever it ended," if early else "interval"
-    bounds = f"{signed(claim.difference_low)} to {signed(claim.difference_high)}"
-    return f"{percent(claim.interval_level)} {kind} {bounds}{assumes}"
 
 
 def rate_interval(claim: CheckpointClaim) -> str:

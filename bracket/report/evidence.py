@@ -168,7 +168,7 @@ def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:
         f"{side}_judgements": [_judgement(j, summary.folder) for j in _of_run(rows, config, pair.seed)]
         for side, config in configs.items()
     }
-    return {"seed": pair.seed, **scores, **judged}
+    return {"seed": pair.seed, **scores, **judged, **({"lost": list(pair.lost)} if pair.lost else {})}
 
 
 def _of_run(rows: Iterable[Ranked], config: Config, seed: int) -> tuple[Judgement, ...]:

@@ -12,10 +12,11 @@ from bracket.report.document import Figure
 from bracket.report.drawing import Plot, Theme, legend
 from bracket.report.scores import BASELINE, differences_to, duel_scores
 from bracket.report.summary import Summary
-from bracket.report.words import counted, percent
+from bracket.report.words import counted
 from bracket.stats.claims import CheckpointClaim, ConfigClaim
 from bracket.stats.sequential import Watched, e_values
 from bracket.stats.signflip import Floats
+from bracket.stats.wording import interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +52,8 @@ def _of_prompts(summary: Summary) -> Floats | None:
 
 
 def _plot(name: str, unit: str, claim: CheckpointClaim | ConfigClaim, differences: Floats, caption: str) -> Plot:
-    band = claim.difference_low is not None and claim.difference_high is not None
-    if band:
-        caption += f" The band is the {percent(claim.interval_level)} interval of the mean."
+    if claim.difference_low is not None or claim.difference_high is not None:
+        caption += f" The band is where the mean may lie: {interval(claim)}."
     alt, watched = f"Difference in judged score, {unit} by {unit}", claim.watched
     planned = watched.planned if watched else differences.size
     draw = _differences(claim, differences, planned, unit)
@@ -69,12 +69,22 @@ def _plot(name: str, unit: str, claim: CheckpointClaim | ConfigClaim, difference
     return Plot("duel", figure, _WIDE, draw, beside=_path(watched, differences, unit))
 
 
+def _around(differences: Floats, ends: list[float]) -> tuple[float, float]:
+    """The range that shows all of these, with a margin: a band that is open on one side has no end to show."""
+    values = [*differences, *ends, 0.0]
+    margin = 0.06 * (max(values) - min(values)) or 0.01
+    return min(values) - margin, max(values) + margin
+
+
 def _differences(
     claim: CheckpointClaim | ConfigClaim, differences: Floats, planned: int, unit: str
 ) -> Callable[[Axes, Theme], None]:
     def draw(axes: Axes, theme: Theme) -> None:
-        if claim.difference_low is not None and claim.difference_high is not None:
-            axes.axhspan(claim.difference_low, claim.difference_high, color=theme.accent, alpha=0.13, linewidth=0)
+        low, high = claim.difference_low, claim.difference_high
+        if low is not None or high is not None:
+            ends = (-1 if low is None else low, 1 if high is None else high)
+            axes.axhspan(*ends, color=theme.accent, alpha=0.13, linewidth=0)
+            axes.set_ylim(*_around(differences, [end for end in (low, high) if end is not None]))
         axes.axhline(claim.mean_difference, color=theme.accent, linewidth=1.2)
         axes.axhline(0, color=theme.quiet, linewidth=1)
         x = np.arange(1, differences.size + 1)

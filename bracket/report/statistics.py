@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bracket.domain import Round, mean
 from bracket.report.added import alpha_after, tries
-from bracket.report.claimed import claims, mean_interval, rate_interval, unit_count, units
+from bracket.report.claimed import claims, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules
@@ -23,6 +23,7 @@ from bracket.stats.sequential import EDITION
 from bracket.stats.signflip import smallest_n
 from bracket.stats.tries import fewest_pairs
 from bracket.stats.verdict import Verdict
+from bracket.stats.wording import interval as mean_interval
 
 __all__ = ["claims", "descriptive", "facts", "meaning", "more_runs", "units"]
 

@@ -34,13 +34,15 @@ class Pair:
     """One fresh training seed of the config claim: the configs trained with it and judged on the verdict prompts.
 
     `winner`, `baseline` and, where it was to be compared too, `runner_up` are mean judged scores (0..1, higher is
-    better).
+    better). `lost` names those whose training ended without pictures that could be judged, for other reasons than
+    melting: they count as 0 (by the earlier editions of the rules the seed of such a pair was left out).
     """
 
     seed: int
     winner: float
     baseline: float
     runner_up: float | None = None
+    lost: tuple[str, ...] = ()
 
     @property
     def difference(self) -> float:

@@ -5,10 +5,10 @@ at in the plan's order, one after the other, whatever order they are made in; th
 decided or hopeless is the last that counts. So what counts follows from the judgements alone, also on a resume and in
 the certificate.
 
-A training that melted scores 0. One that ended for reasons that are no fault of its settings (a crash, no memory)
-leaves its seed out, and one unit less is planned: given the differences' sizes, whether a seed is lost says nothing of
-their signs, so the test on those that are left holds. A training that was stopped because its duel was over is not
-lost but untold: that it is missing does follow from the scores.
+A training that melted scores 0, and so does one that was lost (a crash, no memory, pictures that can't be judged): what
+crashes may be what would have scored low or high, so to leave it out would choose. By the plan's earlier editions it
+left its seed out, and one unit less was planned. A training that was stopped because its duel was over is not lost but
+untold: that it is missing does follow from the scores.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bracket.report.summary import Duel, Pair
 from bracket.search.rungs import key
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, DuelPlan
 from bracket.session.evaluate import JUDGEMENTS
-from bracket.stats.sequential import Watched, watch
+from bracket.stats.sequential import INVERTING, Watched, watch
 from bracket.stats.signflip import Floats
 
 log = logging.getLogger(__name__)
@@ -238,7 +238,12 @@ def course_of_pairs(plan: DuelPlan, scores: Mapping[int, Mapping[str, float | No
 
 
 def _unit(plan: DuelPlan, arms: Mapping[str, float | None]) -> Unit | None:
-    """A seed is left out as soon as the winner or the baseline is lost on it; the runner-up alone may be missing."""
+    """By the earlier editions a seed is left out as soon as the winner or the baseline is lost on it; the runner-up
+    alone may be missing."""
+    if plan.edition >= INVERTING:
+        if any(name not in arms for name in plan.arms):
+            return None
+        return {name: (arms[WINNER] or 0.0) - (arms[name] or 0.0) for name in plan.others}
     if any(name in arms and arms[name] is None for name in (WINNER, BASELINE)):
         return {}
     ours = arms.get(WINNER)
@@ -254,8 +259,9 @@ def pairs_of(
     course = course_of_pairs(plan, scores)
     pairs = []
     for seed in (plan.training_seeds[place] for place in course.counted):
-        arms = scores[seed]
+        lost = tuple(name for name in plan.arms if scores[seed].get(name, 0.0) is None)
+        arms = {**scores[seed], **(dict.fromkeys(lost, 0.0) if plan.edition >= INVERTING else {})}
         ours, theirs = arms[WINNER], arms[BASELINE]
         assert ours is not None and theirs is not None, "a unit that counts has both"
-        pairs.append(Pair(seed, ours, theirs, arms.get(RUNNER_UP)))
+        pairs.append(Pair(seed, ours, theirs, arms.get(RUNNER_UP), lost))
     return tuple(pairs), tuple(plan.training_seeds[place] for place in course.left_out)

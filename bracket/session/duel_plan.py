@@ -130,10 +130,7 @@ def rule(prompts: int, pairs: int, alpha: float, live_share: float, comparisons:
     """When the duels of so many prompts and pairs end, and what counts, in words."""
     duels = [("prompts", prompts, True), ("pairs", pairs, False)]
     said = [_ends(*duel, alpha, live_share, comparisons) for duel in duels if duel[1]]
-    lost = (
-        "A training that melts scores 0; one that crashes leaves its pair out, and then all is as if one pair less had "
-        "been planned. "
-    )
+    lost = "A training that melts scores 0, and so does one that crashes or whose pictures can't be judged. "
     shown = (
         "In which order the arms of a pair are trained, and the pictures of one prompt and sample seed shown to the "
         "judge, follows from order_seed; the judge sees all arms of a prompt or pair in one call. "

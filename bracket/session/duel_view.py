@@ -32,7 +32,7 @@ from bracket.session.duel_plan import BASELINE, FOLDER, PLAN, RUNNER_UP, WINNER,
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.session.more_duels import added_plans, read_plans
 from bracket.session.view import SessionView, TrialView
-from bracket.stats.claims import win_rate_interval
+from bracket.stats.rates import win_rate_interval
 from bracket.stats.sequential import Watched, interval_alpha
 from bracket.stats.signflip import sign_flip
 

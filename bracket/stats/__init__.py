@@ -17,8 +17,6 @@ from bracket.stats.claims import (
     PairedClaim,
     checkpoint_claim,
     config_claim,
-    improvement_probability,
-    win_rate_interval,
 )
 from bracket.stats.concordance import Concordance, concordance
 from bracket.stats.correction import Corrected, corrected_rate
@@ -27,6 +25,7 @@ from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interva
 from bracket.stats.importance import KnobImportance, knob_importance
 from bracket.stats.landscape import Landscape, landscape
 from bracket.stats.power import detectable_difference, pairs_needed, prompts_needed
+from bracket.stats.rates import improvement_probability, win_rate_interval
 from bracket.stats.sequential import Watched, e_values, watch
 from bracket.stats.signflip import SignFlip, sign_flip
 from bracket.stats.verdict import Comparison, Verdict, decide, holm

@@ -8,15 +8,16 @@ of one run, rise and fall together.
 Either kind may be watched while it grows and end early (`sequential`): a claim holds by its e-process, or by the exact
 test once everything planned is there.
 
-Intervals are those of the exact test over whatever units there are, so at the planned end interval and test can't
-contradict each other. That the scores decide which unit is the last costs coverage; what watching may spend of alpha is
-kept back for it, so an interval made at 1 - final_alpha is stated as one of 1 - alpha. That this does is measured
-(tests/benchmarks/bench_verdict.py), not proven; `Watched.low` and `high` hold at every moment, and are far wider.
+Intervals are those of the test that decides, one-sided where it is: over the units there are, each end at the level
+that the exact test has at the planned end, so that interval and test can't contradict each other. Where watching
+decided, the end that it decided for is also the e-process's, and excludes 0 as that did; where a duel ended early and
+undecided, the interval holds 0. That the scores decide which unit is the last costs coverage; what watching may spend
+of alpha is kept back for it. That this does is measured (tests/benchmarks/bench_verdict.py), not proven; `Watched.low`
+and `high` hold at every moment, and are far wider.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -24,13 +25,27 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bracket.stats.average import average_ends
 from bracket.stats.power import detectable_difference
+from bracket.stats.rates import improvement_probability, paired, win_rate_interval
 from bracket.stats.record import Record
-from bracket.stats.sequential import EDITION, LIVE_SHARE, Watched, interval_alpha, watch
-from bracket.stats.signflip import DRAWS, Floats, as_floats, sign_flip, smallest_n
+from bracket.stats.sequential import (
+    EDITION,
+    INVERTING,
+    LIVE_SHARE,
+    Watched,
+    conclusion,
+    interval_alpha,
+    lower_end,
+    watch,
+)
+from bracket.stats.signflip import DRAWS, Floats, as_floats, ends, sign_flip, smallest_n
 
 POWER = 0.8
 """The power at which a detectable difference is stated."""
+INVERSION = "inversion"
+"""The method of intervals that are those of the test that decides."""
+_SINCE_INVERTING = ("won", "lost", "average_low", "average_high", "says")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +55,12 @@ class PairedClaim(Record):
     Attributes:
         alpha: as asked.
         mean_difference, sd: over units (prompts, or pairs of training runs); sd is None for one unit.
-        difference_low, difference_high, interval_level, interval_method: of the mean difference, see `SignFlip`, made
-            at `final_alpha`; the level is less by what watching may spend. By edition 1 of the rules it was made at
-            alpha, and of a duel that ended early it was the "confidence_sequence", None where that excluded nothing.
+        difference_low, difference_high, interval_level, interval_method: of the mean difference. "inversion": the ends
+            of the test that decides, see above; of a one-sided claim the lower holds at 1 - alpha and the upper at
+            1 - alpha / 2, both together at the level that is named; None for an end that so few units don't give. By
+            edition 2 of the rules it was `SignFlip`'s at `final_alpha`, the level less by what watching may spend; by
+            edition 1 made at alpha, and of a duel that ended early the "confidence_sequence", None where that excluded
+            nothing.
         p_greater, p_less, p_two_sided, exact, flips: the sign-flip test over the units there are, see `SignFlip`. It
             decides only once all planned ones are there.
         detectable, power: the smallest true mean difference that the exact test of all planned units finds with this
@@ -50,6 +68,12 @@ class PairedClaim(Record):
         can_support: whether a duel of this plan that came this far could have ended in a claim: enough units were
             planned, and it was decided, hopeless or complete when it ended.
         watched: how it stood after its last unit; None in a certificate of version 2, when nothing was watched.
+        won, lost: units that the winner and the other took.
+        average_low, average_high: of the mean difference, by `average.average_ends`: whatever the differences' shape,
+            at the levels of the interval's ends.
+        says: what a claim of this may say beyond that the arms are not alike: "average", that the better one scores
+            higher on average; "often", that it takes more units than it loses, which the same rules applied to the
+            differences' signs have to show; "" for neither. All five are None before edition 3 of the rules.
     """
 
     alpha: float
@@ -68,6 +92,11 @@ class PairedClaim(Record):
     power: float
     can_support: bool
     watched: Watched | None
+    won: int | None = None
+    lost: int | None = None
+    average_low: float | None = None
+    average_high: float | None = None
+    says: str | None = None
 
     @property
     def final_alpha(self) -> float:
@@ -92,7 +121,13 @@ class PairedClaim(Record):
             ValueError: a field is missing or unknown, here or in what was watched.
         """
         watched = data.get("watched")
+        data = {**dict.fromkeys(_SINCE_INVERTING), **data}
         return super().from_dict({**data, "watched": Watched.from_dict(watched)} if watched else data)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `Record` does, without what its edition of the rules did not have."""
+        found = super().as_dict()
+        return found if self.says is not None else {k: v for k, v in found.items() if k not in _SINCE_INVERTING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +198,7 @@ def checkpoint_claim(
         ValueError: shapes that differ or have other dimensions, scores that are not finite, more prompts than planned,
             or alpha out of range.
     """
-    ours, theirs = _paired(winner, baseline)
+    ours, theirs = paired(winner, baseline)
     prompts, sample_seeds = ours.shape
     differences = (ours - theirs).mean(axis=1)
     won = (np.sign(ours - theirs) + 1) / 2
@@ -231,59 +266,6 @@ def config_claim(
     return ConfigClaim(**_tested(d, watched, edition), pairs=d.size, pairs_needed=_needed(watched))
 
 
-def win_rate_interval(won: ArrayLike, *, alpha: float = 0.05) -> tuple[float, float, float]:
-    """Wilson's interval for a win rate whose pairs come in prompts.
-
-    With one sample seed and no ties this is Wilson's interval (1927), which stays inside 0..1 and holds its coverage
-    near the ends, where a bootstrap of few prompts collapses. With several seeds, pairs of one prompt are no longer
-    independent: they count as r(1 - r) / variance-of-the-mean pairs (Kish's effective sample size), scaled by (z/t)²
-    since that variance is estimated from few prompts (Korn and Graubard 1998). All won or all lost counts one a
-    prompt.
-
-    Args:
-        won: 1 for won, 0 for lost, 0.5 for a tie; shape (prompts, sample_seeds).
-
-    Returns:
-        Lower end, upper end, effective pairs.
-    """
-    from scipy.special import ndtri, stdtrit
-
-    array = as_floats(won, ndim=2)
-    prompts, seeds = array.shape
-    rates = array.mean(axis=1)
-    rate, variance = float(rates.mean()), float(rates.var()) / prompts
-    z = float(ndtri(1 - alpha / 2))
-    effective = float(prompts)
-    if 0 < rate < 1 and prompts > 1 and (seeds > 1 or np.any(array == 0.5)):
-        shrink = (z / float(stdtrit(prompts - 1, 1 - alpha / 2))) ** 2
-        effective = min(max(rate * (1 - rate) / max(variance, 1e-12) * shrink, 1.0), float(array.size))
-    centre = (rate + z**2 / (2 * effective)) / (1 + z**2 / effective)
-    half = z / (1 + z**2 / effective) * math.sqrt(rate * (1 - rate) / effective + z**2 / (4 * effective**2))
-    return max(0.0, centre - half), min(1.0, centre + half), effective
-
-
-def improvement_probability(winner: ArrayLike, baseline: ArrayLike) -> float:
-    """Chance that a picture of the winner's scores above one of the baseline's of the same prompt, ties half.
-
-    Within a prompt every sample seed of one meets every seed of the other (Mann and Whitney's U over seeds²), then
-    prompts are averaged (Agarwal et al. 2021, "probability of improvement"). With one sample seed it equals
-    the win rate.
-
-    Args:
-        winner, baseline: scores, shape (prompts, sample_seeds).
-    """
-    ours, theirs = _paired(winner, baseline)
-    return float(((np.sign(ours[:, :, None] - theirs[:, None, :]) + 1) / 2).mean())
-
-
-def _paired(winner: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
-    arms = [np.asarray(arm, dtype=np.float64) for arm in (winner, baseline)]
-    if arms[0].shape != arms[1].shape:
-        raise ValueError(f"paired scores must have one shape, got {arms[0].shape} and {arms[1].shape}")
-    ours, theirs = (as_floats(arm[:, None] if arm.ndim == 1 else arm, ndim=2) for arm in arms)
-    return ours, theirs
-
-
 def _tested(d: Floats, watched: Watched, edition: int, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
     """The fields of `PairedClaim` for differences of shape (units,)."""
     at = interval_alpha(watched.alpha, watched.final_alpha, edition)
@@ -291,6 +273,11 @@ def _tested(d: Floats, watched: Watched, edition: int, *, seed: int = 0, draws: 
     interval = (test.low, test.high, test.level - (watched.alpha - at), test.method)
     if edition == 1 and not watched.complete:
         interval = (watched.low, watched.high, watched.level, "confidence_sequence")
+    said: dict[str, Any] = {}
+    if edition >= INVERTING:
+        level = 1 - watched.alpha * (1 if watched.two_sided else 1.5)
+        interval = (*_inverted(d, watched, seed, draws), level, INVERSION)
+        said = _said(d, watched, edition, seed, draws)
     sd = float(d.std(ddof=1)) if d.size > 1 else None
     able = _needed(watched) == 0
     detectable = None
@@ -319,7 +306,46 @@ def _tested(d: Floats, watched: Watched, edition: int, *, seed: int = 0, draws: 
         "power": POWER,
         "can_support": able,
         "watched": watched,
+        **said,
     }
+
+
+def _said(d: Floats, watched: Watched, edition: int, seed: int, draws: int) -> dict[str, Any]:
+    """What a claim may say: see `PairedClaim`."""
+    share = watched.alpha / watched.comparisons
+    low, high = average_ends(d, low=share / 2 if watched.two_sided else share, high=share / 2)
+    live_share = 1 - watched.final_alpha / watched.alpha
+    often = conclusion(
+        np.sign(d),
+        planned=watched.planned,
+        two_sided=watched.two_sided,
+        alpha=watched.alpha,
+        comparisons=watched.comparisons,
+        live_share=live_share,
+        edition=edition,
+        seed=seed,
+        draws=draws,
+    )
+    says = "average" if low > 0 or high < 0 else "often" if often else ""
+    won, lost = int(np.count_nonzero(d > 0)), int(np.count_nonzero(d < 0))
+    return {"won": won, "lost": lost, "average_low": low, "average_high": high, "says": says}
+
+
+def _inverted(d: Floats, watched: Watched, seed: int, draws: int) -> tuple[float | None, float | None]:
+    """The ends of the test that decides: where the mean difference is not excluded."""
+    share = watched.final_alpha / watched.comparisons
+    low, high = ends(d, low=share / 2 if watched.two_sided else share, high=share / 2, seed=seed, draws=draws)
+    if watched.decided == "winner":
+        low = max(end for end in (low, lower_end(d, watched.e_needed), 0.0) if end is not None)
+        high = None if high is None else max(low, high)
+    elif watched.decided:
+        needed = watched.e_needed * (1 if watched.two_sided else 2)
+        other = lower_end(-d, needed)
+        high = min(end for end in (high, None if other is None else -other, 0.0) if end is not None)
+        low = None if low is None else min(low, high)
+    elif not watched.complete:  # it claims nothing, so nothing else may either
+        low, high = None if low is None else min(low, 0.0), None if high is None else max(high, 0.0)
+    return low, high
 
 
 def _needed(watched: Watched) -> int:

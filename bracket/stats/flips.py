@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bracket.stats.record import Record
-from bracket.stats.sequential import Terms, conclusion
+from bracket.stats.sequential import EDITION, INVERTING, Terms, conclusion
 from bracket.stats.signflip import Floats, as_floats
 
 
@@ -63,7 +63,7 @@ def prompt_flips(
     d = _differences(winner, baseline)
     if len(names) != d.size:
         raise ValueError(f"{len(names)} names for {d.size} prompts")
-    whole = d.size if planned is None else planned
+    whole = _whole(d.size, planned, terms)
 
     def concludes(differences: Floats, of: int) -> int:
         return conclusion(differences, planned=of, two_sided=True, **terms)
@@ -100,10 +100,17 @@ def judge_flips(
         if not kept:
             return 0
         d = np.average([differences[name] for name in kept], axis=0, weights=[counting[name] for name in kept])
-        return conclusion(d, planned=d.size if planned is None else planned, two_sided=True, **terms)
+        return conclusion(d, planned=_whole(d.size, planned, terms), two_sided=True, **terms)
 
     without = [concludes(name for name in counting if name != left_out) for left_out in counting]
     return _flips("judge", list(counting), concludes(counting), without)
+
+
+def _whole(units: int, planned: int | None, terms: Terms) -> int:
+    """How many units the conclusion is of. A duel that ended early is taken as one of the units it has: against its
+    plan, every unit less would leave it undecided, for it ended as soon as it could."""
+    early = planned is None or terms.get("edition", EDITION) >= INVERTING
+    return units if early or planned is None else planned
 
 
 def _flips(unit: Literal["prompt", "judge"], names: Sequence[str], whole: int, without: Sequence[int]) -> Flips:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 
@@ -16,8 +16,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name as JSON would give it back, so tuples as lists."""
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -33,6 +32,8 @@ class Record:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.as_dict()
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

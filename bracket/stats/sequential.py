@@ -33,9 +33,13 @@ from bracket.stats.signflip import DRAWS, Floats, as_floats, check_alpha, sign_f
 LIVE_SHARE = 0.2
 """Part of alpha that watching may spend. The exact test keeps 0.04 of 0.05 from 8 pairs or 9 prompts on, and all of it
 with fewer: they can't decide early."""
-EDITION = 2
+EDITION = 3
 """Of these rules, fixed with each plan. By the first, the exact test went without watching's share also where watching
-could decide nothing, and the interval of a duel that ended early was its confidence sequence."""
+could decide nothing, and the interval of a duel that ended early was its confidence sequence. By the second, intervals
+had two ends also where the test had one side, a training that crashed left its pair out, and alpha was shared out
+among comparisons by Holm's adjustment, which no interval follows."""
+INVERTING = 3
+"""The edition from which on intervals are those of the very test that decides."""
 BETS = (0.6, 0.8, 1.0)
 """λ, each with a third of the fortune. Of a dozen grids and eight ways to stake, this one with stakes by the median was
 among the best both for 8 to 12 pairs and for 16 to 64 prompts."""
@@ -154,7 +158,7 @@ def watch(
     split = split_alpha(planned, two_sided, alpha, comparisons, live_share, edition)
     ours, theirs = e_values(d), e_values(-d)
     decided, decided_at = first_crossing(ours, theirs, split.live, two_sided=two_sided)
-    hopeless = decided == "" and _hopeless(d, planned, split.final, comparisons, two_sided, seed, draws)
+    hopeless = decided == "" and _hopeless(d, planned, split.final, comparisons, two_sided, edition, seed, draws)
     low, high = _confidence_sequence(d, alpha)
     return Watched(
         units=d.size,
@@ -201,9 +205,10 @@ def conclusion(
     if d.size < planned or not d.size:
         return 0
     test = sign_flip(d, seed=seed, draws=draws)
-    if (test.p_two_sided if two_sided else test.p_greater) <= split.final + SLACK:
+    final = split.final / (comparisons if edition >= INVERTING else 1) + SLACK
+    if (test.p_two_sided if two_sided else test.p_greater) <= final:
         return int(np.sign(d.mean()))
-    return -1 if test.p_two_sided <= split.final + SLACK and d.mean() < 0 else 0
+    return -1 if test.p_two_sided <= final and d.mean() < 0 else 0
 
 
 def split_alpha(
@@ -301,11 +306,14 @@ def first_crossing(
     return ("winner" if first.get("winner") == units else "baseline"), units
 
 
-def _hopeless(d: Floats, planned: int, final: float, comparisons: int, two_sided: bool, seed: int, draws: int) -> bool:
+def _hopeless(
+    d: Floats, planned: int, final: float, comparisons: int, two_sided: bool, edition: int, seed: int, draws: int
+) -> bool:
     left, sides = planned - d.size, 2 if two_sided else 1
     # By Holm's adjustment one of the comparisons must reach its part before any other can hold at the whole.
     if planned < smallest_n(final / comparisons, two_sided=two_sided):
         return True
+    final /= comparisons if edition >= INVERTING else 1
     if not left or sides / 2**left <= final:  # p is at most 1, which is small enough then
         return False
     test = sign_flip(d, seed=seed, draws=draws)
@@ -315,11 +323,11 @@ def _hopeless(d: Floats, planned: int, final: float, comparisons: int, two_sided
 
 def _confidence_sequence(d: Floats, alpha: float) -> tuple[float | None, float | None]:
     """Every centre of symmetry that betting on either side of it has not made 2/alpha yet."""
-    low, high = _lower_end(d, 2 / alpha), _lower_end(-d, 2 / alpha)
+    low, high = lower_end(d, 2 / alpha), lower_end(-d, 2 / alpha)
     return low, None if high is None else -high
 
 
-def _lower_end(d: Floats, threshold: float) -> float | None:
+def lower_end(d: Floats, threshold: float) -> float | None:
     """A value that is excluded, as near below the sequence's end as a ten-thousandth of the spread or so."""
     if not d.size or _largest_e_value(d.size) < threshold:
         return None

@@ -70,16 +70,27 @@ def sign_flip(differences: ArrayLike, *, alpha: float = 0.05, seed: int = 0, dra
     """
     d = as_floats(differences, ndim=1)
     check_alpha(alpha)
-    exact = d.size <= EXACT_LIMIT
-    means = subset_means(d, all_subsets(d.size) if exact else _drawn_subsets(d.size, draws, seed))
-    # Sums that cancel in exact arithmetic must count as ties, whatever the rounding.
-    means[np.abs(means) <= 1e-12 * np.abs(d).max()] = 0.0
+    exact, means = d.size <= EXACT_LIMIT, _means(d, seed, draws)
     flips = means.size + 1
     p_greater = (1 + int(np.count_nonzero(means <= 0))) / flips
     p_less = (1 + int(np.count_nonzero(means >= 0))) / flips
     low, high, level, method = _interval(d, means, alpha)
     p_two_sided = min(1.0, 2 * min(p_greater, p_less))
     return SignFlip(d.size, p_greater, p_less, p_two_sided, exact, flips, low, high, level, method)
+
+
+def ends(
+    differences: ArrayLike, *, low: float, high: float, seed: int = 0, draws: int = DRAWS
+) -> tuple[float | None, float | None]:
+    """Below and above which values the one-sided tests at these levels exclude the mean; arguments as `sign_flip`.
+
+    The lower end is above 0 exactly where p_greater ≤ `low`, the upper below 0 exactly where p_less ≤ `high`. None for
+    an end that so few differences can't give.
+    """
+    means = _means(as_floats(differences, ndim=1), seed, draws)
+    below, above = (math.floor(level * (means.size + 1) + 1e-9) for level in (low, high))
+    means.sort()
+    return float(means[below - 1]) if below else None, float(means[-above]) if above else None
 
 
 def rank_for(flips: int, alpha: float) -> int:
@@ -135,6 +146,14 @@ def check_alpha(alpha: float) -> None:
     """Raises ValueError unless 0 < alpha < 0.5."""
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha must lie between 0 and 0.5, got {alpha}")
+
+
+def _means(d: Floats, seed: int, draws: int) -> Floats:
+    """Of the non-empty subsets: all of them up to `EXACT_LIMIT` differences, else of drawn ones."""
+    means = subset_means(d, all_subsets(d.size) if d.size <= EXACT_LIMIT else _drawn_subsets(d.size, draws, seed))
+    # Sums that cancel in exact arithmetic must count as ties, whatever the rounding.
+    means[np.abs(means) <= 1e-12 * np.abs(d).max()] = 0.0
+    return means
 
 
 @lru_cache(maxsize=8)

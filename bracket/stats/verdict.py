@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
+from bracket.stats.claims import INVERSION, CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.record import Record
 from bracket.stats.sequential import SLACK
 
@@ -66,7 +66,7 @@ class Verdict(Record):
         about: the claim that decided ("config" or "checkpoint"); None when neither did.
         winner, baseline: ids, of trials or configs as the caller has them.
         checkpoint, config: the claims, whole.
-        checkpoint_p: of the exact two-sided test, Holm-adjusted over the named comparisons of checkpoints; None where
+        checkpoint_p: of the exact two-sided test, adjusted over the named comparisons of checkpoints; None where
             the duel ended before its last planned unit, so that the test never ran.
         config_p: one-sided (winner above baseline), adjusted over the named comparisons of configs; None as above.
         alpha: error rate each kind of claim is held to, watching included; p is held to `final_alpha`.
@@ -148,8 +148,8 @@ def decide(
     hand, claims nothing for either side. A checkpoint claim is tested two-sided, in the direction of the mean
     difference. A config claim for the winner is tested one-sided, as it was named beforehand; one for the baseline was
     not, so it must hold two-sided. Each kind of claim has its own alpha, since they answer different questions; within
-    a kind Holm's adjustment covers all comparisons named beforehand. Evidence about settings outranks evidence about
-    one file.
+    a kind Bonferroni's adjustment covers all comparisons named beforehand. Evidence about settings outranks evidence
+    about one file.
 
     Args:
         winner, baseline: their ids; equal when nothing beat the baseline in the search.
@@ -222,7 +222,8 @@ def _one_sided(family: Mapping[str, _Claim]) -> dict[str, float | None]:
 
 
 def _adjusted(family: Mapping[str, _Claim], p: Mapping[str, float], decided: Sequence[str]) -> dict[str, float | None]:
-    """Holm's adjustment where the exact test ran, None elsewhere.
+    """The adjustment where the exact test ran, None elsewhere: Bonferroni's, which the intervals follow; Holm's by the
+    earlier editions of the rules.
 
     What the e-process decided is rejected already, by its own part of alpha, and leaves the family; a duel that ended
     otherwise before its last unit, or never ran, can't be rejected any more and counts as a p of 1.
@@ -230,7 +231,10 @@ def _adjusted(family: Mapping[str, _Claim], p: Mapping[str, float], decided: Seq
     tested: list[str] = [name for name, claim in family.items() if claim.complete and name not in decided]
     named = max((claim.watched.comparisons for claim in family.values() if claim.watched), default=len(family))
     lost: int = max(named, len(family)) - len(tested) - len(decided)
-    found = holm([p[name] for name in tested] + [1.0] * lost)
+    if any(claim.interval_method == INVERSION for claim in family.values()):
+        found = [min(1.0, max(named, len(family)) * p[name]) for name in tested]
+    else:
+        found = holm([p[name] for name in tested] + [1.0] * lost)
     adjusted: dict[str, float | None] = dict.fromkeys(family)
     adjusted.update(zip(tested, found, strict=False))
     # A duel that was decided and went on to its end has a p as well; nothing rests on it.

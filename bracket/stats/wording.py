@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from bracket.stats.claims import CheckpointClaim, ConfigClaim, PairedClaim
+from bracket.stats.claims import INVERSION, CheckpointClaim, ConfigClaim, PairedClaim
 from bracket.stats.sequential import Watched
 from bracket.stats.signflip import smallest_n
 from bracket.stats.verdict import Verdict, plural
@@ -54,6 +54,9 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
     if verdict.about == "config":
         claim = _required(config)
         runs = plural(claim.pairs, "paired training seed")
+        if claim.says == "often":
+            taken = f"{claim.lost if lost else claim.won} of {runs}"
+            return f"{subject} {taken}, about the settings"
         return f"{subject} {_signed(claim.mean_difference)} mean score over {runs}, about the settings"
     file = _required(checkpoint)
     share = f"{_percent(file.win_rate)} of {_pictures_of(file)}"
@@ -97,14 +100,24 @@ def _opening(verdict: Verdict, name: str) -> str:
 
 def _config_result(verdict: Verdict) -> str:
     claim = _required(verdict.config)
-    way = "higher" if claim.mean_difference > 0 else "lower"
+    way, other = ("higher", "lower") if claim.mean_difference > 0 else ("lower", "higher")
     p = claim.p_two_sided if verdict.kind == "baseline_wins" else verdict.config_p
     sides = "two-sided" if verdict.kind == "baseline_wins" else "one-sided"
     reached = evidence(claim.watched, "pair") if claim.watched and claim.decided else f"{sides} p = {_p(p)}"
+    began = f"Trained afresh with {plural(claim.pairs, 'new seed')} each, these settings"
+    size = f"{abs(claim.mean_difference):.3f} {way} than the baseline's"
+    surely = f"({interval(claim)}, {reached})"
+    if claim.says in (None, "average"):
+        return f"{began} score {size} on average, on a scale from 0 to 1 {surely}."
+    side = "winner" if claim.mean_difference > 0 else "baseline"
+    taken = f"{claim.won if side == 'winner' else claim.lost} of {claim.pairs}"
+    shown = "win more often than they lose" if side == "winner" else "lose more often than they win"
+    first = (
+        f"{began} {shown}: " if claim.says else f"{began} and the baseline's are not alike: the {side}'s are ahead in "
+    )
     return (
-        f"Trained afresh with {plural(claim.pairs, 'new seed')} each, these settings score "
-        f"{abs(claim.mean_difference):.3f} {way} than the baseline's on average, on a scale from 0 to 1 "
-        f"({_difference_interval(claim)}, {reached})."
+        f"{first}{taken} pairs, where they score {size}, on a scale from 0 to 1 {surely}. For a claim about the "
+        f"average so few pairs are not enough: a rare much {other} score could make up for it."
     )
 
 
@@ -153,7 +166,7 @@ def _found_nothing(verdict: Verdict) -> list[str]:
 def _undecided(claim: ConfigClaim) -> str:
     pairs = plural(claim.pairs, "paired training seed")
     verb, whom = ("differs", "it") if claim.pairs == 1 else ("differ", "them")
-    shown = f"{pairs} {verb} by {_signed(claim.mean_difference)} on average ({_difference_interval(claim)}); "
+    shown = f"{pairs} {verb} by {_signed(claim.mean_difference)} on average ({interval(claim)}); "
     if claim.watched and not claim.complete and not claim.decided:
         return f"{shown}{hopeless(claim.watched, 'pair')}."
     return f"{shown}{_could_have_found(claim, whom)}"
@@ -196,21 +209,35 @@ def _rate_interval(claim: CheckpointClaim) -> str:
     return f"{round(100 * claim.win_rate_low)}–{round(100 * claim.win_rate_high)} %"
 
 
-def _difference_interval(claim: ConfigClaim) -> str:
-    if claim.interval_method != "confidence_sequence" and claim.difference_low is None:
-        return "no interval from one pair"
-    if claim.difference_low is None or claim.difference_high is None:
+def interval(claim: PairedClaim) -> str:
+    """Of the mean difference, with its level and what it assumes, in words."""
+    low, high = claim.difference_low, claim.difference_high
+    if claim.interval_method == INVERSION:
+        sides = 2 if isinstance(claim, CheckpointClaim) else 1
+        if low is not None and (high is None or low >= 0) and sides == 1:
+            return f"at least {_signed(low)}, {_level(1 - claim.alpha)} sure"
+        if high is not None and (low is None or high <= 0) and sides == 1:
+            return f"at most {_signed(high)}, {_level(1 - claim.alpha / 2)} sure"
+        if low is None or high is None:
+            return "too few for an interval"
+        return f"{_level(claim.interval_level)} interval {_signed(low)} to {_signed(high)}"
+    if claim.interval_method != "confidence_sequence" and low is None:
+        return "no interval from one value"
+    if low is None or high is None:
         return "too few for an interval that holds whatever ended the duel"
     assumed = {
         "t": ", assuming normal differences",
         "confidence_sequence": ", which holds whatever ended the duel",
     }.get(claim.interval_method, "")
-    bounds = f"{_signed(claim.difference_low)} to {_signed(claim.difference_high)}"
-    return f"{_percent(claim.interval_level)} interval {bounds}{assumed}"
+    return f"{_percent(claim.interval_level)} interval {_signed(low)} to {_signed(high)}{assumed}"
 
 
 def _percent(share: float) -> str:
     return f"{round(100 * share)} %"
+
+
+def _level(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _signed(difference: float) -> str:

@@ -49,7 +49,7 @@ def test_few_units_show_their_differences_alone(finished: Summary) -> None:
         "duel-differences", None, "duel-pairs", None,
     )  # fmt: skip
     assert "one of 8 fresh prompts, sample seeds averaged" in prompts.figure.caption
-    assert "94 % interval" in pairs.figure.caption and "e-value" not in pairs.figure.caption
+    assert "where the mean may lie: at least" in pairs.figure.caption and "e-value" not in pairs.figure.caption
     assert finished.duel is not None
     ours, theirs = duel_scores(finished.duel)
     axes = Canvas().add_subplot()

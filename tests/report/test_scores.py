@@ -48,7 +48,7 @@ PLAN = {
 
 def test_the_plan_says_how_much_there_was_to_be() -> None:
     assert Rules.of(PLAN) == Rules(prompts=9, pairs=7, edition=1)
-    assert Rules.of({**PLAN, "edition": 2}) == Rules(prompts=9, pairs=7)
+    assert Rules.of({**PLAN, "edition": 2}) == Rules(prompts=9, pairs=7, edition=2)
     assert [Rules.of({**PLAN, "edition": n}).final_alpha(7, two_sided=False) for n in (1, 2)] == pytest.approx(
         [0.04, 0.05]
     )

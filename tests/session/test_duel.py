@@ -81,8 +81,22 @@ def test_an_arm_that_melted_counts_as_the_worst(tmp_path: Path) -> None:
     assert _pairs([_ended(tmp_path, "baseline", 7, 0.4), melted]) == ((Pair(7, 0.0, 0.4),), ())
 
 
-def test_a_crash_leaves_its_seed_out_and_one_pair_less_is_planned(tmp_path: Path) -> None:
-    plan = replace(PLANNED, training_seeds=(7, 8, 9, 10, 11, 12))
+def test_what_crashes_counts_as_the_worst(tmp_path: Path) -> None:
+    plan = replace(PLANNED, training_seeds=(7, 8, 9))
+    results = [_ended(tmp_path, "winner", 7, outcome=Outcome.CRASHED), _ended(tmp_path, "baseline", 7, 0.4)]
+    results += [_ended(tmp_path, "winner", 8, 0.6), _ended(tmp_path, "baseline", 8, outcome=Outcome.OUT_OF_MEMORY)]
+    results += [_ended(tmp_path, arm, 9, outcome=Outcome.CRASHED) for arm in ("winner", "baseline")]
+    pairs, left_out = _pairs(results, plan)
+    assert [(p.difference, p.lost) for p in pairs] == [
+        (-0.4, ("winner",)),
+        (0.6, ("baseline",)),
+        (0.0, ("winner", "baseline")),
+    ]
+    assert left_out == () and course_of_pairs(plan, scores_by_seed(plan, results)).counted == (0, 1, 2)
+
+
+def test_before_edition_3_a_crash_leaves_its_seed_out_and_one_pair_less_is_planned(tmp_path: Path) -> None:
+    plan = replace(PLANNED, training_seeds=(7, 8, 9, 10, 11, 12), edition=2)
     results = [_ended(tmp_path, "winner", 7, outcome=Outcome.CRASHED), _ended(tmp_path, "baseline", 7, 0.4)]
     results += [_ended(tmp_path, arm, s, v) for s in plan.training_seeds[1:] for arm, v in _apart()]
     pairs, left_out = _pairs(results, plan)
@@ -116,7 +130,7 @@ def test_trainings_of_another_config_than_the_plans_do_not_count(tmp_path: Path)
 
 
 def test_a_runner_up_that_crashed_costs_only_its_own_comparison(tmp_path: Path) -> None:
-    plan = replace(PLANNED, runner_up={"lr": 3}, training_seeds=(7, 8, 9, 10, 11, 12))
+    plan = replace(PLANNED, runner_up={"lr": 3}, training_seeds=(7, 8, 9, 10, 11, 12), edition=2)
     results = [_ended(tmp_path, arm, seed, v) for seed in plan.training_seeds for arm, v in _apart()]
     results += [_ended(tmp_path, "runner_up", seed, 0.5) for seed in plan.training_seeds[1:]]
     results.append(_ended(tmp_path, "runner_up", 7, outcome=Outcome.CRASHED))

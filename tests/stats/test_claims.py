@@ -18,6 +18,7 @@ from bracket.stats import (
     sign_flip,
     win_rate_interval,
 )
+from bracket.stats.signflip import ends
 
 
 def test_three_prompts_two_seeds_by_hand() -> None:
@@ -89,7 +90,11 @@ def test_five_pairs_support_a_config_claim_and_four_do_not() -> None:
     five, four = config_claim([0.01, 0.02, 0.03, 0.02, 0.01]), config_claim([0.01, 0.02, 0.03, 0.02])
     assert (five.p_greater, five.p_two_sided, five.can_support, five.pairs_needed) == (1 / 32, 2 / 32, True, 0)
     assert (four.p_greater, four.can_support, four.pairs_needed, four.detectable) == (1 / 16, False, 1, None)
-    assert (five.interval_method, four.interval_method) == ("sign_flip", "t")
+    # All of five wins reach 1/32, so what lies below the smallest is excluded; four exclude nothing.
+    assert (five.difference_low, five.difference_high) == (0.01, None)
+    assert (four.difference_low, four.difference_high) == (None, None)
+    before = [config_claim(c, edition=2).interval_method for c in ([0.01, 0.02, 0.03, 0.02, 0.01], [0.01, 0.02])]
+    assert before == ["sign_flip", "t"]
 
 
 def test_config_claim_with_mixed_signs_by_hand() -> None:
@@ -97,7 +102,8 @@ def test_config_claim_with_mixed_signs_by_hand() -> None:
     claim = config_claim([0.05, 0.04, 0.03, 0.02, -0.01])
     assert claim.p_greater == 2 / 32
     assert claim.mean_difference == pytest.approx(0.026)
-    assert (claim.difference_low, claim.difference_high) == (-0.01, 0.05)
+    assert (claim.difference_low, claim.difference_high, claim.interval_level) == (-0.01, None, 0.925)
+    assert (claim.won, claim.lost, claim.says) == (4, 1, "")
 
 
 def test_one_training_seed_says_how_many_are_missing() -> None:
@@ -154,23 +160,26 @@ def test_a_duel_that_the_e_process_ended_has_the_interval_of_the_units_it_has() 
     # Eight equal wins of twelve reach 136, 100 needed; seven decide nothing yet.
     eight, seven = config_claim([0.3] * 8, planned=12), config_claim([0.3] * 7, planned=12)
     assert eight.watched is not None and eight.watched.decided_at == 8
-    # The fifth of 255 subset means from either end: floor(0.04/2 · 256). 1 - 10/256, less 0.01 for watching.
-    assert (eight.interval_method, eight.interval_level) == ("sign_flip", pytest.approx(1 - 10 / 256 - 0.01))
     rising = [0.2, 0.21, 0.22, 0.23, 0.24, 0.25, 0.26, 0.27]
-    uneven, test = config_claim(rising, planned=12), sign_flip(rising, alpha=0.04)
+    uneven = config_claim(rising, planned=12)
     assert uneven.decided == "winner"
-    assert (uneven.difference_low, uneven.difference_high) == (test.low, test.high)
+    # The tenth of 255 subset means from below, floor(0.04 · 256), and the fifth from above, floor(0.02 · 256).
+    assert (uneven.difference_low, uneven.difference_high) == pytest.approx(ends(rising, low=0.04, high=0.02))
+    assert (eight.interval_method, eight.interval_level) == ("inversion", 0.925)
+    before = config_claim([0.3] * 8, planned=12, edition=2)
+    # The fifth of 255 from either end. 1 - 10/256, less 0.01 for watching.
+    assert (before.interval_method, before.interval_level) == ("sign_flip", pytest.approx(1 - 10 / 256 - 0.01))
     assert (eight.can_support, eight.pairs_needed, eight.decided, eight.complete) == (True, 0, "winner", False)
     assert (seven.can_support, seven.pairs_needed, seven.decided) == (False, 5, "")
 
 
 def test_a_hopeless_duel_has_an_interval_and_could_have_ended_in_a_claim() -> None:
     # Two of five, one lost: p can't come below (2/4)/2^3 = 1/16.
-    claim = config_claim([0.02, -0.03], planned=5)
-    assert claim.watched is not None and claim.watched.hopeless
+    claim, before = config_claim([0.02, -0.03], planned=5), config_claim([0.02, -0.03], planned=5, edition=2)
+    assert claim.watched is not None and claim.watched.hopeless and claim.difference_low is None
     # Student's, with one degree of freedom: -0.005 ± 12.706 · 0.025.
-    assert claim.difference_low == pytest.approx(-0.005 - 12.706 * 0.025, abs=1e-5)
-    assert (claim.interval_method, claim.interval_level) == ("t", 0.95)
+    assert before.difference_low == pytest.approx(-0.005 - 12.706 * 0.025, abs=1e-5)
+    assert (before.interval_method, before.interval_level) == ("t", 0.95)
     assert (claim.can_support, claim.pairs_needed) == (True, 0)
     # What five pairs of this spread find, at the whole of alpha: nothing is spent on watching five.
     assert claim.detectable == pytest.approx(detectable_difference(claim.sd or 0, 5, alpha=0.05))
@@ -179,13 +188,51 @@ def test_a_hopeless_duel_has_an_interval_and_could_have_ended_in_a_claim() -> No
 def test_intervals_keep_what_watching_may_spend() -> None:
     # Nine prompts may be watched: made at 0.04, stated at 0.05. With eight nothing is spent.
     d = np.array([0.3, -0.2, 0.5, 0.4, 0.1, 0.6, -0.1, 0.2, 0.7])
-    nine, eight = checkpoint_claim(0.5 + d, np.full(9, 0.5)), checkpoint_claim(0.5 + d[:8], np.full(8, 0.5))
+    nine = checkpoint_claim(0.5 + d, np.full(9, 0.5), edition=2)
+    eight = checkpoint_claim(0.5 + d[:8], np.full(8, 0.5), edition=2)
     for claim, shown, alpha, spent in ((nine, d, 0.04, 0.01), (eight, d[:8], 0.05, 0)):
         test = sign_flip(shown, alpha=alpha)
         assert (claim.difference_low, claim.difference_high) == pytest.approx((test.low, test.high))
         assert claim.interval_level == pytest.approx(test.level - spent)
         low, high, _ = win_rate_interval(((shown > 0) + 0.0)[:, None], alpha=alpha)
         assert (claim.win_rate_low, claim.win_rate_high) == pytest.approx((low, high))
+
+
+def test_interval_and_claim_never_contradict() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        planned, comparisons = int(rng.integers(2, 14)), int(rng.integers(1, 3))
+        units, lead = int(rng.integers(1, planned + 1)), float(rng.choice([-0.1, 0, 0.1]))
+        d = np.clip(np.round(rng.normal(lead, 0.1, units), 2), -1, 1)
+        both = (
+            config_claim(d, planned=planned, comparisons=comparisons),
+            checkpoint_claim(np.clip(0.5 + d, 0, 1), np.full(units, 0.5), planned=planned, comparisons=comparisons),
+        )
+        for claim, verdict in zip(
+            both, (decide("w", "b", config=both[0]), decide("w", "b", checkpoint=both[1])), strict=False
+        ):
+            low, high = claim.difference_low, claim.difference_high
+            won = verdict.kind in ("config", "checkpoint")
+            assert won == (low is not None and (low > 0 or (low == 0 and claim.decided == "winner"))), (d, planned)
+            lost = verdict.kind == "baseline_wins"
+            assert lost == (high is not None and (high < 0 or (high == 0 and claim.decided == "baseline"))), (
+                d,
+                planned,
+            )
+
+
+def test_what_may_be_said_of_the_average() -> None:
+    # 0.6 ten times: betting 0.95 of it makes 1.57^10 = 91, 0.8 makes 50; a seventh of all is above the 20 needed.
+    large, small = config_claim([0.6] * 10), config_claim([0.1] * 10)
+    assert (large.says, small.says) == ("average", "often")
+    assert large.average_low is not None and small.average_low is not None
+    assert 0 < large.average_low < 0.6 and small.average_low < 0
+    # It melts once and is better else: more often, and no word of the average.
+    melts = config_claim([0.1] * 15 + [-0.6])
+    assert (melts.won, melts.lost) == (15, 1)
+    assert melts.average_low is not None and melts.average_low < 0
+    # One large lead carries the sum, and the winner is ahead in no more than it is behind.
+    assert checkpoint_claim(np.array([0.9, 0.6, 0.6, 0.6, 0.5]), np.full(5, 0.5)).says == ""
 
 
 def test_a_plan_of_the_first_edition_keeps_its_intervals() -> None:

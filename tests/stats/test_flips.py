@@ -38,7 +38,9 @@ def test_one_loser_that_hides_a_win_is_named() -> None:
 def test_a_duel_decided_early_is_left_one_shorter() -> None:
     # Nine wins of twelve decide (200 needed, 260 reached); eight reach 136 and eleven planned, so nothing yet.
     found = prompt_flips(np.full((9, 1), 0.6), np.full((9, 1), 0.5), [str(i) for i in range(9)], planned=12)
-    assert (found.concludes, found.count) == (1, "9 of 9")
+    assert (found.concludes, found.count) == (1, "0 of 9"), "eight of eight would have been enough as well"
+    before = prompt_flips(np.full((9, 1), 0.6), np.full((9, 1), 0.5), [str(i) for i in range(9)], planned=12, edition=2)
+    assert (before.concludes, before.count) == (1, "9 of 9"), "against its plan every prompt seemed to carry it"
     surer = prompt_flips(np.full((10, 1), 0.6), np.full((10, 1), 0.5), [str(i) for i in range(10)], planned=12)
     assert surer.count == "0 of 10"
 

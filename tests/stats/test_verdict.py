@@ -80,13 +80,18 @@ def test_every_comparison_named_beforehand_counts() -> None:
     alone, together = decide("a", "b", config=UP), decide("a", "b", config=five, other_configs=[other])
     assert (alone.config_p, alone.kind) == (1 / 32, "config")
     assert (together.config_p, together.kind) == (2 / 32, "not_tested")
-    # A second one that holds as surely leaves both at 2/32 too; Holm starts with the smallest.
+    # A second one that holds more surely leaves it at 2/32 too: intervals of Bonferroni's adjustment can be told.
     surer = config_claim([0.02] * 6, comparisons=2)
     verdict = decide("a", "b", config=five, other_configs={"the runner-up": surer})
-    assert verdict.config_p == 1 / 32
+    assert verdict.config_p == 2 / 32
     assert verdict.others == (
         Comparison(name="the runner-up", about="config", claim=surer, p=2 / 64, holds=True),
     )  # fmt: skip
+
+
+def test_by_the_earlier_editions_holm_starts_with_the_smallest() -> None:
+    five, surer = (config_claim([0.02] * n, comparisons=2, edition=2) for n in (5, 6))
+    assert decide("a", "b", config=five, other_configs={"the runner-up": surer}).config_p == 1 / 32
 
 
 def test_the_two_kinds_of_claim_do_not_pay_for_each_other() -> None:
@@ -169,7 +174,9 @@ def test_a_comparison_that_was_decided_leaves_the_family_and_one_that_failed_doe
     # Nine equal wins: (1.6^9 + 1.8^9 + 2^9)/3 = 260, above 2 · 100.
     decided = config_claim([0.03] * 9, planned=12, comparisons=2)
     hopeless = config_claim([-0.03, 0.01], planned=6, comparisons=2)
-    assert decide("a", "b", config=six, other_configs={"runner_up": decided}).config_p == 1 / 64
+    assert decide("a", "b", config=six, other_configs={"runner_up": decided}).config_p == 2 / 64
+    before = [config_claim(d, planned=p, comparisons=2, edition=2) for d, p in (([0.02] * 6, 6), ([0.03] * 9, 12))]
+    assert decide("a", "b", config=before[0], other_configs={"runner_up": before[1]}).config_p == 1 / 64
     assert decide("a", "b", config=six, other_configs={"runner_up": hopeless}).config_p == 2 / 64
     # Named, and never run.
     assert decide("a", "b", config=six).config_p == 2 / 64

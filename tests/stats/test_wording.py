@@ -46,8 +46,11 @@ def test_a_file_that_wins_reads_as_the_house_writes_it() -> None:
 
 def test_settings_that_win_name_seeds_interval_and_p() -> None:
     text = sentence(VERDICTS["settings win"], LABEL)
-    assert "Trained afresh with 6 new seeds each, these settings score 0.030 higher" in text
-    assert "(97 % interval +0.010 to +0.050, one-sided p = 0.016)" in text
+    assert "Trained afresh with 6 new seeds each, these settings win more often than they lose: 6 of 6 pairs" in text
+    # The third of 63 subset means from below, floor(0.05 · 64): 0.010, 0.015, 0.020.
+    assert "they score 0.030 higher than the baseline's, on a scale from 0 to 1 (at least +0.020, 95 % sure" in text
+    assert "one-sided p = 0.016)" in text and "a rare much lower score could make up for it" in text
+    assert "6 of 6 paired training seeds, about the settings" in short_sentence(VERDICTS["settings win"], LABEL)
     assert "needed runs" not in text
 
 
@@ -99,7 +102,7 @@ def test_a_verdict_without_the_claim_it_is_about_is_refused() -> None:
 
 def test_how_a_watched_duel_ended_is_said() -> None:
     text = sentence(VERDICTS["decided while watching"], LABEL)
-    assert "95 % interval +0.030 to +0.030, decided while watching" in text
+    assert "at least +0.030, 95 % sure, decided while watching" in text
     assert "decided while watching: the e-value reached 100 at pair 8 of 12" in text
     assert "the e-value reached 200 at pair 9 of 12" in sentence(VERDICTS["baseline decided"], LABEL)
     hopeless = sentence(VERDICTS["hopeless"], LABEL)
