@@ -24,6 +24,7 @@ from bracket.session.duel import (
     course_of_pairs,
     course_of_prompts,
     duel_of,
+    pairs_of,
     read_arms,
     score_matrix,
     scores_by_seed,
@@ -37,6 +38,9 @@ from bracket.stats.sequential import Watched, interval_alpha
 from bracket.stats.signflip import sign_flip
 
 Kind = Literal["prompt", "pair"]
+
+
+_NOT_LOST = (Outcome.OK, Outcome.DIVERGED, Outcome.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Fight:
         planned, counted, left_out: units; over, early: whether it ended, and before its planned end.
         before: duels of the same settings that ended before it without a claim, and do not count in it.
         newest: the last judged picture of winner and baseline, of one prompt and seed.
-        why: why units were left out, or why there can be none; "" where nobody knows.
+        lost: units that count with a training that ended without pictures that could be judged, as the worst for it.
+        why: why units were left out or lost, or why there can be none; "" where nobody knows.
     """
 
     kind: Kind
@@ -92,6 +97,7 @@ class Fight:
     comparisons: tuple[Comparison, ...]
     newest: tuple[Sample, Sample] | None = None
     before: int = 0
+    lost: int = 0
     why: str = ""
 
     @property
@@ -189,7 +195,8 @@ def _of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Figh
 
 
 def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:
-    course = course_of_pairs(plan, scores_by_seed(plan, results))
+    scores = scores_by_seed(plan, results)
+    course = course_of_pairs(plan, scores)
     seeds = [plan.training_seeds[place] for place in course.counted]
     newest = None
     for seed in reversed(seeds):
@@ -197,10 +204,12 @@ def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:
         newest = _same_picture(arms.get(WINNER, ()), arms.get(BASELINE, ()))
         if newest:
             break
-    out = [plan.training_seeds[place] for place in course.left_out]
-    failed = [r for r in results if r.trial.seed in out and r.score is None and r.outcome is not Outcome.DIVERGED]
+    out = {plan.training_seeds[place] for place in course.left_out}
+    lost = {pair.seed for pair in pairs_of(plan, scores)[0] if pair.lost}
+    failed = [r for r in results if r.trial.seed in out | lost and r.score is None and r.outcome not in _NOT_LOST]
     why = next((f"{r.trial.id} {OUTCOMES[r.outcome]}: {r.cause.splitlines()[0]}" for r in failed if r.cause), "")
-    return replace(_fight("pair", course, [f"training seed {seed}" for seed in seeds], newest), why=why)
+    fight = _fight("pair", course, [f"training seed {seed}" for seed in seeds], newest)
+    return replace(fight, lost=len(lost), why=why)
 
 
 def _fight(
@@ -254,6 +263,8 @@ def lead(fight: Fight, c: Comparison) -> str:
     head = f"{fight.kind.capitalize()} {len(c.dots)} of {fight.planned}"
     why = f" ({fight.why.rstrip('.')})" if fight.why else ""
     lost = f", {counted(fight.left_out, fight.kind)} left out{why}" if fight.left_out else ""
+    if fight.lost:
+        lost = f", {counted(fight.lost, fight.kind)} with a training that was lost and counts as 0{why}"
     if not c.dots and (lost or why):
         return f"{head}{lost or why}."
     if not c.dots:

@@ -105,19 +105,19 @@ def test_decided_and_hopeless_have_words(tmp_path: Path) -> None:
     assert "With 0 of 1 won, no claim can be reached any more. Ended there: 4 pairs saved." in html
 
 
-def test_a_crash_is_told_and_costs_a_planned_pair(tmp_path: Path) -> None:
+def test_a_crash_is_told_and_counts_as_the_worst(tmp_path: Path) -> None:
     seen = view.read(fought(tmp_path, "s", (), (0.1, None, 0.2), planned=6))
     found = duel_view.read(seen)
     assert found
-    assert (found.fights[1].counted, found.fights[1].left_out, found.fights[1].over) == (2, 1, False)
-    said = "Pair 2 of 6: winner ahead in 2 of 2, mean +0.150, 1 pair left out (confirmation-0"
+    assert (found.fights[1].counted, found.fights[1].left_out, found.fights[1].lost) == (3, 0, 1)
+    said = "1 pair with a training that was lost and counts as 0 (confirmation-0"
     html = duel.panel_html(seen)
     assert said in html and "crashed: the loss became infinite at step" in html
 
 
-def test_a_duel_of_which_nothing_could_be_told_says_why(tmp_path: Path) -> None:
+def test_a_duel_whose_winner_crashes_says_why(tmp_path: Path) -> None:
     html = duel.panel_html(view.read(fought(tmp_path, "s", (), (None,) * 5, planned=5)))
-    assert "Pair 0 of 5, 1 pair left out (confirmation-0" in html
+    assert "Pair 1 of 5: winner ahead in 0 of 1" in html and "was lost and counts as 0 (confirmation-0" in html
     assert "crashed: the loss became infinite" in html and "to come" not in html
 
 
