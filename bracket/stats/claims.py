@@ -326,7 +326,8 @@ def _said(d: Floats, watched: Watched, edition: int, seed: int, draws: int) -> d
         seed=seed,
         draws=draws,
     )
-    says = "average" if low > 0 or high < 0 else "often" if often else ""
+    side = int(np.sign(d.mean()))
+    says = "average" if (low > 0 or high < 0) else "often" if often == side != 0 else ""
     won, lost = int(np.count_nonzero(d > 0)), int(np.count_nonzero(d < 0))
     return {"won": won, "lost": lost, "average_low": low, "average_high": high, "says": says}
 

@@ -1,0 +1,149 @@
+"""Whether what a duel says is true in worlds that are not its null's.
+
+    python -m tests.benchmarks.bench_worlds [SESSIONS]
+
+Duels of the settings as a session runs them, watched after every unit and ended by its own rules, then weighed by
+`decide`. In each world nothing may be claimed for the winner in more than 5 % of the sessions that is not so there:
+that the arms differ, that it wins more often, or that its average is higher. `all` counts every claim, as a reader
+would who hears "on average" in each. Last, the power in a plain world, the coverage of both intervals, and how often an
+interval and its claim contradict each other.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from bracket.session.duel import follow
+from bracket.session.duel_plan import DuelPlan
+from bracket.stats import ConfigClaim, config_claim, decide
+from bracket.stats.signflip import Floats
+
+PAIRS = (5, 8, 12)
+Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
+"""Scores of winner and baseline in so many pairs, 0..1; what crashed is 0."""
+
+
+@dataclass(frozen=True)
+class World:
+    """`true`: what may be said of the winner there: "alike" (nothing), "often" or "average"."""
+
+    draw: Draw
+    true: frozenset[str] = frozenset()
+
+
+def _normal(rng: np.random.Generator, n: int, mean: float = 0.5, sd: float = 0.08) -> Floats:
+    return np.clip(rng.normal(mean, sd, n), 0, 1)
+
+
+def _same(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    return _normal(rng, n), _normal(rng, n)
+
+
+def _melting(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """The winner melts in one of six and is better else, so that its mean is the baseline's."""
+    return np.where(rng.random(n) < 1 / 6, 0.0, _normal(rng, n, 0.6)), _normal(rng, n, 0.5)
+
+
+def _skewed(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """The baseline is now and then much better, with the same mean."""
+    return _normal(rng, n, 0.5, 0.02), np.clip(0.4 + rng.exponential(0.1, n), 0, 1)
+
+
+def _ceiling(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    return _normal(rng, n, 0.97), _normal(rng, n, 0.97)
+
+
+def _levels(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    ours, theirs = (np.round(4 * _normal(rng, n, 0.5, 0.2)) / 4 for _ in range(2))
+    return ours, theirs
+
+
+def _drift(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """What is judged second is scored half a standard deviation higher; which arm that is, chance decides."""
+    ours, theirs = _same(rng, n)
+    second = rng.random(n) < 0.5
+    return np.clip(ours + 0.04 * second, 0, 1), np.clip(theirs + 0.04 * ~second, 0, 1)
+
+
+def _crashes(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """What would have scored low crashes, in both arms."""
+    ours, theirs = (np.where(scores < 0.42, 0.0, scores) for scores in _same(rng, n))
+    return ours, theirs
+
+
+def _lead(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    return _normal(rng, n, 0.62), _normal(rng, n, 0.5)
+
+
+OFTEN = frozenset({"alike", "often"})
+WORLDS = {
+    "same": World(_same),
+    "melting": World(_melting, OFTEN),
+    "skewed": World(_skewed, OFTEN),
+    "ceiling": World(_ceiling),
+    "five levels": World(_levels),
+    "drift": World(_drift),
+    "crashes": World(_crashes),
+    "lead 1.1 sd": World(_lead, OFTEN | {"average"}),
+}
+
+
+def session(rng: np.random.Generator, draw: Draw, pairs: int) -> ConfigClaim:
+    """The claim of one duel, ended where its rules end it."""
+    ours, theirs = draw(rng, pairs)
+    seeds = tuple(range(pairs))
+    plan = DuelPlan(winner={}, baseline={}, alpha=0.05, prompts=(), pictures=(), pairs=pairs, training_seeds=seeds)
+    course = follow(plan, [{"baseline": float(d)} for d in ours - theirs], two_sided=False)
+    return config_claim(course.differences["baseline"], planned=pairs)
+
+
+def said(claim: ConfigClaim) -> str:
+    """What is said for the winner: "", or as `PairedClaim.says` has it, "alike" for neither."""
+    return (claim.says or "alike") if decide("w", "b", config=claim).kind == "config" else ""
+
+
+def contradicts(claim: ConfigClaim) -> bool:
+    """Whether the interval excludes 0 where nothing is claimed, or reaches below it where the winner is."""
+    kind, low, high = decide("w", "b", config=claim).kind, claim.difference_low, claim.difference_high
+    if kind == "config":
+        return low is None or low < 0
+    return (low is not None and low > 0) or (kind != "baseline_wins" and high is not None and high < 0)
+
+
+def main(sessions: int = 2000) -> None:
+    rng = np.random.default_rng(0)
+    print(f"{sessions} sessions each; false: share of sessions with a claim that is not so, and its 95 % upper bound")
+    print(f"{'world':<14}{'pairs':>6}{'all':>8}{'average':>9}{'often':>8}{'alike':>8}{'false':>8}{'at most':>9}")
+    total = clash = 0
+    for name, world in WORLDS.items():
+        for pairs in PAIRS:
+            claims = [session(rng, world.draw, pairs) for _ in range(sessions)]
+            found = Counter(map(said, claims))
+            total, clash = total + sessions, clash + sum(map(contradicts, claims))
+            wrong = sum(count for what, count in found.items() if what and what not in world.true)
+            bound = binomtest(wrong, sessions).proportion_ci(0.95, method="exact").high
+            shares = [found[what] / sessions for what in ("average", "often", "alike")]
+            print(f"{name:<14}{pairs:>6}{sum(shares):>8.3f}{shares[0]:>9.3f}{shares[1]:>8.3f}{shares[2]:>8.3f}"
+                  f"{wrong / sessions:>8.3f}{bound:>9.3f}", flush=True)  # fmt: skip
+    print(f"interval against claim: {clash} of {total} contradict")
+    for lead in (0.0, 0.06, 0.12):
+        for pairs in PAIRS:
+            draw: Draw = lambda r, n, lead=lead: (_normal(r, n, 0.4 + lead), _normal(r, n, 0.4))  # noqa: E731
+            claims = [session(rng, draw, pairs) for _ in range(sessions)]
+            ends = [(c.difference_low, c.difference_high, c.average_low, c.average_high) for c in claims]
+            held = [
+                np.mean([end[i] is None or (end[i] <= lead if i % 2 == 0 else end[i] >= lead) for end in ends])
+                for i in range(4)
+            ]
+            shares = ", ".join(f"{share:.3f}" for share in held)
+            print(f"lead {lead:.2f}, {pairs} pairs: ends hold in {shares} (lower, upper; the average's)", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))
