@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -64,6 +64,32 @@ class Subject:
     trigger: str = ""
     class_word: str = ""
     captions: tuple[str, ...] = ()
+
+    @cached_property
+    def name(self) -> str:
+        """The trigger word, with the class word after it unless the captions don't write it so; the class word alone
+        where there is no trigger."""
+        trigger, word = one_line(self.trigger), one_line(self.class_word)
+        if not trigger or not word or has_word(trigger, word):
+            return trigger or word
+        both = f"{trigger} {word}"
+        alone = any(has_word(c, trigger) for c in self.captions) and not any(has_word(c, both) for c in self.captions)
+        return trigger if alone else both
+
+    @cached_property
+    def article(self) -> str:
+        """What most captions that name it put before it; "" for nothing."""
+        naming = [c for c in self.captions if has_word(c, self.name)]
+        before = re.compile(rf"\b(an?|the)\s+{re.escape(self.name)}", re.IGNORECASE)
+        found = Counter(m[1].lower() for c in naming if (m := before.search(c)))
+        most, count = found.most_common(1)[0] if found else ("", 0)
+        return most if count * 2 > len(naming) else ""
+
+    @cached_property
+    def leads(self) -> bool:
+        """Whether most captions that name it begin with it."""
+        naming = [c for c in self.captions if has_word(c, self.name)]
+        return sum(c.casefold().startswith(self.name.casefold()) for c in naming) * 2 > len(naming)
 
 
 @cache
@@ -142,39 +168,16 @@ def _in_turns(themes: Mapping[str, Sequence[str]], seed: str) -> Iterator[tuple[
 
 def _filled(text: str, kind: Kind, subject: Subject, noun: str, *, plain: bool = False) -> str:
     if plain:
-        return text.replace("{class}", _with_article(subject.class_word or noun))
-    name = _name(subject)
-    if kind not in _ADDED:
-        called = name or subject.class_word or noun
-        return text.replace("{name}", called).replace("{subject}", _as_captions_say(called, subject))
-    words = name or subject.class_word
-    naming = [c for c in subject.captions if words and has_word(c, words)]
-    first = sum(c.casefold().startswith(words.casefold()) for c in naming) * 2 > len(naming)
-    return ", ".join(filter(None, (words, text) if first else (text, words)))
-
-
-def _name(subject: Subject) -> str:
-    """The trigger word, with the class word after it unless the captions don't write it so; "" without a trigger."""
-    trigger, word = one_line(subject.trigger), one_line(subject.class_word)
-    both = trigger if not word or has_word(trigger, word) else f"{trigger} {word}"
-    naming = [c for c in subject.captions if has_word(c, trigger)]
-    alone = not trigger or (naming and not any(has_word(c, both) for c in naming))
-    return trigger if alone else both
-
-
-def _as_captions_say(called: str, subject: Subject) -> str:
-    """With the article that most captions give it; a class word alone has one always."""
-    if not subject.trigger:
-        return _with_article(called)
-    naming = [c for c in subject.captions if has_word(c, called)]
-    article = re.compile(rf"\b(an?|the)\s+{re.escape(called)}", re.IGNORECASE)
-    found = Counter(m[1].lower() for c in naming if (m := article.search(c)))
-    most, count = found.most_common(1)[0] if found else ("", 0)
-    return f"{most} {called}" if count * 2 > len(naming) else called
+        return text.replace("{class}", _with_article(one_line(subject.class_word) or noun))
+    if kind in _ADDED:
+        return ", ".join(filter(None, (subject.name, text) if subject.leads else (text, subject.name)))
+    name = subject.name or noun
+    called = f"{subject.article} {name}".strip() if subject.trigger else _with_article(name)
+    return text.replace("{name}", name).replace("{subject}", called)
 
 
 def _with_article(noun: str) -> str:
-    noun = one_line(noun)
+    """An indefinite one, unless the noun has one or is a plural."""
     if re.match(r"(an?|the|some)\s", noun, re.IGNORECASE) or re.search(r"[^s]s$", noun):
         return noun
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
