@@ -145,10 +145,16 @@ def _duel(summary: Summary) -> dict[str, Any] | None:
 
 
 def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgement]:
-    """By prompt as the session lists them, then by seed: flips drawn above 16 prompts depend on the order."""
-    places = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
-    last = len(places)
-    return sorted(judgements, key=lambda j: (places.get(j.sample.prompt, last), j.sample.prompt, j.sample.seed))
+    """As the plan draws them; without a plan by prompt as the session lists them, then by seed: flips drawn above 16
+    prompts depend on the order."""
+    pictures = {(text, seed): place for place, (text, seed) in enumerate((summary.plan or {}).get("pictures", ()))}
+    prompts = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
+
+    def place(judgement: Judgement) -> tuple[int, int, str, int]:
+        text, seed = judgement.sample.prompt, judgement.sample.seed
+        return pictures.get((text, seed), len(pictures)), prompts.get(text, len(prompts)), text, seed
+
+    return sorted(judgements, key=place)
 
 
 def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:
