@@ -1,4 +1,7 @@
-"""Who trains, who is held out: a split that depends on nothing but the folder's names, its captions and a seed. What is drawn then, `bracket.dataset.fresh` says."""
+"""Who trains, who is held out: a split that depends on nothing but the folder's names, its captions and a seed.
+
+What is drawn then, `bracket.dataset.fresh` says.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,9 @@ def split(
     per_folder: int = 0,
     choice: PromptChoice = PromptChoice(),
 ) -> DatasetSplit:
-    """Parts the pictures of a scan; the four counts are the most that is taken, small datasets give less pictures.
+    """Parts the pictures of a scan; the four counts are the most that is taken, small datasets give fewer pictures.
 
-    - Validation: the pictures in the subfolder `validation`; else a tenth of the pictures, and at least three of twelve.
+    - Validation: the pictures in the subfolder `validation`; else, from twelve on, a tenth of them and at least three.
     - Search prompts: the person's own alone; else the captions of the validation pictures, and then the bank's.
     - Verdict prompts: the person's own; then the captions of another 5 % of the pictures where there are a hundred,
       which are then neither trained nor validated on; then the bank's; then captions' parts put together anew.
@@ -95,7 +98,7 @@ def split(
         class_word=class_word,
         sources=scan.sources,
         options=scan.options,
-        drawn={text: flags for text, flags in (own.verdict | own.search).items() if flags},
+        drawn={text: flags for text, flags in {**own.verdict, **own.search}.items() if flags},
         themes=search.themes | fresh.themes,
         origins=origins,
         kind=kind if "bank" in origins.values() else "",

@@ -37,7 +37,9 @@ def test_seeds_and_flags_of_the_users_own_prompts_are_used_and_kept(tmp_path: Pa
     first, second = context.choosing_job().prompts[:2]
     assert (first.text, first.seed, second.text) == ("zorp in snow", 77, "a zorp at night") and second.seed != 77
     verdict = context.verdict_prompts()
-    assert len(verdict) == 2 and verdict[0].seed == 5 and verdict[1].seed != 5
+    assert verdict[0].text == verdict[1].text == "a zorp by the sea"
+    assert verdict[0].seed == 5 and verdict[1].seed != 5
+    assert len(verdict) == 2 * 20  # topped up by the bank
     job = context.choosing_job()
     assert _prompt(job, first) == {"text": "zorp in snow", "seed": 77, "negative": "dull", "width": 96}
 
