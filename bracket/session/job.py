@@ -196,4 +196,5 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
         trigger_word=d.trigger_word,
         class_word=d.class_word,
         per_folder=d.per_folder,
+        choice=d.choice,
     )

@@ -338,7 +338,7 @@ def _ask_scripts(preset: Preset) -> list[Problem]:
 
 def _split_problems(settings: SessionSettings) -> list[Problem]:
     made = preview_split(settings)
-    found = split_problems(scan(settings.dataset.folder), made)
+    found = split_problems(scan(settings.dataset.folder), made, settings.dataset.choice)
     if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
         remedy = "Add a verdict_prompts.txt with one prompt a line."
         message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"

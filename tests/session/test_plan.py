@@ -41,6 +41,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionSettings:
     )
 
 
+def on(asked: SessionSettings, **changes: object) -> SessionSettings:
+    """The settings with another dataset, or with other prompts."""
+    return asked.model_copy(update={"dataset": asked.dataset.model_copy(update=changes)})
+
+
 def test_rounds_are_counted(asked: SessionSettings) -> None:
     rounds = plan.planned_rounds(asked, Speed(step=0.1, overhead=5.0), workers=2)
     # 9 configs beside the baseline, halved until as many are left as go to the finals; lengths double up to 100 steps.
@@ -72,9 +77,11 @@ def test_pictures_and_command(asked: SessionSettings) -> None:
 
 
 def test_nothing_is_promised_on_prompts_there_are_not(asked: SessionSettings) -> None:
+    for caption in Path(asked.dataset.folder).rglob("*.txt"):
+        caption.write_text("one zorp")  # so that no parts can be put together anew
     (Path(asked.dataset.folder) / "prompts.txt").write_text("a zorp\na red zorp\n")
     (Path(asked.dataset.folder) / "verdict_prompts.txt").write_text("a blue zorp\na green zorp\n")
-    made = plan.make(asked)
+    made = plan.make(on(asked, kind="none"))
     assert "fewer than 6 verdict prompts it can prove nothing" in made.claim
     assert not made.promises[1].possible and made.promises[1].words.startswith("not with 2 verdict prompts")
     assert made.pictures == 2 * (10 + 6 + 4 + 8) + 2 * 2 * (2 + 10)
