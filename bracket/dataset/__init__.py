@@ -1,5 +1,6 @@
 """Pictures and captions: read, checked, split into training and held-out parts, told to each trainer in its words."""
 
+from bracket.dataset.bank import KIND_WORDS
 from bracket.dataset.bucketing import bucket_of, bucket_sizes, buckets
 from bracket.dataset.checks import check_dataset, check_disk, trigger_problems
 from bracket.dataset.description import Description, places, read_description
@@ -14,6 +15,7 @@ from bracket.dataset.splitting import sources_of, split, split_from_json, split_
 
 __all__ = [
     "KIND_CHOICES",
+    "KIND_WORDS",
     "SUFFIXES",
     "Description",
     "KindChoice",

@@ -23,6 +23,17 @@ from bracket.reading import Unreadable, from_yaml, read_text, why
 
 Kind = Literal["person", "animal", "object", "style", "concept", "place", "clothing", "clip", "shapes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+KIND_WORDS: Mapping[str, str] = {
+    "person": "a person",
+    "animal": "an animal",
+    "object": "an object",
+    "style": "a style",
+    "concept": "a concept",
+    "place": "a place",
+    "clothing": "clothing",
+    "clip": "clips",
+    "shapes": "drawn shapes",
+}
 Half = Literal["choosing", "verdict"]
 
 FOLDER = Path(__file__).parent
