@@ -150,13 +150,14 @@ def finish(handle: Handle, seconds: float = 120.0) -> int | None:
 def make_dataset(folder: Path) -> DatasetSplit:
     """Six pictures to train on and two to validate with, their names and captions with odd signs in them."""
     whole = write_demo_dataset(folder.with_name("whole"))
-    (folder / "validation").mkdir(parents=True)
+    folder.mkdir()
     for number, picture in enumerate(sorted(whole.glob("*.png"))[:8]):
-        name, place = f"Bild {number} “l'été”", folder / "validation" if number > 5 else folder
-        shutil.copy(picture, place / f"{name}.png")
-        (place / f"{name}.txt").write_text(f'zorp "{number}" ${{HOME}} [name], 円\n', encoding="utf-8")
-    made = split(scan(folder), trigger_word="zorp", class_word="star", validation=2, prompts=1, verdict=1)
-    return replace(made, prompts=tuple(p.text for p in PROMPTS))
+        name = f"Bild {number} “l'été”"
+        shutil.copy(picture, folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text(f'zorp "{number}" ${{HOME}} [name], 円\n', encoding="utf-8")
+    made = split(scan(folder), trigger_word="zorp", class_word="star", prompts=1, verdict=1)
+    held = {"train": made.train[:6], "validation": made.train[6:]}  # so few give none by themselves
+    return replace(made, prompts=tuple(p.text for p in PROMPTS), **held)
 
 
 def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callable[[str, str], None]) -> Bench:
