@@ -131,8 +131,10 @@ class DatasetSplit:
         sources: the folders the pictures come from; empty when `folder` is the only one.
         options: dataset settings that its own file gave, by their house names (resolution, batch_size, enable_bucket…).
         drawn: how a prompt of the user's own file is drawn, by its text: flags by letter, as written (w, h, s, l, d…).
-        themes: what a verdict prompt stems from (a template, a caption), by its text; prompts of one theme are not
+        themes: what a prompt stems from (a template, a caption), by its text; prompts of one theme are not
             independent. One that is not named is a theme of its own.
+        origins: where a prompt was taken from, by its text: own, caption (of a picture), bank, recombined (captions).
+        kind: of the bank's prompts (person, style…); "" where there are none.
     """
 
     folder: Path
@@ -146,6 +148,12 @@ class DatasetSplit:
     options: Mapping[str, object] = field(default_factory=dict)
     drawn: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     themes: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+
+    def count_themes(self, prompts: Iterable[str]) -> int:
+        """How many independent ones there are among these prompts."""
+        return len({self.themes.get(text, text) for text in prompts})
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,12 @@ def test_every_option_finds_its_place(runs: Path, pictures: str) -> None:
     words += " --stop-below 0.01 --sample-weight 0.5 --judge openai_api --judge-model m --judge-url u --rubric r"
     words += " --lr-min 1e-4 --lr-max 1e-2 --batch-max 2 --seed 5 --per-folder 7 --vram 12 --device cpu --memory"
     words += " --weight model.path=/a=b --weight other=/c --workers 3"
-    extra = "--flag 'two words'"
-    made = _made(runs, "--preset", "embedded-demo", "--data", pictures, *words.split(), "--extra", extra)
+    words += " --use-for search --kind style"
+    extra, own = "--flag 'two words'", ("--prompt", "a zorp at night", "--prompt", "a zorp --d 4")
+    made = _made(runs, "--preset", "embedded-demo", "--data", pictures, *words.split(), "--extra", extra, *own)
     d, s, j = made.dataset, made.search, made.judge
     assert (d.folder, d.trigger_word, d.class_word, d.per_folder) == (pictures, "zorp", "star", 7)
+    assert (d.own_prompts, d.use_for, d.kind) == (("a zorp at night", "a zorp --d 4"), "search", "style")
     assert (s.configs, s.steps, s.strategy, s.stop_below, s.memory) == (9, 50, "tpe", 0.01, True)
     assert (made.finals.steps, made.confirmation.pairs, made.score.sample_weight) == (90, 6, 0.5)
     assert (j.kind, j.model, j.url, j.rubric) == ("openai_api", "m", "u", "r")

@@ -1,9 +1,11 @@
 """Pictures and captions: read, checked, split into training and held-out parts, told to each trainer in its words."""
 
+from bracket.dataset.bank import KIND_WORDS
 from bracket.dataset.bucketing import bucket_of, bucket_sizes, buckets
 from bracket.dataset.checks import check_dataset, check_disk, trigger_problems
 from bracket.dataset.description import Description, places, read_description
 from bracket.dataset.dialects import ai_toolkit_datasets, musubi_toml, sd_scripts_toml, untold, without
+from bracket.dataset.fresh import KIND_CHOICES, KindChoice, PromptChoice, Use
 from bracket.dataset.layout import suggested_words
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import SUFFIXES
@@ -12,10 +14,15 @@ from bracket.dataset.scanning import Scan, scan
 from bracket.dataset.splitting import sources_of, split, split_from_json, split_problems, split_to_json
 
 __all__ = [
+    "KIND_CHOICES",
+    "KIND_WORDS",
     "SUFFIXES",
     "Description",
+    "KindChoice",
+    "PromptChoice",
     "PromptLine",
     "Scan",
+    "Use",
     "ai_toolkit_datasets",
     "bucket_of",
     "bucket_sizes",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bracket.dataset.keys import NAMES
-from bracket.dataset.prompts import PROMPTS, SAMPLING, VERDICT_PROMPTS, PromptLine, read_prompts
+from bracket.dataset.prompts import PROMPTS, SAMPLING, VERDICT_PROMPTS, PromptLine, has_word, read_prompts
 from bracket.dataset.scanning import scan
 from bracket.domain import Picture, Problem
 from bracket.errors import DatasetError
@@ -67,9 +67,8 @@ def trigger_problems(pictures: Iterable[Picture], trigger_word: str) -> list[Pro
     """Says how many captions lack the trigger word as a word of its own, upper or lower case."""
     if not trigger_word.strip():
         return []
-    word = re.compile(rf"(?<!\w){re.escape(trigger_word.strip())}(?!\w)", re.IGNORECASE)
     captioned = [p for p in pictures if p.caption]
-    lacking = [p for p in captioned if not word.search(p.caption)]
+    lacking = [p for p in captioned if not has_word(p.caption, trigger_word.strip())]
     if not lacking:
         return []
     message = f"{len(lacking)} of {len(captioned)} captions lack the trigger word '{trigger_word}'"

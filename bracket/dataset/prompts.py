@@ -180,3 +180,25 @@ def _typed(letter: str, value: str) -> object:
     if letter in _REAL:
         return float(value)
     return [value] if letter == "ci" else value
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether `word` (or phrase) stands in the text as a whole, in any case; never when it is ""."""
+    return bool(word) and _whole(word).search(text) is not None
+
+
+def without_trigger(text: str, trigger: str, class_word: str) -> str:
+    """The text with the class word in the trigger word's place, or without it, and with single spaces.
+
+    A class word that follows the trigger already ("sks dog") isn't said twice.
+    """
+    if trigger:
+        text = _whole(trigger).sub(lambda _: class_word, text)
+        if class_word:
+            doubled = re.compile(rf"({_whole(class_word).pattern})\s+{_whole(class_word).pattern}", re.IGNORECASE)
+            text = doubled.sub(r"\1", text)
+    return " ".join(text.split())
+
+
+def _whole(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)

@@ -1,7 +1,6 @@
 """Who trains, who is held out: a split that depends on nothing but the folder's names, its captions and a seed.
 
-What proves the winner must not have helped to choose it: the verdict's prompts are never the caption of a picture that
-is trained or validated on, nor one of the search's prompts.
+What is drawn then, `bracket.dataset.fresh` says.
 """
 
 from __future__ import annotations
@@ -13,17 +12,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bracket.dataset.prompts import PROMPTS, TRIGGER, VERDICT_PROMPTS, one_line, read_prompts
+from bracket.dataset.bank import Subject
+from bracket.dataset.fresh import (
+    PromptChoice,
+    bank_of,
+    captions,
+    distinct,
+    key,
+    own_prompts,
+    recombined,
+    search_prompts,
+    verdict_prompts,
+)
+from bracket.dataset.prompts import PROMPTS, VERDICT_PROMPTS
 from bracket.dataset.scanning import Scan
 from bracket.domain import DatasetSplit, Picture, Problem, Source
 from bracket.errors import DatasetError
 
-VALIDATION_SHARE = 0.10
-VERDICT_SHARE = 0.15
-FEWEST_TO_HOLD_OUT = 6
+VALIDATION_SHARE, FEWEST_VALIDATING = 0.10, 3
+"""A loss on fewer pictures than that is mostly chance."""
+FEWEST_TO_HOLD_OUT = 12
 """With fewer pictures every one of them is trained on."""
-FEWEST_PROMPTS = 4
-"""Where held-out captions give fewer search prompts, captions of training pictures fill up to this many."""
+VERDICT_SHARE, MANY = 0.05, 100
+"""Of so many pictures and more, this share is kept for its captions; fewer are worth more in training, since the bank
+has prompts too."""
 
 
 def split(
@@ -33,16 +45,18 @@ def split(
     validation: int = 8,
     prompts: int = 12,
     verdict: int = 20,
+    verdict_pictures: int = 20,
     trigger_word: str = "",
     class_word: str = "",
     per_folder: int = 0,
+    choice: PromptChoice = PromptChoice(),
 ) -> DatasetSplit:
-    """Parts the pictures of a scan; the three counts are the most that is taken, small datasets give less.
+    """Parts the pictures of a scan; the four counts are the most that is taken, small datasets give fewer pictures.
 
-    - Validation: the pictures in the subfolder `validation`; else a tenth of the pictures.
-    - Search prompts: `prompts.txt`; else the captions of the validation pictures.
-    - Verdict prompts: `verdict_prompts.txt`; else the captions of another 15 % of the pictures, which are then neither
-      trained nor validated on.
+    - Validation: the pictures in the subfolder `validation`; else, from twelve on, a tenth of them and at least three.
+    - Search prompts: the person's own alone; else the captions of the validation pictures, and then the bank's.
+    - Verdict prompts: the person's own; then the captions of another 5 % of the pictures where there are a hundred,
+      which are then neither trained nor validated on; then the bank's; then captions' parts put together anew.
 
     The order in which pictures are held out comes from a hash of seed and file name, so a picture more or less changes
     little. Pictures that exist twice are never held out: their twin would be trained on. One that several sources hold
@@ -53,44 +67,41 @@ def split(
             and the prompts are the same for any value.
 
     Raises:
-        DatasetError: a prompt file can't be read or understood.
+        DatasetError: a prompt file, or a prompt of the person's own, can't be read or understood.
     """
     order = sorted({p.path: p for p in reversed(scan.pictures)}.values(), key=lambda p: _rank(seed, p, scan))
     eligible = _eligible(order, scan)
-    lines = _lines_of(scan.folder / PROMPTS, trigger_word)
-    verdict_lines = _lines_of(scan.folder / VERDICT_PROMPTS, trigger_word)
-    written, written_verdict = (_distinct(own) or None for own in (lines, verdict_lines))
-
-    count = len(order)
-    held: tuple[Picture, ...] = ()
-    if not scan.validation:
-        held = tuple(eligible[: _share(count, VALIDATION_SHARE, validation)])
-    kept_for_verdict: list[Picture] = []
-    if written_verdict is None:
-        free = _unlike(eligible[len(held) :], scan, held, written or ())
-        kept_for_verdict = free[: _share(count, VERDICT_SHARE, verdict)]
-    away = {p.path for p in (*held, *kept_for_verdict)}
+    own = own_prompts(scan.folder, choice, trigger_word)
+    held = () if scan.validation else _held_out(eligible, len(order), validation)
+    free = _unlike(eligible[len(held) :], scan, held, own.search)
+    many = round(len(order) * VERDICT_SHARE) if len(order) >= MANY else 0
+    kept = free[: max(0, min(verdict_pictures, verdict - len(own.verdict), many))]
+    away = {p.path for p in (*held, *kept)}
     train = tuple(p for p in scan.pictures if p.path not in away)
     validating = scan.validation[:validation] or held
 
-    search = written if written is not None else _captions(validating)
-    if written is None and len(search) < FEWEST_PROMPTS:
-        trained = _captions(p for p in order if p.path not in away)
-        search = _distinct([*search, *trained])[: max(len(search), FEWEST_PROMPTS)]
-    search = search[:prompts]
-    known = {_key(t) for t in (*search, *_captions(train), *_captions(validating))}
-    fresh = written_verdict if written_verdict is not None else _captions(kept_for_verdict)
+    told = captions(scan.pictures)
+    subject, clips = Subject(trigger_word, class_word, told), any(not p.width for p in scan.pictures)
+    kind, choosing, proving = bank_of(choice, subject, seed, clips=clips)
+    search = search_prompts(own, validating, [p for p in order if p.path not in away], choosing, prompts)
+    known = (*captions(train), *captions(validating))
+    parts = recombined(captions(train), trigger_word)
+    fresh = verdict_prompts(own, kept, proving, parts, verdict, known, search)
+    origins = search.origins | fresh.origins
     return DatasetSplit(
         folder=scan.folder,
         train=_first_of_each(train, seed, scan, per_folder) if per_folder else train,
         validation=validating,
-        prompts=search,
-        verdict_prompts=tuple(t for t in fresh if _key(t) not in known)[:verdict],
+        prompts=tuple(search.texts),
+        verdict_prompts=tuple(fresh.texts),
         trigger_word=trigger_word,
         class_word=class_word,
         sources=scan.sources,
         options=scan.options,
-        drawn={text: flags for text, flags in (verdict_lines | lines).items() if flags},
+        drawn={text: flags for text, flags in {**own.verdict, **own.search}.items() if flags},
+        themes=search.themes | fresh.themes,
+        origins=origins,
+        kind=kind if "bank" in origins.values() else "",
     )
 
 
@@ -99,27 +110,27 @@ def sources_of(split: DatasetSplit) -> tuple[Source, ...]:
     return split.sources or (Source(split.folder),)
 
 
-def split_problems(scan: Scan, made: DatasetSplit) -> list[Problem]:
+def split_problems(scan: Scan, made: DatasetSplit, choice: PromptChoice = PromptChoice()) -> list[Problem]:
     """What the split could not hold out, or left out, and how to mend it."""
     found = []
     if not made.train and scan.pictures:
         found.append(Problem("error", "No picture is left to train on", "Add pictures.", scan.folder))
+    own = [text for text in made.prompts if made.origins.get(text) == "own"]
     if not made.prompts:
-        remedy = f"Caption the pictures, or write {PROMPTS}: one prompt a line."
+        remedy = f"Caption the pictures, write {PROMPTS} (one prompt a line), or take the bank's prompts."
         found.append(Problem("error", "There is nothing to draw in the search", remedy, scan.folder))
-    elif not (scan.folder / PROMPTS).exists() and (shared := _shared(made.prompts, _captions(made.train))):
-        remedy = f"Write {PROMPTS}, or add pictures."
+    elif not own and (shared := _shared(made.prompts, captions(made.train))):
+        remedy = f"Write {PROMPTS}, or take the bank's prompts."
         message = f"{shared} of {len(made.prompts)} search prompts are captions of training pictures"
         found.append(Problem("warning", message, remedy, scan.folder))
     if not made.validation:
-        remedy = f"Add pictures, or put some into a subfolder named validation; {FEWEST_TO_HOLD_OUT} are enough."
+        remedy = f"Add pictures ({FEWEST_TO_HOLD_OUT} are enough), or put three into a subfolder named validation."
         found.append(Problem("warning", "No picture is held out for the validation loss", remedy, scan.folder))
     if not made.verdict_prompts:
         remedy = f"Write {VERDICT_PROMPTS}: one prompt a line, none of them a caption or a search prompt."
         message = "No prompt is left for the verdict, so nothing can be proved"
         found.append(Problem("warning", message, remedy, scan.folder))
-    found += _left_out(scan.folder / VERDICT_PROMPTS, made)
-    return found
+    return found + _left_out(scan, made, choice)
 
 
 def split_to_json(split: DatasetSplit) -> dict[str, Any]:
@@ -136,6 +147,8 @@ def split_to_json(split: DatasetSplit) -> dict[str, Any]:
         "options": dict(split.options),
         "drawn": {text: dict(flags) for text, flags in split.drawn.items()},
         "themes": dict(split.themes),
+        "origins": dict(split.origins),
+        "kind": split.kind,
     }
 
 
@@ -155,6 +168,8 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
             options=dict(data.get("options", {})),
             drawn=dict(data.get("drawn", {})),
             themes=dict(data.get("themes", {})),
+            origins=dict(data.get("origins", {})),
+            kind=str(data.get("kind", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -205,56 +220,40 @@ def _first_of_each(pictures: Sequence[Picture], seed: int, scan: Scan, count: in
     return tuple(p for p in pictures if _rank(seed, p, scan) <= last[p.source])
 
 
-def _share(count: int, share: float, most: int) -> int:
-    return 0 if count < FEWEST_TO_HOLD_OUT else min(most, max(1, round(count * share)))
+def _held_out(eligible: Sequence[Picture], count: int, most: int) -> tuple[Picture, ...]:
+    """The validation pictures of `count`, `most` at most; none where too few can be had for a loss that says much."""
+    if count < FEWEST_TO_HOLD_OUT:
+        return ()
+    held = tuple(eligible[: min(most, max(FEWEST_VALIDATING, round(count * VALIDATION_SHARE)))])
+    return held if len(held) >= min(most, FEWEST_VALIDATING) else ()
 
 
 def _eligible(order: Sequence[Picture], scan: Scan) -> list[Picture]:
     """Captioned pictures without a twin, those whose caption no other picture has first: they make fresh prompts."""
     twins = {path for group in scan.duplicates for path in group}
-    shared = Counter(_key(p.caption) for p in order)
+    shared = Counter(key(p.caption) for p in order)
     able = [p for p in order if p.path not in twins and p.caption]
-    return sorted(able, key=lambda p: shared[_key(p.caption)] > 1)
+    return sorted(able, key=lambda p: shared[key(p.caption)] > 1)
 
 
 def _unlike(eligible: Iterable[Picture], scan: Scan, held: Iterable[Picture], written: Iterable[str]) -> list[Picture]:
     """Those whose caption nobody else has: keeping another one from training would make no fresh prompt."""
-    shared = Counter(_key(p.caption) for p in (*scan.pictures, *scan.validation))
-    known = {*map(_key, written), *(_key(p.caption) for p in held)}
-    return [p for p in eligible if shared[_key(p.caption)] == 1 and _key(p.caption) not in known]
-
-
-def _lines_of(path: Path, trigger_word: str) -> dict[str, Mapping[str, str]]:
-    """The prompts of a file and their flags, the first of equal ones; {} when it is not there."""
-    found: dict[str, Mapping[str, str]] = {}
-    for line in read_prompts(path) if path.exists() else ():
-        found.setdefault(line.text.replace(TRIGGER, trigger_word), line.flags)
-    return found
-
-
-def _captions(pictures: Iterable[Picture]) -> tuple[str, ...]:
-    return _distinct(one_line(p.caption) for p in pictures if p.caption)
-
-
-def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple({_key(t): t for t in reversed(list(texts))}.values())[::-1]
-
-
-def _key(text: str) -> str:
-    """Texts with the same key ask for the same picture."""
-    return " ".join(text.casefold().split()).rstrip(".")
+    shared = Counter(key(p.caption) for p in (*scan.pictures, *scan.validation))
+    known = {*map(key, written), *(key(p.caption) for p in held)}
+    return [p for p in eligible if shared[key(p.caption)] == 1 and key(p.caption) not in known]
 
 
 def _shared(a: Iterable[str], b: Iterable[str]) -> int:
-    return len({_key(t) for t in a} & {_key(t) for t in b})
+    return len({key(t) for t in a} & {key(t) for t in b})
 
 
-def _left_out(path: Path, made: DatasetSplit) -> list[Problem]:
-    """Prompts of the verdict's file that are no fresh ones."""
-    written = _distinct(_lines_of(path, made.trigger_word))
-    overlap = _shared(written, (*made.prompts, *_captions(made.train), *_captions(made.validation)))
+def _left_out(scan: Scan, made: DatasetSplit, choice: PromptChoice) -> list[Problem]:
+    """Verdict prompts of the person's own that are no fresh ones."""
+    written = distinct(own_prompts(scan.folder, choice, made.trigger_word).verdict)
+    overlap = _shared(written, (*made.prompts, *captions(made.train), *captions(made.validation)))
     if not overlap:
         return []
     remedy = "Write other prompts in their place."
     message = f"{overlap} of {len(written)} verdict prompts are also captions or search prompts and were left out"
-    return [Problem("warning", message, remedy, path)]
+    path = scan.folder / VERDICT_PROMPTS
+    return [Problem("warning", message, remedy, path if path.exists() else None)]

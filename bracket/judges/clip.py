@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bracket.dataset.prompts import has_word, without_trigger
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import JudgeError
 from bracket.judges.axes import Levels, closeness, levels, originality, variety
@@ -173,25 +173,3 @@ class ClipJudge:
 
     def _neutral(self, text: str) -> str:
         return without_trigger(text, self._dataset.trigger_word, self._dataset.class_word)
-
-
-def has_word(text: str, word: str) -> bool:
-    """Whether `word` (or phrase) stands in the text as a whole, in any case; never when it is ""."""
-    return bool(word) and _whole(word).search(text) is not None
-
-
-def without_trigger(text: str, trigger: str, class_word: str) -> str:
-    """The text with the class word in the trigger word's place, or without it, and with single spaces.
-
-    A class word that follows the trigger already ("sks dog") isn't said twice.
-    """
-    if trigger:
-        text = _whole(trigger).sub(lambda _: class_word, text)
-        if class_word:
-            doubled = re.compile(rf"({_whole(class_word).pattern})\s+{_whole(class_word).pattern}", re.IGNORECASE)
-            text = doubled.sub(r"\1", text)
-    return " ".join(text.split())
-
-
-def _whole(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)

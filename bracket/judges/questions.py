@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bracket.dataset.prompts import has_word, without_trigger
 from bracket.domain import DatasetSplit, Picture, Sample
 from bracket.errors import JudgeError
 from bracket.judges.asking import Question
-from bracket.judges.clip import has_word, without_trigger
 from bracket.judges.frames import frames_of, is_clip
 from bracket.judges.quoting import DATA_RULE, LONGEST, clean, cut, fenced, quoted
 from bracket.judges.rubric import Axis, Rubric, filled

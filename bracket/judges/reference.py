@@ -37,6 +37,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bracket.dataset.prompts import has_word, without_trigger
 from bracket.domain import DatasetSplit, Judgement, Preference, Problem, Sample
 from bracket.errors import JudgeError
 from bracket.judges.axes import (
@@ -52,7 +53,6 @@ from bracket.judges.axes import (
 )
 from bracket.judges.base import JudgeSettings, preference, resolve_weights, weighted_mean
 from bracket.judges.cache import VectorCache
-from bracket.judges.clip import has_word, without_trigger
 from bracket.judges.encoder import Embedder, Encoder
 from bracket.judges.frames import flicker, frames_of, is_clip, motion, strip
 from bracket.judges.images import content_key, told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bracket.dataset import scan, split, split_from_json, split_to_json
+from bracket.dataset import Scan, scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
 from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, read_mapping, write_json
@@ -18,6 +18,8 @@ from bracket.session.score import at_length
 from bracket.session.settings import ScoreSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 
+SPLIT = "dataset.json"
+"""In a session's folder: its split."""
 PROFILE = "vram.json"
 """In a session's folder: the memory its profile was chosen for."""
 LOWERED = "vram.json"
@@ -170,7 +172,7 @@ def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:
     Raises:
         DatasetError: the folder can't be used, or pictures of a started session are gone.
     """
-    path = folder / "dataset.json"
+    path = folder / SPLIT
     if path.exists():
         kept = split_from_json(read_json(path))
         gone = [p.path for p in (*kept.train, *kept.validation) if not p.path.exists()]
@@ -184,11 +186,22 @@ def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:
     return made
 
 
+def known_split(settings: SessionSettings, folder: Path | None) -> DatasetSplit:
+    """The split that the session in `folder` has, else as it would be. Raises DatasetError as `session_split`."""
+    kept = folder is not None and (folder / SPLIT).exists()
+    return session_split(folder, settings) if folder and kept else preview_split(settings)
+
+
+def scanned(settings: SessionSettings) -> Scan:
+    """The session's pictures, as its trainer reads them."""
+    return scan(settings.dataset.folder, trainer=settings.load_preset().trainer)
+
+
 def preview_split(settings: SessionSettings) -> DatasetSplit:
     """The split as it would be, without keeping it."""
     d = settings.dataset
     return split(
-        scan(d.folder, trainer=settings.load_preset().trainer),
+        scanned(settings),
         settings.seed,
         validation=d.validation,
         prompts=d.prompts,
@@ -196,4 +209,5 @@ def preview_split(settings: SessionSettings) -> DatasetSplit:
         trigger_word=d.trigger_word,
         class_word=d.class_word,
         per_folder=d.per_folder,
+        choice=d.choice,
     )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bracket.dataset.prompts import has_word, without_trigger
 from bracket.domain import DatasetSplit, Problem, Sample
 from bracket.judges import Judge, check_judge, make_judge
-from bracket.judges.clip import has_word, without_trigger
 from bracket.judges.panel import Panel
 from bracket.session.settings import JudgeSettings, SessionSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bracket.dataset import check_dataset, check_disk, scan, split_problems
+from bracket.dataset import check_dataset, check_disk, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
 from bracket.errors import BracketError, DatasetError
 from bracket.homes import ask_parsers, checked_home
@@ -15,11 +15,11 @@ from bracket.report.words import counted
 from bracket.runner import claims
 from bracket.runner.devices import Device
 from bracket.session import memory
-from bracket.session.job import context_of, goes_on, memory_of, preview_split, slots_of
+from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
 from bracket.session.judges import judge_problems, judges_of
 from bracket.session.limits import limit_problems
 from bracket.session.preview import Command, commands
-from bracket.session.promise import Promise, claim, fewest_prompts, promises
+from bracket.session.promise import Promise, claim, fewest_prompts, parted, promises
 from bracket.session.search_checks import search_problems
 from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread, key
@@ -78,6 +78,8 @@ class Plan:
     promises: tuple[Promise, ...] = ()
     device: str = ""
     workers: int = 1
+    parted: tuple[str, ...] = ()
+    """How pictures and prompts are parted, and what that costs, in words."""
     lacks: str = ""
     """What this machine would need to run it at all; how long it takes can't be said then."""
 
@@ -156,7 +158,7 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
-    rounds, settings = planned_rounds(settings, speed, workers), _with_prompts_there_are(settings)
+    rounds, (settings, words) = planned_rounds(settings, speed, workers), _with_prompts_there_are(settings, folder)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
@@ -180,18 +182,24 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         promises=promises(settings, spread_of(settings), None if missing else cost),
         device=device,
         workers=workers,
+        parted=words,
         lacks=missing,
     )
 
 
-def _with_prompts_there_are(settings: SessionSettings) -> SessionSettings:
-    """The settings with no more prompts asked for than the pictures give: nothing is promised on others."""
+def _with_prompts_there_are(settings: SessionSettings, folder: Path | None) -> tuple[SessionSettings, tuple[str, ...]]:
+    """The settings with as many prompts and held-out pictures as the split gives, since nothing is promised on others,
+    and the split in words."""
     try:
-        made = preview_split(settings)
+        made, seen = known_split(settings, folder), scanned(settings)
     except BracketError:  # said by the dataset's own check
-        return settings
-    found = {"prompts": len(made.prompts), "verdict_prompts": len(made.verdict_prompts)}
-    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)})
+        return settings, ()
+    found = {
+        "prompts": len(made.prompts),
+        "verdict_prompts": len(made.verdict_prompts),
+        "validation": len(made.validation),
+    }
+    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)}), parted(seen, made)
 
 
 def lacks(settings: SessionSettings) -> str:
@@ -266,7 +274,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     found += _checked(lambda: search_problems(settings))
     found += _checked(lambda: _device_problems(settings, folder))
     found += (told := _checked(lambda: _dataset_problems(settings, deep)))
-    found += _checked(lambda: _split_problems(settings))
+    found += _checked(lambda: _split_problems(settings, folder))
     found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
     found += _checked(lambda: _trainer_problems(settings, deep))
@@ -336,11 +344,11 @@ def _ask_scripts(preset: Preset) -> list[Problem]:
     return ask_parsers(home, [script.script for script in (*preset.scripts.cache, preset.scripts.train)])
 
 
-def _split_problems(settings: SessionSettings) -> list[Problem]:
-    made = preview_split(settings)
-    found = split_problems(scan(settings.dataset.folder), made)
+def _split_problems(settings: SessionSettings, folder: Path | None) -> list[Problem]:
+    made = known_split(settings, folder)
+    found = split_problems(scanned(settings), made, settings.dataset.choice)
     if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
-        remedy = "Add a verdict_prompts.txt with one prompt a line."
+        remedy = "Take the bank's prompts, or add a verdict_prompts.txt with one prompt a line."
         message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"
         found.append(Problem("warning", message, remedy))
     return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bracket.dataset import KIND_WORDS, Scan
+from bracket.domain import DatasetSplit
 from bracket.report.words import counted, duration, fixed, number, percent
 from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread
@@ -58,6 +61,53 @@ def promises(settings: SessionSettings, spread: Spread, cost: Cost | None) -> tu
     if settings.search.configs < 2:
         return ()
     return (_search(settings), _checkpoint(settings, spread), _config(settings, spread, cost))
+
+
+def parted(seen: Scan, made: DatasetSplit) -> tuple[str, ...]:
+    """How a split parts the pictures and prompts there are, in a sentence or two each: of the pictures, also what those
+    held out cost, and where the prompts come from."""
+    return _pictures(seen, made), _prompts(made)
+
+
+def _pictures(seen: Scan, made: DatasetSplit) -> str:
+    every, trained = {p.path for p in seen.pictures}, len({p.path for p in made.train})
+    held = len(every & {p.path for p in made.validation})
+    kept = sum(made.origins.get(text) == "caption" for text in made.verdict_prompts)
+    verb = "is" if trained == 1 else "are"
+    share = f"All {len(every)} pictures" if trained == len(every) > 1 else f"{trained} of {len(every)} pictures"
+    said = f"{counted(1, 'picture') if len(every) == trained == 1 else share} {verb} trained on"
+    reasons = [f"{held} held out for the validation loss"] if held else []
+    reasons += [f"{kept} kept for fresh prompts"] if kept else []
+    if reasons:
+        said += f", {' and '.join(reasons)}: training sees {percent((held + kept) / len(every))} fewer"
+    if not made.validation:
+        return f"{said}. There is no validation loss: the judged pictures alone decide."
+    more = len(made.validation) - held
+    return f"{said}. The validation loss is of {counted(more, 'more picture')}." if more else f"{said}."
+
+
+def _prompts(made: DatasetSplit) -> str:
+    search, verdict = len(made.prompts), len(made.verdict_prompts)
+    themes = made.count_themes(made.verdict_prompts)
+    of = f" of {counted(themes, 'theme')}" if themes < verdict else ""
+    return (
+        f"{counted(search, 'search prompt')}{_sources(made, made.prompts, 'caption')}. "
+        f"{counted(verdict, 'fresh prompt')}{of} for the verdict"
+        f"{_sources(made, made.verdict_prompts, 'held-out caption')}."
+    )
+
+
+def _sources(made: DatasetSplit, prompts: tuple[str, ...], caption: str) -> str:
+    """Where prompts come from, after a colon; "" where a split of an earlier bracket doesn't say."""
+    count = Counter(made.origins.get(text, "") for text in prompts)
+    words = {
+        "own": f"{count['own']} of your own",
+        "caption": counted(count["caption"], caption),
+        "bank": f"{count['bank']} of the bank for {KIND_WORDS.get(made.kind, made.kind)}",
+        "recombined": f"{count['recombined']} of captions' parts",
+    }
+    said = [text for origin, text in words.items() if count[origin]]
+    return f": {', '.join(said)}" if said else ""
 
 
 def _search(s: SessionSettings) -> Promise:

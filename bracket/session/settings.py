@@ -21,33 +21,14 @@ from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.search.pareto import OBJECTIVES
 from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
+from bracket.session.dataset_settings import DatasetSettings as DatasetSettings
 from bracket.session.seeds import Seeds
-from bracket.strict import COUNT, STEPS, Plain, Setting, Strict, plain_error, within
+from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
 
 FILE = "session.yaml"
 _TRIES = 20
 _WHERE = {"workers", "device"}
 """Settings that say where and not what: they may change on a resume, and no fingerprint is of them."""
-
-
-class DatasetSettings(Strict):
-    """Which pictures, and the words that name the concept."""
-
-    folder: str
-    """A folder of pictures with captions, or the dataset TOML of sd-scripts or musubi-tuner; several, one a line."""
-    trigger_word: str = ""
-    class_word: str = ""
-    """What a judge that doesn't know the trigger word is told instead."""
-    validation: Annotated[int, within(0, COUNT)] = 8
-    """Pictures held out for the validation loss."""
-    prompts: Annotated[int, within(1, 1_000, "every trial draws each of them")] = 12
-    """Prompts every trial draws."""
-    verdict_prompts: Annotated[int, within(0, 10_000)] = 20
-    """Prompts kept for the verdict alone."""
-    plain_prompts: Annotated[int, within(0, 1_000)] = 2
-    """Search prompts that are also drawn without the trigger word, where a judge looks at what leaks into those."""
-    per_folder: Annotated[int, within(0, COUNT)] = 0
-    """Pictures of each folder that are trained on, for short trials; 0 for all."""
 
 
 class SearchSettings(Strict):

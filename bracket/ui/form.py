@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from bracket.dataset import places
+from bracket.dataset import parse_prompts, places
 from bracket.domain import Value
-from bracket.errors import SettingsError
+from bracket.errors import DatasetError, SettingsError
 from bracket.files import path_text
 from bracket.presets import KnobSpec, Preset, find_preset
 from bracket.session.bounds import baseline_problems, bounded_knobs
@@ -68,6 +68,9 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "folder": settings.dataset.folder,
         "trigger_word": settings.dataset.trigger_word,
         "class_word": settings.dataset.class_word,
+        "own_prompts": "\n".join(settings.dataset.own_prompts),
+        "use_for": settings.dataset.use_for,
+        "kind": settings.dataset.kind,
         **judge_form.judge_values(settings),
         "weights": preset.resolve_weights(settings.weights),
         "strategy": settings.search.strategy,
@@ -99,6 +102,9 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         "folder": "\n".join(map(str, places(text(values["folder"])))),
         "trigger_word": text(values["trigger_word"]),
         "class_word": text(values["class_word"]),
+        "own_prompts": own_prompts(values["own_prompts"]),
+        "use_for": values["use_for"],
+        "kind": values["kind"],
     }
     bounds, baseline = read_knobs(preset, values["knobs"])
     search = {
@@ -130,6 +136,20 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         if problem.level == "error":
             raise SettingsError(problem.message, remedy=problem.remedy)
     return made
+
+
+def own_prompts(given: object) -> tuple[str, ...]:
+    """The lines of the box of a person's own prompts.
+
+    Raises:
+        SettingsError: one can't be read; names it by its number.
+    """
+    typed = "" if given is None else str(given)
+    try:
+        parse_prompts(typed)
+    except DatasetError as error:
+        raise SettingsError(error.message, remedy=error.remedy) from error
+    return tuple(typed.rstrip().split("\n")) if typed.strip() else ()
 
 
 def knob_rows(preset: Preset, settings: SessionSettings) -> list[list[str]]:
@@ -233,6 +253,7 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
         "reduction": partial(judge_form.number, values["reduction"], REDUCTION),
         "stop_below": partial(judge_form.number, values["stop_below"], STOP_BELOW),
         "extra_args": lambda: split_words(text(values["extra_args"])),
+        "own_prompts": lambda: own_prompts(values["own_prompts"]),
         **judge_form.checks(values),
     }
     found = [Fault(name, str(error)) for name, read in reads.items() if (error := _error_of(read))]

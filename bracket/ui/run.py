@@ -189,6 +189,7 @@ def plan_html(plan: Plan) -> str:
     return (
         f'<h2>The plan</h2>{_bracket(plan.rounds, timed=not plan.lacks)}<dl class="totals">{shown}</dl>'
         f'<p class="quiet">{esc(time)}</p>'
+        f'<p class="quiet" id="parted">{"<br>".join(map(esc, plan.parted))}</p>'
         f'<p class="claim">{esc(plan.claim)}</p>{_promises(plan.promises)}{lent}'
         f"{problems_html(dict.fromkeys(plan.problems))}"
     )

@@ -9,7 +9,17 @@ from typing import Any
 
 import gradio as gr
 
-from bracket.dataset import buckets, check_dataset, read_description, scan, split, suggested_words
+from bracket.dataset import (
+    KIND_CHOICES,
+    KIND_WORDS,
+    PromptChoice,
+    buckets,
+    check_dataset,
+    read_description,
+    scan,
+    split,
+    suggested_words,
+)
 from bracket.domain import Problem
 from bracket.errors import BracketError
 from bracket.presets import Preset, find_preset, list_presets
@@ -19,6 +29,9 @@ from bracket.ui import form, judge_form, picker, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
 from bracket.ui.relay import TYPED
+
+_COUNTS = ("validation", "prompts", "verdict_prompts")
+_KINDS = {"auto": "what the pictures seem to be", "none": "nothing: none are drawn"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,7 @@ def build() -> Setup:
                         minimum=0,
                         elem_id=name.replace("_", "-"),
                     )
+            fields |= _prompts(values)
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")
@@ -113,14 +127,42 @@ def build() -> Setup:
     return made
 
 
+def _prompts(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
+    """The box of a person's own prompts, and which of bracket's join them."""
+    fields: dict[str, gr.components.Component] = {}
+    with gr.Accordion("Prompts of your own", open=False):
+        fields["own_prompts"] = gr.Textbox(
+            label="Prompts of your own, one a line",
+            info="They join prompts.txt and verdict_prompts.txt; {{trigger}} stands for the trigger word",
+            lines=3,
+            max_lines=8,
+            elem_id="own-prompts",
+        )
+        with gr.Row():
+            fields["use_for"] = gr.Radio(
+                [("search", "search"), ("verdict", "verdict"), ("both, half each", "both")],
+                value=values["use_for"],
+                label="Use them for",
+                elem_id="use-for",
+            )
+            fields["kind"] = gr.Dropdown(
+                [(_KINDS.get(kind) or KIND_WORDS[kind], kind) for kind in KIND_CHOICES],
+                value=values["kind"],
+                label="bracket's own prompts are for",
+                elem_id="kind",
+            )
+    return fields
+
+
 def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, trainer: gr.HTML) -> None:
     """Every check runs when the page opens and whenever one of its fields changes (that is what no triggers means)."""
     f = s.fields
     gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **TYPED)
-    seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
+    words = ("preset", "folder", "trigger_word", "class_word", "own_prompts", "use_for", "kind")
+    seen = [f[n] for n in (*words, *_COUNTS, "plain_prompts")]
     gr.on(None, _pictures_found, seen, s.pictures, **TYPED)
-    words = [f[n] for n in ("trigger_word", "class_word")]
-    f["folder"].change(_words_suggested, [f["folder"], *words], words, **TYPED)
+    suggested = [f[n] for n in ("trigger_word", "class_word")]
+    f["folder"].change(_words_suggested, [f["folder"], *suggested], suggested, **TYPED)
     gr.on(None, _preset_found, [f["preset"]], [about, trainer], **TYPED)
 
 
@@ -154,12 +196,16 @@ def trainer_html(preset: Preset) -> str:
     return problems_html(found or [Problem("info", "Everything it needs is installed")])
 
 
-def _pictures_found(name: str, folder: str, trigger: str, validation: Any, prompts: Any, verdict: Any) -> str:
+def _pictures_found(
+    name: str, folder: str, trigger: str, class_word: str, own: str, use_for: Any, kind: Any, *numbers: Any
+) -> str:
     if not form.text(folder):
         return '<p class="empty">No folder yet.</p>'
     try:
-        counts = [int(n or 0) for n in (validation, prompts, verdict)]
-        return pictures_html(form.text(folder), find_preset(name), form.text(trigger), counts)
+        *counts, plain = (int(n or 0) for n in numbers)
+        choice = PromptChoice(kind, form.own_prompts(own), use_for, plain)
+        preset = find_preset(name)
+        return pictures_html(form.text(folder), preset, form.text(trigger), counts, form.text(class_word), choice)
     except BracketError as error:
         return f'<ul class="checks"><li class="error"><span class="mark">✗</span><span>{said(error)}</span></li></ul>'
 
@@ -175,7 +221,14 @@ def _words_suggested(folder: str, trigger: str, class_word: str) -> list[Any]:
     return [word or gr.skip() for word in found]
 
 
-def pictures_html(folder: Path | str, preset: Preset, trigger: str, counts: Sequence[int]) -> str:
+def pictures_html(
+    folder: Path | str,
+    preset: Preset,
+    trigger: str,
+    counts: Sequence[int],
+    class_word: str = "",
+    choice: PromptChoice = PromptChoice(),
+) -> str:
     """What a folder holds and how it would be used.
 
     Args:
@@ -186,8 +239,8 @@ def pictures_html(folder: Path | str, preset: Preset, trigger: str, counts: Sequ
     """
     seen = scan(folder, trainer=preset.trainer)
     resolution = int(str(preset.fixed.get("data.resolution", 512)))
-    validation, prompts, verdict = counts
-    made = split(seen, validation=validation, prompts=prompts, verdict=verdict, trigger_word=trigger)
+    most = dict(zip(("validation", "prompts", "verdict"), counts, strict=True))
+    made = split(seen, **most, trigger_word=trigger, class_word=class_word, choice=choice)
     sizes = buckets(seen.pictures, resolution) if seen.pictures else {}
     missing = len(seen.pictures) - seen.captioned
     facts = [
@@ -199,6 +252,7 @@ def pictures_html(folder: Path | str, preset: Preset, trigger: str, counts: Sequ
         f"{len(made.validation)} held out",
         f"{counted(len(made.prompts), 'prompt')} for the search",
         f"{len(made.verdict_prompts)} for the verdict",
+        *([esc(f"bracket's own are for {KIND_WORDS[made.kind]}")] if made.kind else []),
     ]
     problems = check_dataset(folder, trigger_word=trigger, resolution=resolution, trainer=preset.trainer)
     return f'<p class="facts">{" · ".join(facts)}</p>{problems_html(problems)}'

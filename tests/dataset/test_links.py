@@ -256,7 +256,7 @@ def test_a_picture_that_is_gone_is_told(tmp_path: Path) -> None:
 
 def test_the_same_links_come_from_a_scanned_dataset(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    for n in range(8):
+    for n in range(12):
         Image.new("RGB", (40, 40), (n, n, n)).save(tmp_path / "mine" / f"{n}.png")
         (tmp_path / "mine" / f"{n}.txt").write_text(f"picture {n}")
     made = split(scan(tmp_path / "mine"), 3)

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bracket.dataset import Scan, sources_of, split, split_from_json, split_problems, split_to_json
+from bracket.dataset import (
+    KindChoice,
+    PromptChoice,
+    Scan,
+    Use,
+    sources_of,
+    split,
+    split_from_json,
+    split_problems,
+    split_to_json,
+)
 from bracket.domain import DatasetSplit, Picture, Source
 from bracket.errors import DatasetError
 
@@ -20,6 +31,10 @@ def numbered(count: int) -> list[str]:
     return [f"zorp number {n}" for n in range(count)]
 
 
+def origins(made: DatasetSplit, prompts: tuple[str, ...]) -> Counter[str]:
+    return Counter(made.origins[text] for text in prompts)
+
+
 def messages(scan: Scan, made: DatasetSplit) -> list[str]:
     return [f"{p.level}: {p.message}" for p in split_problems(scan, made)]
 
@@ -27,8 +42,11 @@ def messages(scan: Scan, made: DatasetSplit) -> list[str]:
 def test_shares_of_a_middling_dataset(tmp_path: Path) -> None:
     scan = scan_of(tmp_path, numbered(40))
     made = split(scan, 7, trigger_word="zorp", class_word="star")
-    assert (len(made.train), len(made.validation), len(made.verdict_prompts)) == (30, 4, 6)
-    assert made.prompts == tuple(p.caption for p in made.validation)
+    assert (len(made.train), len(made.validation)) == (36, 4)
+    assert (len(made.prompts), len(made.verdict_prompts)) == (12, 20)
+    assert made.prompts[:4] == tuple(p.caption for p in made.validation)
+    assert origins(made, made.prompts) == {"caption": 4, "bank": 8}
+    assert origins(made, made.verdict_prompts) == {"bank": 20}
     assert (made.trigger_word, made.class_word, made.folder) == ("zorp", "star", tmp_path)
     trained = {p.caption for p in made.train}
     validated = {p.caption for p in made.validation}
@@ -40,8 +58,19 @@ def test_shares_of_a_middling_dataset(tmp_path: Path) -> None:
 def test_counts_are_the_most_that_is_taken(tmp_path: Path) -> None:
     made = split(scan_of(tmp_path, numbered(400)), 0, validation=5, prompts=3, verdict=7)
     assert (len(made.validation), len(made.prompts), len(made.verdict_prompts), len(made.train)) == (5, 3, 7, 388)
+    assert origins(made, made.verdict_prompts) == {"caption": 7}
     none = split(scan_of(tmp_path, numbered(400)), 0, validation=0, verdict=0)
-    assert (len(none.train), none.validation, none.verdict_prompts, len(none.prompts)) == (400, (), (), 4)
+    assert (len(none.train), none.validation, none.verdict_prompts, len(none.prompts)) == (400, (), (), 12)
+
+
+@pytest.mark.parametrize(("pictures", "held", "kept"), [(11, 0, 0), (12, 3, 0), (36, 4, 0), (99, 8, 0), (100, 8, 5)])
+def test_few_pictures_are_all_trained_on_and_many_give_some(
+    tmp_path: Path, pictures: int, held: int, kept: int
+) -> None:
+    made = split(scan_of(tmp_path, numbered(pictures)))
+    assert (len(made.validation), origins(made, made.verdict_prompts)["caption"]) == (held, kept)
+    assert len(made.train) == pictures - held - kept
+    assert len(made.verdict_prompts) == 20
 
 
 def test_the_same_seed_gives_the_same_split_and_another_another(tmp_path: Path) -> None:
@@ -62,18 +91,18 @@ def test_a_moved_folder_is_split_alike(tmp_path: Path) -> None:
     assert [p.path.name for p in here.validation] == [p.path.name for p in there.validation]
 
 
-def test_six_pictures_give_one_and_one(tmp_path: Path) -> None:
-    scan = scan_of(tmp_path, numbered(6))
-    made = split(scan)
-    assert (len(made.train), len(made.validation), len(made.verdict_prompts), len(made.prompts)) == (4, 1, 1, 4)
-    assert made.prompts[0] == made.validation[0].caption
-    assert messages(scan, made) == ["warning: 3 of 4 search prompts are captions of training pictures"]
-
-
-def test_fewer_pictures_are_all_trained_on_and_that_is_said(tmp_path: Path) -> None:
+def test_three_pictures_are_all_trained_on_and_that_is_said(tmp_path: Path) -> None:
     scan = scan_of(tmp_path, numbered(3))
     made = split(scan)
-    assert (len(made.train), made.validation, made.verdict_prompts) == (3, (), ())
+    assert (len(made.train), made.validation, len(made.prompts), len(made.verdict_prompts)) == (3, (), 12, 20)
+    assert not {*made.prompts, *made.verdict_prompts} & {*numbered(3)}
+    assert messages(scan, made) == ["warning: No picture is held out for the validation loss"]
+
+
+def test_without_the_bank_few_pictures_give_few_prompts(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, numbered(3))
+    made = split(scan, choice=PromptChoice(kind="none"))
+    assert (len(made.train), made.verdict_prompts, made.kind) == (3, (), "")
     assert sorted(made.prompts) == numbered(3)
     assert messages(scan, made) == [
         "warning: 3 of 3 search prompts are captions of training pictures",
@@ -89,7 +118,8 @@ def test_prompt_files_win(tmp_path: Path) -> None:
     made = split(scan, trigger_word="zorp")
     assert made.prompts == ("zorp in snow", "a dog")
     # The others are a search prompt and a caption, if for their blanks and capitals.
-    assert made.verdict_prompts == ("a zorp at night",)
+    assert made.verdict_prompts[0] == "a zorp at night"
+    assert origins(made, made.verdict_prompts) == {"own": 1, "bank": 19}
     assert (len(made.train), len(made.validation)) == (36, 4)
     assert messages(scan, made) == [
         "warning: 2 of 3 verdict prompts are also captions or search prompts and were left out"
@@ -97,17 +127,38 @@ def test_prompt_files_win(tmp_path: Path) -> None:
 
 
 def test_search_prompts_of_a_file_are_no_verdict_prompts(tmp_path: Path) -> None:
-    captions = numbered(40)
-    (tmp_path / "prompts.txt").write_text("\n".join(captions[:35]))
-    made = split(scan_of(tmp_path, captions), prompts=100)
-    assert len(made.prompts) == 35
-    assert {*made.verdict_prompts} <= {*captions[35:]}
+    captions = numbered(200)
+    (tmp_path / "prompts.txt").write_text("\n".join(captions[:150]))
+    made = split(scan_of(tmp_path, captions), prompts=200)
+    assert len(made.prompts) == 150
+    kept = {text for text in made.verdict_prompts if made.origins[text] == "caption"}
+    assert len(kept) == 10 and kept <= {*captions[150:]}
     assert {*made.verdict_prompts} & {p.caption for p in made.validation} == set()
 
 
 def test_an_empty_prompt_file_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("# nothing yet\n")
-    assert len(split(scan_of(tmp_path, numbered(40))).prompts) == 4
+    made = split(scan_of(tmp_path, numbered(40)))
+    assert origins(made, made.prompts) == {"caption": 4, "bank": 8}
+
+
+@pytest.mark.parametrize(("use", "search", "verdict"), [("search", 3, 0), ("verdict", 0, 3), ("both", 2, 1)])
+def test_typed_prompts_choose_or_prove_or_both_and_never_the_same(
+    tmp_path: Path, use: Use, search: int, verdict: int
+) -> None:
+    own = ("a {{trigger}} in snow --d 4", "# a remark", "a zorp at night", "a dog")
+    made = split(scan_of(tmp_path, numbered(5)), trigger_word="zorp", choice=PromptChoice(own=own, use=use))
+    typed = ("a zorp in snow", "a zorp at night", "a dog")
+    assert made.prompts[:search] == typed[:search]
+    assert made.verdict_prompts[:verdict] == typed[search:]
+    # Own search prompts stand alone, the verdict's are topped up.
+    assert (len(made.prompts), len(made.verdict_prompts)) == (search or 12, 20)
+    assert made.drawn == {"a zorp in snow": {"d": "4"}}
+
+
+def test_a_typed_prompt_that_cant_be_read_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="Line 2: --w takes a whole number"):
+        split(scan_of(tmp_path, numbered(5)), choice=PromptChoice(own=("a cat", "a cat --w wide")))
 
 
 def test_a_wrong_prompt_file_is_named(tmp_path: Path) -> None:
@@ -120,41 +171,92 @@ def test_the_validation_folder_wins(tmp_path: Path) -> None:
     extra = tuple(Picture(tmp_path / "validation" / f"{n}.png", f"held {n}", 64, 64) for n in range(5))
     made = split(scan_of(tmp_path, numbered(20), validation=extra), validation=4)
     assert made.validation == extra[:4]
-    assert made.prompts == ("held 0", "held 1", "held 2", "held 3")
-    assert (len(made.train), len(made.verdict_prompts)) == (17, 3)
+    assert made.prompts[:4] == ("held 0", "held 1", "held 2", "held 3")
+    assert (len(made.train), len(made.verdict_prompts)) == (20, 20)
 
 
 def test_one_caption_for_all_makes_no_fresh_prompts(tmp_path: Path) -> None:
-    scan = scan_of(tmp_path, ["photo of zorp"] * 30)
+    scan = scan_of(tmp_path, ["photo of zorp"] * 200)
     made = split(scan)
-    assert (len(made.train), len(made.validation), made.verdict_prompts) == (27, 3, ())
-    assert made.prompts == ("photo of zorp",)
-    assert "warning: No prompt is left for the verdict, so nothing can be proved" in messages(scan, made)
+    assert (len(made.train), len(made.validation)) == (192, 8)
+    assert origins(made, made.prompts) == {"caption": 1, "bank": 11}
+    assert origins(made, made.verdict_prompts) == {"bank": 20}
+    alone = split(scan, choice=PromptChoice(kind="none"))
+    assert (alone.prompts, alone.verdict_prompts) == (("photo of zorp",), ())
+    assert "warning: No prompt is left for the verdict, so nothing can be proved" in messages(scan, alone)
 
 
 def test_twins_and_pictures_without_caption_are_never_held_out(tmp_path: Path) -> None:
-    captions = ["", *numbered(9)]
+    captions = ["", *numbered(14)]
     scan = scan_of(tmp_path, captions)
-    twins = Scan(tmp_path, scan.pictures, (), duplicates=(tuple(p.path for p in scan.pictures[:8]),))
+    twins = Scan(tmp_path, scan.pictures, (), duplicates=(tuple(p.path for p in scan.pictures[:12]),))
     for seed in range(20):
         made = split(twins, seed)
-        assert {p.path.name for p in scan.pictures} - {p.path.name for p in made.train} == {"008.png", "009.png"}
+        assert {p.path.name for p in made.validation} == {"012.png", "013.png", "014.png"}
 
 
-def test_without_captions_and_prompts_there_is_nothing_to_draw(tmp_path: Path) -> None:
+def test_fewer_than_three_that_can_be_held_out_are_trained_on(tmp_path: Path) -> None:
+    made = split(scan_of(tmp_path, ["", *numbered(2), *[""] * 20]))
+    assert (len(made.train), made.validation) == (23, ())
+
+
+def test_without_captions_the_bank_is_drawn(tmp_path: Path) -> None:
     scan = scan_of(tmp_path, [""] * 12)
     made = split(scan)
-    assert (len(made.train), made.prompts) == (12, ())
-    assert messages(scan, made)[0] == "error: There is nothing to draw in the search"
+    assert (len(made.train), len(made.prompts), len(made.verdict_prompts)) == (12, 12, 20)
+    alone = split(scan, choice=PromptChoice(kind="none"))
+    assert (len(alone.train), alone.prompts) == (12, ())
+    assert messages(scan, alone)[0] == "error: There is nothing to draw in the search"
+
+
+SENTENCES = [f"photo of a zorp {act} in {place}" for act in ("running", "asleep", "eating") for place in "ABCDEFGHIJKL"]
+
+
+@pytest.mark.parametrize("pictures", [1, 8, 12, 20, 36])
+@pytest.mark.parametrize("captioned", [True, False])
+@pytest.mark.parametrize("trigger", ["zorp", ""])
+@pytest.mark.parametrize("kind", ["auto", "style", "person"])
+def test_any_set_has_twenty_fresh_verdict_prompts(
+    tmp_path: Path, pictures: int, captioned: bool, trigger: str, kind: KindChoice
+) -> None:
+    captions = SENTENCES[:pictures] if captioned else [""] * pictures
+    for seed in range(5):
+        made = split(scan_of(tmp_path, captions), seed, trigger_word=trigger, choice=PromptChoice(kind=kind))
+        seen = {p.caption for p in (*made.train, *made.validation)} | {*made.prompts}
+        assert len(made.train) + len(made.validation) == pictures
+        assert (len(made.prompts), len({*made.verdict_prompts})) == (12, 20)
+        assert not {*made.verdict_prompts} & seen
+        chose, proves = (
+            {made.themes.get(text, text) for text in texts} for texts in (made.prompts, made.verdict_prompts)
+        )
+        assert not chose & proves
+        assert made.count_themes(made.verdict_prompts) == 20
+        if trigger:
+            assert sum("zorp" not in text for text in made.verdict_prompts) == 2
+            assert 0 < sum("zorp" not in text for text in made.prompts) <= 2
+
+
+def test_captions_parts_are_put_together_anew_where_the_bank_is_not_wanted(tmp_path: Path) -> None:
+    captions = SENTENCES[:5] + SENTENCES[17:22]
+    made = split(scan_of(tmp_path, captions), trigger_word="zorp", choice=PromptChoice(kind="none"))
+    assert len(made.prompts) == 4 and made.verdict_prompts
+    assert origins(made, made.verdict_prompts) == {"recombined": len(made.verdict_prompts)}
+    assert not {*made.verdict_prompts} & {*captions}
+    assert all(text.count("zorp") == 1 for text in made.verdict_prompts)
+    assert not {made.themes[text] for text in made.verdict_prompts} & {*made.prompts}
+    assert made.count_themes(made.verdict_prompts) <= len(captions) - len(made.prompts)
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:
     elsewhere = Picture(tmp_path.parent / "other.png", "é", 10, 20)
     folder = Picture(tmp_path / "validation" / "a.png", "b", 1, 2)
     made = DatasetSplit(tmp_path, (elsewhere,), (folder,), ("p",), ("v",), "zorp", "star")
+    made = replace(made, themes={"v": "t"}, origins={"v": "bank"}, kind="style")
     data = json.loads(json.dumps(split_to_json(made)))
     assert data["validation"][0]["path"] == "validation/a.png"
     assert split_from_json(data) == made
+    earlier = {name: value for name, value in data.items() if name not in ("themes", "origins", "kind")}
+    assert split_from_json(earlier) == replace(made, themes={}, origins={}, kind="")
 
 
 @pytest.mark.parametrize("key", ["folder", "train", "prompts", "trigger_word"])
@@ -190,7 +292,7 @@ def test_a_picture_of_two_sources_is_held_out_of_both(tmp_path: Path) -> None:
         held = {p.path for p in made.validation}
         assert len(made.validation) == len(held) == 4  # a tenth of 40 different ones
         assert not held & {p.path for p in made.train}
-        assert len({p.path for p in made.train}) == 40 - 4 - len(made.verdict_prompts) == 30
+        assert len({p.path for p in made.train}) == 40 - 4
         assert {p.path for p in made.train if p.source == 0} == {p.path for p in made.train if p.source == 1}
     assert any(p.source == 2 for seed in range(5) for p in split(scan, seed).validation)
     assert (made.sources, made.options) == (scan.sources, scan.options)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bracket.dataset.prompts import has_word, without_trigger
 from bracket.demo.shapes import Picture, draw, picture_of
 from bracket.domain import DatasetSplit, Sample
 from bracket.domain import Picture as TrainingPicture
 from bracket.errors import JudgeError
-from bracket.judges.clip import ClipJudge, has_word, without_trigger
+from bracket.judges.clip import ClipJudge
 
 Specs = list[tuple[str, str, str, str]]
 Worsen = Callable[[Picture, str, float, int], np.ndarray]

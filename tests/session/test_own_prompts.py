@@ -37,9 +37,24 @@ def test_seeds_and_flags_of_the_users_own_prompts_are_used_and_kept(tmp_path: Pa
     first, second = context.choosing_job().prompts[:2]
     assert (first.text, first.seed, second.text) == ("zorp in snow", 77, "a zorp at night") and second.seed != 77
     verdict = context.verdict_prompts()
-    assert len(verdict) == 2 and verdict[0].seed == 5 and verdict[1].seed != 5
+    assert verdict[0].text == verdict[1].text == "a zorp by the sea"
+    assert verdict[0].seed == 5 and verdict[1].seed != 5
+    assert len(verdict) == 2 * 20  # topped up by the bank
     job = context.choosing_job()
     assert _prompt(job, first) == {"text": "zorp in snow", "seed": 77, "negative": "dull", "width": 96}
+
+
+def test_typed_prompts_and_the_kind_reach_the_split(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", "a zorp")
+    own = ("{{trigger}} in snow --d 77", "a zorp at night", "a zorp by the sea")
+    dataset = DatasetSettings(folder=str(tmp_path), trigger_word="zorp", own_prompts=own, kind="style", plain_prompts=1)
+    made = preview_split(from_preset(find_preset("embedded-demo"), dataset))
+    assert made.prompts == ("zorp in snow", "a zorp at night") and made.drawn == {"zorp in snow": {"d": "77"}}
+    assert (made.verdict_prompts[0], len(made.verdict_prompts), made.kind) == ("a zorp by the sea", 20, "style")
+    assert sum("zorp" not in text for text in made.verdict_prompts) == 1
+    only = DatasetSettings(folder=str(tmp_path), own_prompts=own, use_for="verdict", kind="none")
+    made = preview_split(from_preset(find_preset("embedded-demo"), only))
+    assert (made.prompts, len(made.verdict_prompts)) == (("a zorp",), 3)
 
 
 def test_the_built_in_trainer_sees_pictures_as_often_as_their_repeats_say(tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bracket.cli_text import plan_lines
+from bracket.dataset import split_to_json
 from bracket.demo.dataset import write_demo_dataset
+from bracket.files import write_json
 from bracket.presets import find_preset
 from bracket.runner.devices import Device
 from bracket.session import job, plan, timing
@@ -39,6 +43,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionSettings:
         confirmation=ConfirmationSettings(pairs=5, sample_seeds=2),
         workers=2,
     )
+
+
+def on(asked: SessionSettings, **changes: object) -> SessionSettings:
+    """The settings with another dataset, or with other prompts."""
+    return asked.model_copy(update={"dataset": asked.dataset.model_copy(update=changes)})
 
 
 def test_rounds_are_counted(asked: SessionSettings) -> None:
@@ -72,12 +81,66 @@ def test_pictures_and_command(asked: SessionSettings) -> None:
 
 
 def test_nothing_is_promised_on_prompts_there_are_not(asked: SessionSettings) -> None:
+    for caption in Path(asked.dataset.folder).rglob("*.txt"):
+        caption.write_text("one zorp")  # so that no parts can be put together anew
     (Path(asked.dataset.folder) / "prompts.txt").write_text("a zorp\na red zorp\n")
     (Path(asked.dataset.folder) / "verdict_prompts.txt").write_text("a blue zorp\na green zorp\n")
-    made = plan.make(asked)
+    made = plan.make(on(asked, kind="none"))
     assert "fewer than 6 verdict prompts it can prove nothing" in made.claim
     assert not made.promises[1].possible and made.promises[1].words.startswith("not with 2 verdict prompts")
     assert made.pictures == 2 * (10 + 6 + 4 + 8) + 2 * 2 * (2 + 10)
+
+
+def few(asked: SessionSettings, folder: Path, pictures: int, **changes: object) -> SessionSettings:
+    """The settings for so many pictures, numbered."""
+    for n in range(pictures):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (n, 0, 0)).save(folder / f"{n:03d}.png")
+        (folder / f"{n:03d}.txt").write_text(f"zorp number {n}")
+    return on(asked, folder=str(folder), **changes)
+
+
+BANK = "20 fresh prompts for the verdict: 20 of the bank for an object."
+
+
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [
+        (1, "1 picture is trained on. There is no validation loss: the judged pictures alone decide."),
+        (8, "All 8 pictures are trained on. There is no validation loss: the judged pictures alone decide."),
+        (12, "9 of 12 pictures are trained on, 3 held out for the validation loss: training sees 25 % fewer."),
+        (20, "17 of 20 pictures are trained on, 3 held out for the validation loss: training sees 15 % fewer."),
+        (
+            100,
+            "87 of 100 pictures are trained on, 8 held out for the validation loss and 5 kept for fresh prompts: "
+            "training sees 13 % fewer.",
+        ),
+    ],
+)
+def test_what_is_held_out_is_said_with_what_it_costs(
+    asked: SessionSettings, tmp_path: Path, pictures: int, said: str
+) -> None:
+    settings = few(asked, tmp_path / "few", pictures, class_word="lamp")
+    made = plan.make(settings)
+    split = job.preview_split(settings)
+    prompts = {
+        12: f"12 search prompts: 3 captions, 9 of the bank for an object. {BANK}",
+        20: f"12 search prompts: 3 captions, 9 of the bank for an object. {BANK}",
+        100: "12 search prompts: 8 captions, 4 of the bank for an object. "
+        "20 fresh prompts for the verdict: 5 held-out captions, 15 of the bank for an object.",
+    }.get(pictures, f"12 search prompts: 12 of the bank for an object. {BANK}")
+    assert made.parted == (said, prompts)
+    assert "beats the baseline's on 20 fresh prompts" in made.claim and len(split.verdict_prompts) == 20
+    assert said in plan_html(made) and said in plan_lines(made)
+
+
+def test_a_session_that_has_its_split_is_planned_on_it(asked: SessionSettings, tmp_path: Path) -> None:
+    earlier = replace(job.preview_split(asked), verdict_prompts=("a", "b", "c", "d"), themes={"a": "x", "b": "x"})
+    write_json(tmp_path / "dataset.json", split_to_json(replace(earlier, origins={})))
+    made = plan.make(asked, folder=tmp_path)
+    assert not made.promises[1].possible and made.promises[1].words.startswith("not with 4 verdict prompts")
+    assert made.parted[1] == "12 search prompts. 4 fresh prompts of 3 themes for the verdict."
+    assert made.parted[0] == "All 24 pictures are trained on. The validation loss is of 8 more pictures."
 
 
 @pytest.mark.parametrize(

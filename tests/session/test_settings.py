@@ -85,6 +85,14 @@ def test_contradictory_bounds_are_refused_at_once() -> None:
         validated({"preset": "p", "dataset": {"folder": "x"}, "bounds": {"rank": {"low": 2, "high": 1}}})
 
 
+def test_a_prompt_that_cant_be_read_is_named_with_its_line() -> None:
+    asked = {"folder": "x", "own_prompts": ["a cat", "a cat --w wide"]}
+    with pytest.raises(SettingsError, match=r"dataset\.own_prompts: Line 2: --w takes a whole number"):
+        validated({"preset": "p", "dataset": asked})
+    with pytest.raises(SettingsError, match=r"dataset\.kind: .*'auto'"):
+        validated({"preset": "p", "dataset": {"folder": "x", "kind": "portrait"}})
+
+
 # What later brackets make of a session's file
 
 
@@ -116,7 +124,8 @@ def _written_before(folder: Path, **without: None) -> SessionSettings:
 
 
 def test_a_session_of_an_earlier_bracket_is_as_it_was(tmp_path: Path) -> None:
-    settings = _written_before(tmp_path, pairwise=None, search__memory=None, other_judges=None)
+    prompts = dict.fromkeys(("dataset__kind", "dataset__own_prompts", "dataset__use_for"))
+    settings = _written_before(tmp_path, pairwise=None, search__memory=None, other_judges=None, **prompts)
     assert load(tmp_path) == settings
     assert fingerprint_in(tmp_path) != settings.fingerprint, "it keeps its own"
     _edited(tmp_path, search__memory=True)

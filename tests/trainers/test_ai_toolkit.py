@@ -47,10 +47,11 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AiToolkitTrainer
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     data = tmp_path / "data"
-    data.mkdir()
+    (data / "validation").mkdir(parents=True)
     for n in range(8):
-        Image.new("RGB", (64, 64), (30 * n, 0, 0)).save(data / f"{n}.png")
-        (data / f"{n}.txt").write_text(f"zorp {n} for ${{MONEY}} [name]")
+        place = data / "validation" if n > 5 else data
+        Image.new("RGB", (64, 64), (30 * n, 0, 0)).save(place / f"{n}.png")
+        (place / f"{n}.txt").write_text(f"zorp {n} for ${{MONEY}} [name]")
     preset = find_preset("ai-toolkit-z-image-lora")
     return Job(
         folder=tmp_path / "a session",

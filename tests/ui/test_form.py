@@ -27,7 +27,9 @@ def test_bounds_baseline_and_numbers_survive_the_round_trip() -> None:
     preset = find_preset(DEMO_PRESET)
     settings = from_preset(
         preset,
-        DatasetSettings(folder="/pics", verdict_prompts=7),
+        DatasetSettings(
+            folder="/pics", verdict_prompts=7, own_prompts=("a dog", "", "a cat --d 3"), use_for="search", kind="style"
+        ),
         bounds={"learning_rate": Bound(low=1e-4, high=3e-3), "rank": Bound(low=4, high=16)},
         baseline={"learning_rate": 5e-4},
         seed=9,
@@ -36,6 +38,13 @@ def test_bounds_baseline_and_numbers_survive_the_round_trip() -> None:
     again = form.to_settings(form.to_values(settings))
     assert again.fingerprint == settings.fingerprint
     assert again.bounds["learning_rate"] == Bound(low=1e-4, high=3e-3)
+
+
+def test_a_prompt_that_cant_be_read_is_told_at_its_box(values: dict[str, Any]) -> None:
+    assert form.to_settings(values).dataset.own_prompts == ()
+    assert form.to_settings({**values, "own_prompts": "\na dog\n\n"}).dataset.own_prompts == ("", "a dog")
+    (fault,) = form.faults({**values, "own_prompts": "\na dog\na dog --w wide"})
+    assert fault.field == "own_prompts" and fault.words.startswith("Line 3: --w takes a whole number")
 
 
 def test_knobs_left_alone_make_no_bounds(values: dict[str, Any]) -> None:

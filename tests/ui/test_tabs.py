@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bracket.dataset import PromptChoice
 from bracket.domain import Outcome, Round, Score
 from bracket.errors import BracketError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
@@ -179,6 +181,18 @@ def test_pictures_are_counted_as_one_types(runs: Path) -> None:
     assert "24 images · 24 captions · 0 missing" in html
     assert "1 bucket" in html
     assert "20 for the verdict" in html
+
+
+def test_what_the_bank_is_for_is_told_beside_the_pictures(runs: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(runs / "demo-dataset", tmp_path / "data")
+    (folder / "verdict_prompts.txt").unlink()
+    choice = PromptChoice(own=("a zorp",), use="verdict")
+    preset = find_preset(DEMO_PRESET)
+    assert "20 for the verdict · bracket&#x27;s own are for drawn shapes" in setup.pictures_html(
+        folder, preset, "zorp", (8, 12, 20), "star", choice
+    )
+    told = setup._pictures_found(DEMO_PRESET, str(folder), "zorp", "", "a --w b", "both", "none", 8, 12, 20, 2)
+    assert "Line 1: --w takes a whole number" in told
 
 
 def test_a_trigger_word_that_no_caption_holds_is_said(runs: Path) -> None:

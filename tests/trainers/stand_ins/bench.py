@@ -155,8 +155,9 @@ def make_dataset(folder: Path) -> DatasetSplit:
         name = f"Bild {number} “l'été”"
         shutil.copy(picture, folder / f"{name}.png")
         (folder / f"{name}.txt").write_text(f'zorp "{number}" ${{HOME}} [name], 円\n', encoding="utf-8")
-    made = split(scan(folder), trigger_word="zorp", class_word="star", validation=2, prompts=1, verdict=1)
-    return replace(made, prompts=tuple(p.text for p in PROMPTS))
+    made = split(scan(folder), trigger_word="zorp", class_word="star", prompts=1, verdict=1)
+    held = {"train": made.train[:6], "validation": made.train[6:]}  # so few give none by themselves
+    return replace(made, prompts=tuple(p.text for p in PROMPTS), **held)
 
 
 def make_bench(name: str, folder: Path, executor: LocalExecutor, setenv: Callable[[str, str], None]) -> Bench:
