@@ -49,7 +49,7 @@ SAMPLING: Mapping[str, Mapping[str, str]] = {
 `line_to_prompt_dict`, AI-Toolkit's GenerateImageConfig). `--d` is the seed of all of them."""
 _WHOLE = {"d": (1, 2**31 - 1), "w": (16, 8192), "h": (16, 8192), "s": (1, 1000), "f": (1, 10_000), "fps": (1, 240)}
 _REAL = {"l": 1000.0, "g": 1000.0, "fs": 1000.0, "ctr": 1.0, "rcfg": 1000.0, "m": 100.0}
-_FILES = ("i", "ei", "cn", "ci", "ctrl_img")
+FILE_FLAGS = ("i", "ei", "cn", "ci", "ctrl_img")
 _KNOWN = frozenset({"d"}).union(*SAMPLING.values())
 
 
@@ -149,7 +149,7 @@ def _value(name: str, letter: str, value: str, path: Path | None) -> str:
     first, _, rest = value.partition(" ")
     if not first:
         raise ValueError(f"--{name} has no value")
-    if letter in _FILES:
+    if letter in FILE_FLAGS:
         place = os.path.abspath(path.parent / value if path else value)
         return place if os.path.exists(place) else value
     if rest:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from bracket.dataset.prompts import FILE_FLAGS, parse_prompts
 from bracket.environment import presets_folder
 from bracket.errors import PresetError
 from bracket.judges.addresses import belongs
@@ -23,6 +24,9 @@ def held(context: Context, settings: SessionSettings) -> SessionSettings:
     """
     if settings.extra_args:
         only_here("adding words to the training command")
+    typed = parse_prompts("\n".join(settings.dataset.own_prompts))
+    if any(flag in line.flags for line in typed for flag in FILE_FLAGS):
+        only_here("naming a file in a prompt")
     narrowed(context, (settings.judge, *settings.other_judges))
     return settings
 

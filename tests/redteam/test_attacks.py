@@ -444,6 +444,12 @@ def test_over_the_network_no_words_are_added_to_a_command(app: Live) -> None:
     assert "is not done over the network" not in app.call("_plan", given)
 
 
+def test_over_the_network_no_prompt_names_a_file(app: Live) -> None:
+    given = app.defaults("_plan", folder=str(app.runs / "zorp"), **{"own-prompts": "a cat --i /etc/passwd"})
+    assert "aming a file in a prompt is not done over the network" in app.call("_plan", given, FAR)
+    assert "is not done over the network" not in app.call("_plan", given)
+
+
 def labels(app: Live, event: str) -> list[str]:
     found = {c["id"]: c["props"] for c in app.config["components"]}
     return [f"{found[n].get('elem_id')} {found[n].get('label')}" for n in app.event(event)["inputs"]]
