@@ -220,6 +220,10 @@ class Launch:
     expected_steps: int = 0
 
 
+PART = "part-"
+"""How the folder of a part of a drawing begins."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One generated picture."""
@@ -228,6 +232,12 @@ class Sample:
     prompt: str
     seed: int
     step: int
+
+    @property
+    def drawing(self) -> Path:
+        """The folder of the pictures it was drawn with, of one checkpoint; parts of a drawing lie in folders of it."""
+        folder = self.path.parent
+        return folder.parent if folder.name.startswith(PART) else folder
 
 
 TIE_BAND = 0.005

@@ -166,22 +166,30 @@ def nearest_distance(pictures: Vectors, counts: NDArray[np.bool_] | None = None)
     return least
 
 
-def variety(pictures: Vectors, prompts: Sequence[str], reference: Spreads) -> Values | None:
+def variety(
+    pictures: Vectors, prompts: Sequence[str], reference: Spreads, drawings: Sequence[object] = ()
+) -> Values | None:
     """How varied each picture (N,) is among its like, 0..1, capped at what the training set shows; None for a lone one.
 
     Pictures of one prompt (other seeds) are held against the training set's nearest neighbours, since they ought to be
     alike in what the prompt says; where a prompt has one picture, it is held against the batch, and that against the
     training set's whole spread.
+
+    Args:
+        drawings: which drawing each is of, where the batch mixes several: only pictures of one are each other's like,
+            and one that is alone there is NaN.
     """
-    if len(pictures) < 2:
+    everyone = ~np.eye(len(pictures), dtype=bool)
+    if drawings:
+        everyone &= np.array([[a == b for b in drawings] for a in drawings])
+    if not everyone.any():
         return None
     distance = _distances(pictures, pictures)
-    same: NDArray[np.bool_] = np.array([[a == b for b in prompts] for a in prompts])
-    np.fill_diagonal(same, False)
-    everyone = ~np.eye(len(pictures), dtype=bool)
+    same = everyone & np.array([[a == b for b in prompts] for a in prompts])
     siblings = np.asarray(same.any(axis=1))
     others = np.where(siblings[:, None], same, everyone)
-    mean = (distance * others).sum(1) / others.sum(1)
+    counted = others.sum(1)
+    mean = np.where(counted > 0, (distance * others).sum(1) / np.maximum(counted, 1), np.nan)
     expected = np.where(siblings, reference.near, reference.spread)
     result: Values = np.clip(mean / np.maximum(expected, MIN_RANGE), 0.0, 1.0)
     return result

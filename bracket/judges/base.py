@@ -60,7 +60,8 @@ class Judge(Protocol):
         ...
 
     def score(self, samples: Sequence[Sample]) -> list[Judgement]:
-        """One judgement a sample, in the order given. Give all samples of a trial at once: they show its variety.
+        """One judgement a sample, in the order given. Give all samples of a trial at once: they show its variety. Those
+        of several may be mixed: `Sample.drawing` says which are of one.
 
         Raises:
             JudgeError: a sample can't be read (`path` names it), or the judge can't work (`path` is None).

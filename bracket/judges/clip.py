@@ -145,13 +145,16 @@ class ClipJudge:
         columns = {"adherence": adherence}
         alike = closeness(seen.embeddings, texts, reference.seen.embeddings, reference.captions, scales.line)
         columns["likeness"] = scales.likeness.read(alike)
-        spread = variety(seen.embeddings, [s.prompt for s in samples], scales)
+        spread = variety(seen.embeddings, [s.prompt for s in samples], scales, [s.drawing for s in samples])
         if spread is not None:
             columns["diversity"] = spread * adherence
         columns["originality"] = originality(
             seen.embeddings, seen.thumbnails, reference.seen.embeddings, reference.seen.thumbnails, scales.near
         )
-        rows = [{name: float(values[i]) for name, values in columns.items()} for i in range(len(samples))]
+        rows = [
+            {n: float(values[i]) for n, values in columns.items() if n != "diversity" or np.isfinite(values[i])}
+            for i in range(len(samples))
+        ]
         for row, sample in zip(rows, samples, strict=True):
             if not has_word(sample.prompt, self._dataset.trigger_word):
                 del row["likeness"]

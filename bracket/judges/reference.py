@@ -222,10 +222,10 @@ class ReferenceJudge:
             _fill(rows, "adherence", shown.mean(training.adherence.read(cosines)))
         alike = nearest_cosine(shown.embeddings, training.shown.embeddings)
         _fill(rows, "likeness", shown.mean(training.likeness.read(alike)), [self._named(s.prompt) for s in samples])
-        spread = variety(shown.whole, [s.prompt for s in samples], training)
+        spread = variety(shown.whole, [s.prompt for s in samples], training, [s.drawing for s in samples])
         if spread is not None:
             fit = [row.get("adherence", row.get("likeness", 1.0)) for row in rows]
-            _fill(rows, "diversity", spread * fit)
+            _fill(rows, "diversity", spread * fit, np.isfinite(spread).tolist())
         own = originality(
             shown.embeddings, shown.thumbnails, training.shown.embeddings, training.shown.thumbnails, training.near
         )

@@ -146,17 +146,16 @@ def _duel(summary: Summary) -> dict[str, Any] | None:
 
 
 def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgement]:
-    """In the plan's order; without a plan by prompt as the session lists them, then by seed: flips drawn above 16
+    """As the plan draws them; without a plan by prompt as the session lists them, then by seed: flips drawn above 16
     prompts depend on the order."""
-    places = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
-    planned = [(text, seed) for text, seed in (summary.plan or {}).get("pictures", ())]
-    orders = {picture: place for place, picture in enumerate(planned)}
+    pictures = {(text, seed): place for place, (text, seed) in enumerate((summary.plan or {}).get("pictures", ()))}
+    prompts = {prompt: place for place, prompt in enumerate(summary.verdict_prompts)}
 
-    def place_of(judgement: Judgement) -> tuple[int, int, str, int]:
+    def place(judgement: Judgement) -> tuple[int, int, str, int]:
         text, seed = judgement.sample.prompt, judgement.sample.seed
-        return orders.get((text, seed), len(orders)), places.get(text, len(places)), text, seed
+        return pictures.get((text, seed), len(pictures)), prompts.get(text, len(prompts)), text, seed
 
-    return sorted(judgements, key=place_of)
+    return sorted(judgements, key=place)
 
 
 def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:

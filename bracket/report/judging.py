@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bracket.domain import mean
 from bracket.report.document import Block, Bullets, Paragraph, Row, Subheading, Table
 from bracket.report.summary import Calibration, Summary
-from bracket.report.words import NOTHING, counted, fixed, percent
+from bracket.report.words import NOTHING, counted, fixed, percent, signed
 from bracket.stats.bradley_terry import Ranking
 
 _UNCHECKED = (
@@ -20,6 +23,8 @@ def judging(summary: Summary) -> tuple[Block, ...]:
     blocks: list[Block] = [Paragraph(text) for text in _votes(summary.calibration)]
     if summary.ranking:
         blocks += [Subheading("Finalists side by side"), *_side_by_side(summary.ranking, summary.flip_rate)]
+    if len(summary.controls) > 1:
+        blocks += [Subheading("Whether the judge drifted"), Paragraph(_drift(summary.controls))]
     if summary.remarks:
         blocks += [Subheading("What the judge wants known"), Bullets(summary.remarks)]
     return tuple(blocks)
@@ -42,6 +47,17 @@ def _votes(found: Calibration | None) -> list[str]:
             f"in which the judge counts {fixed(c.weight, 2)}).",
         ]
     return told
+
+
+def _drift(scores: Sequence[float]) -> str:
+    half = len(scores) // 2
+    moved = mean(scores[-half:]) - mean(scores[:half])
+    span = f"{fixed(min(scores))} to {fixed(max(scores))}"
+    return (
+        f"With every prompt and pair of the duel the judge saw one and the same picture, {len(scores)} times in all. "
+        f"Its scores of it ran from {span}; from the first half to the second they moved by {signed(moved)}. The arms "
+        "were shown side by side, in an order drawn by chance, so that this falls on all of them alike."
+    )
 
 
 def _side_by_side(ranking: Ranking, flip_rate: float | None) -> list[Block]:

@@ -112,7 +112,8 @@ class Summary:
         plan: what the confirmation set out to compare, as it was written down before its first picture; None before.
         calibration: the judge held against the person's votes; None without any.
         ranking: finalists ranked by pairwise comparisons; `flip_rate` of these, the share in which order decided.
-        remarks: what the judge wants known of its scores.
+        remarks: what the judge wants known of its scores. controls: its scores of one and the same picture, which it
+            saw with every unit of the duel, in their order.
         suggestion: the next session's space as `search.suggestion.Suggestion.as_dict` gives it; None before the search.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
@@ -153,3 +154,4 @@ class Summary:
     remarks: tuple[str, ...] = ()
     searched: tuple[TrialResult, ...] = ()
     suggestion: Mapping[str, Any] | None = None
+    controls: tuple[float, ...] = ()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bracket.domain import Round, Sample, TrialResult
 from bracket.errors import JudgeError
 from bracket.files import write_json
 from bracket.session import duel, stages
+from bracket.session.blind import Control, score_mixed
 from bracket.session.drawing import Drawing, draw, drawn_in
 from bracket.session.duel_plan import FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
 from bracket.session.evaluate import keep_judgements
@@ -68,7 +69,7 @@ def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:
     if not arms:
         log.warning("the duel of the checkpoints can't be fought: %s", NO_COMMON_SEED)
         return
-    bench = Bench(runner, plan, tuple(arms))
+    bench = Bench(runner, plan, tuple(arms), stages.control(runner.context))
     if bench.over:
         return
     draw(runner, [Drawing(folder / name, r.checkpoint, plan.drawn()) for name, r in arms.items()], bench.enough)
@@ -91,15 +92,17 @@ def duellists(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[str, Trial
 class Bench:
     """Judges the duel's pictures, prompt after prompt in the plan's order, and says when that is enough.
 
-    A judge that works beside the drawing judges each prompt as soon as every arm has drawn it; one that needs the GPU
-    for itself judges an arm's pictures all together once everything is drawn.
+    All arms' pictures of a prompt are judged in one call. A judge that works beside the drawing judges each prompt as
+    soon as every arm has drawn it; one that needs the GPU for itself judges all of them in one call once everything is
+    drawn.
 
     Args:
         arms: the names of those that duel.
+        control: what the judge sees with every prompt.
     """
 
-    def __init__(self, runner: RoundRunner, plan: DuelPlan, arms: Sequence[str]) -> None:
-        self._runner, self._plan = runner, plan
+    def __init__(self, runner: RoundRunner, plan: DuelPlan, arms: Sequence[str], control: Control) -> None:
+        self._runner, self._plan, self._control = runner, plan, control
         self._folders = {name: runner.context.folder / FOLDER / name for name in arms}
         self._judged = {
             name: {(j.sample.prompt, j.sample.seed): j for j in duel.arm_judgements(folder)}
@@ -126,8 +129,7 @@ class Bench:
         """Judge what was drawn and is not judged yet, as far as it is needed."""
         if self._runner.judge.exclusive:
             drawn = self._drawn()
-            for name in self._folders:
-                self._judge(name, [s for picture, s in drawn[name].items() if picture not in self._judged[name]])
+            self._judge(drawn, [p for p in self._plan.pictures if all(p in arm for arm in drawn.values())])
         while not self.over and self._judge_next():
             self._runner.heed_stop()
 
@@ -137,9 +139,7 @@ class Bench:
         drawn = self._drawn() if wanted and not self._void else {}
         if not drawn or any(picture not in drawn[name] for name in drawn for picture in wanted):
             return False
-        for name in self._folders:
-            if any(picture not in self._judged[name] for picture in wanted):
-                self._judge(name, [drawn[name][picture] for picture in wanted])
+        self._judge(drawn, wanted)
         return not self._void
 
     def _next(self) -> list[tuple[str, int]]:
@@ -154,16 +154,32 @@ class Bench:
         trainer = self._runner.context.trainer
         return {name: {(s.prompt, s.seed): s for s in drawn_in(trainer, f)} for name, f in self._folders.items()}
 
-    def _judge(self, arm: str, samples: Sequence[Sample]) -> None:
-        if self._void or not samples:
+    def _judge(
+        self, drawn: Mapping[str, Mapping[tuple[str, int], Sample]], pictures: Sequence[tuple[str, int]]
+    ) -> None:
+        """Judge these pictures of every arm in one call. A prompt that a kill left half judged is judged whole again,
+        so that its arms are compared as the judge sees them at one time."""
+        units: dict[str, dict[str, list[Sample]]] = {}
+        for text in dict.fromkeys(text for text, _ in pictures):
+            of_text = [picture for picture in pictures if picture[0] == text]
+            if any(picture not in judged for judged in self._judged.values() for picture in of_text):
+                units[text] = {name: [drawn[name][picture] for picture in of_text] for name in self._folders}
+        if self._void or not units:
             return
+
+        def order(sample: Sample) -> list[str]:
+            return self._plan.order(sample.prompt, sample.seed)
+
         try:
-            found = patiently(lambda: self._runner.judge.score(samples), self._runner)
+            judge = self._runner.judge
+            found = patiently(lambda: score_mixed(judge, units, order, self._control), self._runner)
         except JudgeError as error:
             if error.path is None:
                 raise
             log.warning("the duel of the checkpoints stays open: %s", error)
             self._void = True
             return
-        self._judged[arm] |= {(j.sample.prompt, j.sample.seed): j for j in found}
-        keep_judgements(self._folders[arm], list(self._judged[arm].values()))
+        for name, folder in self._folders.items():
+            shown = [sample for arms in units.values() for sample in arms[name]]
+            self._judged[name] |= {(s.prompt, s.seed): found[s.path] for s in shown}
+            keep_judgements(folder, list(self._judged[name].values()))

@@ -117,20 +117,26 @@ def note_start(folder: Path, pid: int, log: int) -> None:
 
 
 def unheard_start(folder: Path) -> Start | None:
-    """The last start, until its process has said where it is."""
+    """The last start, until its process has said where it is. Whoever reads what it said reads that afterwards."""
     path, state = folder / _START, folder / "state.json"
+
+    def heard() -> bool:
+        return state.exists() and state.stat().st_mtime_ns >= path.stat().st_mtime_ns
+
     try:
-        if state.exists() and state.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+        if heard():
             return None
         said = read_json(path)
         pid, log = int(said["pid"]), int(said["log"])
+        try:
+            # By what it runs, for numbers are given anew; a process that is dead but not yet fetched runs nothing.
+            alive = str(folder) in psutil.Process(pid).cmdline()
+        except psutil.Error:
+            alive = False
+        # One that has ended meanwhile may have spoken meanwhile.
+        return None if not alive and heard() else Start(alive, log)
     except (OSError, StorageError, KeyError, TypeError, ValueError):
         return None
-    try:
-        # By what it runs, for numbers are given anew; a process that is dead but not yet fetched runs nothing.
-        return Start(str(folder) in psutil.Process(pid).cmdline(), log)
-    except psutil.Error:
-        return Start(False, log)
 
 
 def ask_to_stop(folder: Path) -> None:

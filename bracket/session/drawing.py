@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bracket.domain import Prompt, Sample
+from bracket.domain import PART, Prompt, Sample
 from bracket.errors import TrainerError
 from bracket.runner.devices import Device
 from bracket.runner.executor import Handle
 from bracket.runner.processes import Exit
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, why
 from bracket.trainers import Trainer
-
-_PART = "part-"
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,12 @@ def _hold_to(runner: RoundRunner, item: _Running, exit: Exit) -> None:
 
 def _places(folder: Path) -> list[Path]:
     """The folder and its parts, in the order they were begun."""
-    parts = [p for p in folder.glob(f"{_PART}*") if p.is_dir() and p.name.removeprefix(_PART).isdigit()]
-    return [folder, *sorted(parts, key=lambda p: int(p.name.removeprefix(_PART)))]
+    parts = [p for p in folder.glob(f"{PART}*") if p.is_dir() and p.name.removeprefix(PART).isdigit()]
+    return [folder, *sorted(parts, key=lambda p: int(p.name.removeprefix(PART)))]
 
 
 def _next_place(trainer: Trainer, folder: Path) -> Path:
     """Where the rest is drawn: the folder itself while it is empty, then a part of it that is."""
     places = _places(folder)
     empty = next((p for p in places if not trainer.find_drawn(p)), None)
-    return empty or folder / f"{_PART}{len(places) + 1}"
+    return empty or folder / f"{PART}{len(places) + 1}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,7 @@ class DuelPlan:
         alpha, live_share, edition: see `bracket.stats.sequential.watch`.
         prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
         pairs, training_seeds: the fresh training seeds, and how many.
+        order_seed: what the order of the arms follows from, see `order`; None in a plan of before it was drawn.
         rule: when the duels end and what counts, in words.
     """
 
@@ -44,6 +46,7 @@ class DuelPlan:
     pairs: int
     training_seeds: tuple[int, ...]
     rule: str = ""
+    order_seed: int | None = None
 
     @property
     def arms(self) -> dict[str, Config]:
@@ -59,6 +62,11 @@ class DuelPlan:
     def drawn(self) -> list[Prompt]:
         """What each checkpoint draws."""
         return [Prompt(text, seed) for text, seed in self.pictures]
+
+    def order(self, *unit: object) -> list[str]:
+        """The arms in the order in which they are trained or shown to the judge of this unit: a training seed, a
+        picture's prompt and sample seed, or all three. Without a seed for it, by name."""
+        return sorted(self.arms) if self.order_seed is None else drawn_order(self.order_seed, unit, self.arms)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `plan.json`."""
@@ -86,7 +94,15 @@ class DuelPlan:
             pairs=len(seeds),
             training_seeds=seeds,
             rule=str(data.get("rule", "")),
+            order_seed=None if data.get("order_seed") is None else int(data["order_seed"]),
         )
+
+
+def drawn_order(seed: int, unit: Iterable[object], arms: Iterable[str]) -> list[str]:
+    """The arms in an order that chance gave this unit: it follows from the seed by a hash, so that a resume has the
+    same."""
+    about = "/".join(map(str, unit))
+    return sorted(arms, key=lambda arm: hashlib.sha256(f"{seed}/{about}/{arm}".encode()).digest())
 
 
 def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: str) -> DuelPlan:
@@ -106,6 +122,7 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
         pairs=s.pairs,
         training_seeds=seeds,
         rule=rule(len(context.dataset.verdict_prompts), s.pairs, s.alpha, s.live_share, comparisons),
+        order_seed=context.settings.seed,
     )
 
 
@@ -117,10 +134,14 @@ def rule(prompts: int, pairs: int, alpha: float, live_share: float, comparisons:
         "A training that melts scores 0; one that crashes leaves its pair out, and then all is as if one pair less had "
         "been planned. "
     )
+    shown = (
+        "In which order the arms of a pair are trained, and the pictures of one prompt and sample seed shown to the "
+        "judge, follows from order_seed; the judge sees all arms of a prompt or pair in one call. "
+    )
     return (
         "Prompts and pairs of trainings are looked at one after the other in this order. "
         f"{' '.join(said)} Each ends too as soon as no claim can be reached any more, unless there are too few units "
-        f"for any claim. {lost if pairs else ''}"
+        f"for any claim. {lost if pairs else ''}{shown}"
     ).strip()
 
 

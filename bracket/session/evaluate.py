@@ -131,13 +131,23 @@ def judged(result: TrialResult, judge: Judge) -> TrialResult:
     if result.outcome is not Outcome.OK:
         return result
     try:
-        judgements = [_answered(j) for j in judge.score(result.samples)]
+        return with_judgements(result, judge.score(result.samples))
     except JudgeError as error:
         if error.path is None:
             raise
-        return replace(result, outcome=Outcome.NO_SAMPLES, cause=str(error))
+        return unjudged(result, error)
+
+
+def with_judgements(result: TrialResult, found: Sequence[Judgement]) -> TrialResult:
+    """The result with what was judged, which is kept beside its pictures. Raises JudgeError where a score is none."""
+    judgements = [_answered(j) for j in found]
     keep_judgements(result.trial.folder, judgements)
     return replace(result, judgements=tuple(judgements), axes=axis_means(judgements))
+
+
+def unjudged(result: TrialResult, error: JudgeError) -> TrialResult:
+    """The result whose pictures can't be judged."""
+    return replace(result, outcome=Outcome.NO_SAMPLES, cause=str(error))
 
 
 def _answered(judgement: Judgement) -> Judgement:

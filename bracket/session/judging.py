@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -22,6 +22,8 @@ from bracket.session.evaluate import Ended, judged
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Together = Callable[[Sequence[TrialResult], Judge], list[TrialResult]]
+"""Judges several results at once."""
 
 POLL_SECONDS = 0.1
 
@@ -67,24 +69,35 @@ class Standing(Protocol):
     def heed_stop(self) -> None: ...
 
 
+def each(results: Sequence[TrialResult], judge: Judge) -> list[TrialResult]:
+    """Every result by itself."""
+    return [judged(result, judge) for result in results]
+
+
 class JudgeQueue:
-    """Judges one trial after the other in a thread of its own.
+    """Judges one group of trials after the other in a thread of its own.
+
+    Args:
+        together: how those of a group are judged.
 
     Attributes:
         note: why nothing is judged just now; "" while all is well.
     """
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, together: Together = each) -> None:
         self.judge = judge
         self.note = ""
+        self._together = together
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        self._waiting: deque[Ended] = deque()
-        self._asked: tuple[Future[TrialResult], Ended] | None = None
+        self._waiting: deque[Sequence[Ended]] = deque()
+        self._asked: tuple[Future[list[TrialResult]], Sequence[Ended]] | None = None
         self._delay = FIRST_WAIT
         self._not_before = 0.0
 
-    def add(self, ended: Ended) -> None:
-        self._waiting.append(ended)
+    def add(self, *group: Ended) -> None:
+        """Trials that are judged together."""
+        if group:
+            self._waiting.append(group)
 
     @property
     def empty(self) -> bool:
@@ -107,28 +120,28 @@ class JudgeQueue:
         found = self._answered()
         may_ask = self._waiting and self._asked is None and time.monotonic() >= self._not_before
         if may_ask and (idle or not self.judge.exclusive):
-            ended = self._waiting.popleft()
-            self._asked = (self._pool.submit(judged, ended.result, self.judge), ended)
+            group = self._waiting.popleft()
+            self._asked = (self._pool.submit(self._together, [e.result for e in group], self.judge), group)
         return found
 
     def _answered(self) -> list[Ended]:
         if self._asked is None or not self._asked[0].done():
             return []
-        future, ended = self._asked
+        future, group = self._asked
         self._asked = None
         try:
-            result = future.result()
+            results = future.result()
         except JudgeUnavailable as error:
-            self._waiting.appendleft(ended)
+            self._waiting.appendleft(group)
             self._not_before = time.monotonic() + self._delay
-            self.note = f"{error.message.rstrip('.')}; {len(self._waiting)} waiting to be judged"
+            self.note = f"{error.message.rstrip('.')}; {sum(map(len, self._waiting))} waiting to be judged"
             log.warning("%s; asking again in %.0f s", error, self._delay)
             self._delay = min(2 * self._delay, LONGEST_WAIT)
             return []
         self.note, self._delay = "", FIRST_WAIT
         if self.empty and self.judge.exclusive:
             self.judge.park()
-        return [replace(ended, result=result)]
+        return [replace(ended, result=result) for ended, result in zip(group, results, strict=True)]
 
     def __enter__(self) -> Self:
         return self

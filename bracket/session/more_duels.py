@@ -69,4 +69,5 @@ def further(
         pairs=pairs,
         training_seeds=tuple([seed for seed in seeds if seed not in used][:pairs]),
         rule=f"{rule(0, pairs, alpha, first.live_share, 1)} Only the pairs of this plan count in its duel.",
+        order_seed=session_seed,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from bracket.errors import SettingsError
 from bracket.files import folder_made, storage_errors, sweep_parts
 from bracket.judges import Judge
 from bracket.session import confirm, foreign
+from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.drawing import drawn_in
-from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER
+from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
@@ -30,6 +31,7 @@ from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
 
 _PLANS = "plan*.json"
+_ARMS = (WINNER, BASELINE, RUNNER_UP)
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
 _BEGINNINGS = ("study.db", "winner", "pairwise")
 
@@ -81,16 +83,17 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
     try:
         told = {r: source.results(r) for r in Round}
         total, done = sum(map(len, told.values())), 0
+        control = Control(new, before)
         for results in told.values():
             references: dict[int, float | None] = {}
-            for result in results:
-                again, rung = _again(context, store, judge, result), result.trial.rung
-                if result.trial.origin == "baseline" and rung not in references:
+            for again in _again(context, store, judge, results, control):
+                rung = again.trial.rung
+                if again.trial.origin == "baseline" and rung not in references:
                     references[rung] = again.validation_loss if again.outcome is Outcome.OK else None
                 score = None
                 if again.outcome is Outcome.OK:
                     score = combine(
-                        context.score_settings(result.trial.steps),
+                        context.score_settings(again.trial.steps),
                         again.judgements,
                         again.validation_loss,
                         references.get(rung),
@@ -98,7 +101,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
                 store.finish(replace(again, score=score))
                 done += 1
                 progress(done, total)
-        _duel(context, source, store, judge)
+        _duel(context, source, store, judge, control)
         return total
     finally:
         source.close()
@@ -106,8 +109,28 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
         judge.close()
 
 
-def _again(context: Context, store: Store, judge: Judge, result: TrialResult) -> TrialResult:
-    """A result with its pictures judged anew, begun in the new ledger under the same number."""
+def _again(
+    context: Context, store: Store, judge: Judge, results: Sequence[TrialResult], control: Control
+) -> Iterator[TrialResult]:
+    """The results with their pictures judged anew, begun in the new ledger under the same numbers: the fresh pairs'
+    arms of one seed together, the others each by itself."""
+    groups: dict[object, list[TrialResult]] = {}
+    for result in [_begun(context, store, result) for result in results]:
+        t = result.trial
+        groups.setdefault(t.seed if t.round is Round.CONFIRMATION else t.id, []).append(result)
+    for group in groups.values():
+        if group[0].trial.round is not Round.CONFIRMATION:
+            yield judged(group[0], judge)
+            continue
+        yield from judge_together(group, judge, lambda *unit: _order(context, *unit), control)
+
+
+def _order(context: Context, *unit: object) -> list[str]:
+    return drawn_order(context.settings.seed, unit, _ARMS)
+
+
+def _begun(context: Context, store: Store, result: TrialResult) -> TrialResult:
+    """A result begun in the new ledger under the same number."""
     t = result.trial
     continues = t.continues.name if t.continues else ""
     wanted = Wanted(t.round, t.origin, t.config, t.seed, t.steps, t.schedule, continues, t.rung)
@@ -115,21 +138,26 @@ def _again(context: Context, store: Store, judge: Judge, result: TrialResult) ->
     trial = store.begin(wanted, context.knobs)
     samples = tuple(s for s in context.trainer.find_samples(trial) if s.step == trial.steps) or result.samples
     checkpoint = context.trainer.find_checkpoint(trial)
-    return judged(replace(result, trial=trial, samples=samples, checkpoint=checkpoint), judge)
+    return replace(result, trial=trial, samples=samples, checkpoint=checkpoint)
 
 
-def _duel(context: Context, source: Store, store: Store, judge: Judge) -> None:
+def _duel(context: Context, source: Store, store: Store, judge: Judge, control: Control) -> None:
     """Judge the duel's pictures, if they are of the very checkpoints that the new scores would let duel."""
     finals = [s.results(Round.FINALS) for s in (source, store)]
     plans = [confirm.plan_for(context, results) for results in finals]
     chosen = [confirm.duellists(p, results) if p else {} for p, results in zip(plans, finals, strict=True)]
     ids = [{name: r.trial.id for name, r in arms.items()} for arms in chosen]
-    for name in (WINNER, BASELINE, RUNNER_UP):
-        folder = context.folder / FOLDER / name
-        if not ids[0] or ids[0] != ids[1]:
+    folders = {name: context.folder / FOLDER / name for name in _ARMS}
+    if not ids[0] or ids[0] != ids[1]:
+        for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
-        elif folder.is_dir():
-            keep_judgements(folder, judge.score(drawn_in(context.trainer, folder)))
+        return
+    drawn = {name: drawn_in(context.trainer, folder) for name, folder in folders.items() if folder.is_dir()}
+    texts = dict.fromkeys(s.prompt for samples in drawn.values() for s in samples)
+    units = {text: {n: [s for s in samples if s.prompt == text] for n, samples in drawn.items()} for text in texts}
+    found = score_mixed(judge, units, lambda s: _order(context, s.prompt, s.seed), control)
+    for name, samples in drawn.items():
+        keep_judgements(folders[name], [found[s.path] for s in samples])
 
 
 def _left_out(old: Path) -> Callable[[str, list[str]], set[str]]:
@@ -137,7 +165,8 @@ def _left_out(old: Path) -> Callable[[str, list[str]], set[str]]:
 
     def ignore(folder: str, names: list[str]) -> set[str]:
         top = Path(folder) == old
-        old_judge = {JUDGEMENTS, *(fnmatch.filter(names, _PLANS) if Path(folder) == old / FOLDER else ())}
+        plans = fnmatch.filter(names, _PLANS) if Path(folder) == old / FOLDER else ()
+        old_judge = {JUDGEMENTS, Path(CONTROL).name, *plans}
         return {n for n in names if n in old_judge or (top and (n in _AT_THE_TOP or n.startswith(_BEGINNINGS)))}
 
     return ignore

@@ -20,10 +20,11 @@ from bracket.runner.executor import Executor, Handle, for_device
 from bracket.runner.outcome import failed, hang_limit, main_memory
 from bracket.runner.processes import Exit, write_command_sh
 from bracket.runner.tail import last_lines
+from bracket.session.blind import Pairs
 from bracket.session.control import stop_asked
 from bracket.session.evaluate import LOG_LINES, Ended, ended, is_finished
 from bracket.session.job import LOWERED, Context
-from bracket.session.judging import JudgeQueue
+from bracket.session.judging import JudgeQueue, each
 from bracket.session.score import combine
 from bracket.session.store import Store
 from bracket.session.timing import Measure
@@ -76,21 +77,25 @@ class RoundRunner:
     """Planned trials that a round ended without."""
     _adopted: list[Ended] = field(default_factory=list)
 
-    def run(self, round_: Round, next_trial: NextTrial, enough: Enough = lambda: "") -> list[TrialResult]:
+    def run(
+        self, round_: Round, next_trial: NextTrial, enough: Enough = lambda: "", pairs: Pairs | None = None
+    ) -> list[TrialResult]:
         """Run trials until there are none left; returns the round's results from the ledger.
 
         Args:
             enough: asked whenever a result was told; once it says why no more is needed, what still trains is stopped
                 and told so.
+            pairs: keeps those that ended until they can be judged together; by default each is judged by itself.
 
         Raises:
             Stopped: the session was asked to stop; every process of it has ended then.
         """
         waiting: list[TrialResult] = []
         over = ""
-        with JudgeQueue(self.judge) as queue:
+        with JudgeQueue(self.judge, pairs.judge if pairs else each) as queue:
+            ready = pairs.add if pairs else _alone
             for found in self._adopted:
-                queue.add(found)
+                queue.add(*ready(found))
             self._adopted.clear()
             try:
                 while True:
@@ -98,7 +103,7 @@ class RoundRunner:
                     if not queue.blocks and not over:
                         self._start_more(next_trial)
                     for done in self._ended():
-                        queue.add(done)
+                        queue.add(*ready(done))
                     for done in queue.poll(idle=not self.running):
                         self.measures.append(done.measure)
                         waiting.append(done.result)
@@ -110,7 +115,11 @@ class RoundRunner:
                         self.report()
                         continue
                     if not self.running and queue.empty and not waiting:
-                        return self.store.results(round_)
+                        lone = pairs.rest() if pairs else []
+                        if not lone:
+                            return self.store.results(round_)
+                        for group in lone:
+                            queue.add(*group)
                     self.report()
                     time.sleep(POLL_SECONDS)
             except BaseException:
@@ -224,6 +233,10 @@ class RoundRunner:
         while any(item.handle.poll() is None for item in self.running):
             time.sleep(POLL_SECONDS)
         self.running.clear()
+
+
+def _alone(done: Ended) -> list[Ended]:
+    return [done]
 
 
 def _heed_full_disk(result: TrialResult) -> None:

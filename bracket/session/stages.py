@@ -14,6 +14,8 @@ from bracket.search.pareto import finalists
 from bracket.search.rungs import key
 from bracket.search.space import varying
 from bracket.search.strategy import Strategy, make_strategy
+from bracket.session.blind import Control, Pairs
+from bracket.session.drawing import drawn_in
 from bracket.session.duel import OVER, course_of_pairs, scores_by_seed
 from bracket.session.duel_plan import DuelPlan
 from bracket.session.job import Context
@@ -111,12 +113,17 @@ def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
 
     Trainings of other duels of the same session, which have seeds of their own, are left as they are.
 
-    Pairs begin in the plan's order, the arms of one side by side where workers allow. What trains when the duel is over
-    is stopped; what was trained beyond its last pair is kept and does not count.
+    Pairs begin in the plan's order, the arms of one in an order drawn by chance, side by side where workers allow; they
+    are judged together. What trains when the duel is over is stopped; what was trained beyond its last pair is kept and
+    does not count.
     """
-    steps, round_ = runner.context.settings.finals.steps, Round.CONFIRMATION
-    arms = sorted(plan.arms.items())  # the baseline first: the scores of its seed wait for it
-    wanted = [Wanted(round_, origin, config, seed, steps) for seed in plan.training_seeds for origin, config in arms]
+    context, round_ = runner.context, Round.CONFIRMATION
+    steps = context.settings.finals.steps
+    wanted = [
+        Wanted(round_, origin, plan.arms[origin], seed, steps)
+        for seed in plan.training_seeds
+        for origin in plan.order(seed)
+    ]
 
     def over() -> str:
         return OVER if course_of_pairs(plan, scores_by_seed(plan, runner.store.results(round_))).over else ""
@@ -126,8 +133,14 @@ def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
             if trial.seed in plan.training_seeds:
                 runner.store.finish(TrialResult(trial, Outcome.STOPPED, OVER))
     else:
-        runner.run(round_, _listed(runner, round_, wanted), over)
+        pairs = Pairs(plan, control(context), lambda: runner.store.results(round_))
+        runner.run(round_, _listed(runner, round_, wanted), over, pairs)
     runner.spared += len(wanted) - sum(t.seed in plan.training_seeds for t in runner.store.begun(round_))
+
+
+def control(context: Context) -> Control:
+    """What the judge sees beside the arms of a duel."""
+    return Control(context.folder, drawn_in(context.trainer, context.folder / "before"))
 
 
 def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:

@@ -19,6 +19,7 @@ from bracket.report.summary import Ranked, Summary
 from bracket.runner.processes import write_command_sh
 from bracket.search.suggestion import suggest
 from bracket.session import memory
+from bracket.session.blind import read_controls
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
 from bracket.session.drawing import drawn_in
@@ -69,6 +70,7 @@ def summarise(
         calibration=calibration,
         ranking=ranking,
         flip_rate=flip_rate,
+        controls=read_controls(context.folder),
         remarks=_remarks(context.folder / REMARKS),
         prompts=context.dataset.prompts,
         verdict_prompts=context.dataset.verdict_prompts,

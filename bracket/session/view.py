@@ -106,7 +106,7 @@ def read(folder: Path) -> SessionView:
     Raises:
         SettingsError: the settings are damaged, and with them what its trials' folders mean.
     """
-    progress, start = read_progress(folder), unheard_start(folder)
+    start, progress = unheard_start(folder), read_progress(folder)
     state = _state(folder, progress, start)
     report = folder / "report" / "report.html"
     ledger = _ledger(folder)
@@ -134,11 +134,11 @@ def sessions(runs: Path) -> list[SessionLine]:
     """Every session under `runs`, newest first."""
     found = []
     for folder in session_folders(runs):
-        said = looked_at(folder / "state.json")
+        start, said = unheard_start(folder), looked_at(folder / "state.json")
         if (seen := said or looked_at(folder / SETTINGS_FILE)) is None:  # it was taken away while one looked
             continue
         progress = _said(folder, said) if said else None
-        found.append(SessionLine(folder.name, folder, _state(folder, progress, unheard_start(folder)), seen[0] / 1e9))
+        found.append(SessionLine(folder.name, folder, _state(folder, progress, start), seen[0] / 1e9))
     return sorted(found, key=lambda line: -line.modified)
 
 

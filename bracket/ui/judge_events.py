@@ -28,12 +28,11 @@ from bracket.ui.format import esc, problems_html, sentence
 from bracket.ui.judge import SHOWN_BY, Tab, needs_html, pair_choices, used_by
 from bracket.ui.judge_form import LOCAL, MODEL, VLM
 from bracket.ui.narrow import narrowed, rubric_allowed
-from bracket.ui.relay import DEBOUNCE
+from bracket.ui.relay import TYPED
 from bracket.ui.setup import Setup
 from bracket.ui.tryout import NOWHERE, Tryout, tryout_html
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-_LIVE: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": DEBOUNCE}
 _POLL = 0.3
 _WORKING = '<p class="working">Asking the server…</p>'
 _TEST, _TEST_ANYWAY, _TESTING = "Test the judge", "Test all the same", "Testing…"
@@ -92,7 +91,7 @@ class Events:
         picked = [kind, model]
         kind.input(_kind_chosen, [kind, s.fields["preset"]], picked, **quiet)
         t.kind.input(_kind_chosen, [t.kind, s.fields["preset"]], picked, **quiet)
-        gr.on(None, self._checked, [*self._fields.values()], [t.checks, s.judge_checks], **_LIVE)
+        gr.on(None, self._checked, [*self._fields.values()], [t.checks, s.judge_checks], **TYPED)
 
     def _checked(self, *given: Any) -> tuple[str, str]:
         try:
@@ -247,9 +246,9 @@ class Events:
     def _rubric(self) -> None:
         t = self._tab
         path = t.fields["judge_rubric"]
-        gr.on(None, functools.partial(_rubric_read, self._context), path, [t.rubric, t.base, t.rubric_checks], **_LIVE)
+        gr.on(None, functools.partial(_rubric_read, self._context), path, [t.rubric, t.base, t.rubric_checks], **TYPED)
         t.shipped.input(lambda name: (name, None), t.shipped, [path, t.shipped], **_PRIVATE)
-        t.rubric.input(functools.partial(_rubric_checked, self._context), [t.rubric, t.base], t.rubric_checks, **_LIVE)
+        t.rubric.input(functools.partial(_rubric_checked, self._context), [t.rubric, t.base], t.rubric_checks, **TYPED)
         saved = [path, t.rubric_checks]
         t.save.click(warned(self._save), [t.rubric, t.base, t.target], saved, **_PRIVATE)
 

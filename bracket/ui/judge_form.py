@@ -18,7 +18,7 @@ from bracket.errors import BracketError, PresetError, SettingsError
 from bracket.files import given_path, write_text
 from bracket.judges.rubric import Rubric, find_rubric, load_rubric
 from bracket.presets import RUBRICS
-from bracket.reading import Unreadable, from_yaml
+from bracket.reading import Unreadable, from_yaml, read_text, why
 from bracket.session.settings import JudgeSettings, SessionSettings, load
 
 KINDS = {
@@ -74,6 +74,8 @@ _NUMBERS = {
 }
 _RULED = {"kind", "model", "share"}
 _EXTENDS = re.compile(r"(?m)^(extends\s*:\s*)(['\"]?)([^'\"#\n]+?)\2(\s*(?:#.*)?)$")
+_OWN = re.compile(r"(?m)^(axes|extends)\s*:")
+"""In every rubric of one's own, also in one that is yet to be mended."""
 
 
 def label(name: str) -> str:
@@ -186,10 +188,11 @@ def rubric_text(path: str) -> str:
     """
     file = find_rubric(path)
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise PresetError(f"the rubric can't be read: {why}", path=file, remedy="Choose another file.") from error
+        return read_text(file)
+    except (OSError, Unreadable) as error:
+        raise PresetError(
+            f"the rubric can't be read: {why(error)}", path=file, remedy="Choose another file."
+        ) from error
 
 
 def check_rubric(text: str, path: str = "") -> Rubric:
@@ -237,9 +240,13 @@ def save_rubric(text: str, path: str, target: str, runs: Path) -> Path:
         raise SettingsError(
             f"session {session!r} is judged by this file, and must stay comparable", path=file, remedy="Name another."
         )
-    if os.path.lexists(file) and file.resolve() != find_rubric(path).resolve():
-        remedy = "Open that file to edit it, or name another."
-        raise PresetError("there is a file of this name already", path=file, remedy=remedy)
+    if os.path.lexists(file):
+        if file.resolve() != find_rubric(path).resolve():
+            remedy = "Open that file to edit it, or name another."
+            raise PresetError("there is a file of this name already", path=file, remedy=remedy)
+        if not _OWN.search(rubric_text(path)):
+            what = "the file that is open is no rubric, and stays as it is"
+            raise PresetError(what, path=file, remedy="Name another.")
     write_text(file, rooted(text, path))
     return file
 

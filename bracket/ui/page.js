@@ -180,6 +180,14 @@
   let due = 0;
   new MutationObserver(() => (due ||= setTimeout(() => { due = 0; mend(); }, 250))).observe(document.documentElement, { childList: true, subtree: true });
 
+  window.bracketFrames?.();
+
+  // Until the form is as it was left, what is chosen in it would be put back: so long it takes nothing.
+  const rest = (on) => document.querySelectorAll("[role=tabpanel]").forEach((panel) => (panel.inert = on));
+  const filling = setInterval(rest, 50, true);
+  window.bracketFilled = () => { clearInterval(filling); rest(false); };
+  setTimeout(window.bracketFilled, 20000);
+
   // Gradio sets the system's theme while it mounts, so a chosen one is put back once the tabs are there.
   const chosen = localStorage.getItem("bracket-dark");
   if (chosen !== null) {

@@ -36,7 +36,7 @@ from bracket.ui import (
 from bracket.ui.context import Context, caught, said, warned
 from bracket.ui.format import action_html, esc, sentence
 from bracket.ui.narrow import held
-from bracket.ui.relay import DEBOUNCE, relayed
+from bracket.ui.relay import TYPED, relayed
 from bracket.unforeseen import kept
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -99,14 +99,13 @@ class Page:
     def _form_events(self) -> None:
         inputs = self._inputs
         planned = [self.run.plan, self.run.command, self.run.start, self.run.faults]
-        live: dict[str, Any] = {**_PRIVATE, "trigger_mode": "always_last", "js": DEBOUNCE}
-        gr.on(None, self._plan, inputs, planned, **live)
+        gr.on(None, self._plan, inputs, planned, **TYPED)
         hours, pays = self.run.hours, self.run.pays
         counts = [self.fields[name] for name in search_form.COUNTS]
-        hours.input(self._buy, [hours, *inputs], [*counts, pays], **live)
+        hours.input(self._buy, [hours, *inputs], [*counts, pays], **TYPED)
         # Only what a person changes: while the budget fills field after field, the form means something in between.
         edited = [self.fields[name].input for name in search_form.TIMED]
-        gr.on(edited, **self._following, **live)
+        gr.on(edited, **self._following, **TYPED)
         preset = self.setup.fields["preset"]
         chosen = preset.input(warned(self._preset_chosen), inputs, inputs, **_PRIVATE)
         chosen.then(**self._following, **_PRIVATE)
@@ -114,7 +113,7 @@ class Page:
             lambda folder: form.suggested_name(form.text(folder), self.context.runs),
             self.setup.fields["folder"],
             self.run.name,
-            **live,
+            **TYPED,
         )
         opened = [self.header.session, self.remembered, self.tabs]
         started = [self.run.said, *opened, self.draft]
@@ -225,7 +224,7 @@ class Page:
         asked = [session, self.monitor.trial]
         gr.on(triggers, self._poll, [*asked, self.seen], self._live, **polled)
         self.header.pulse.retry(lambda name, trial: self._poll(name, trial, {}), asked, self._live, **polled)
-        filled.then(None, session, None, js="(name) => window.bracketPicked?.(name)")
+        filled.then(None, session, None, js="(name) => { window.bracketFilled(); window.bracketPicked?.(name); }")
 
     def _restore(self, remembered: str) -> tuple[Any, Any]:
         """The session this browser had open, else one that runs, else the newest; and the tab that suits it."""

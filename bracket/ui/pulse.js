@@ -1,6 +1,6 @@
 // The pulse: asks whether the page has become old, and only then has it read again. Slower while nothing runs or nobody
 // looks. A plain request: Gradio's own way costs both sides several times as much. Given by Gradio: element, trigger.
-const LIVE = 900, REST = 3000, HIDDEN = 15000, LOAD = 30000, PATIENCE = 5000;
+const LIVE = 900, REST = 5000, HIDDEN = 15000, LOAD = 30000, PATIENCE = 5000;
 const place = location.pathname.replace(/\/?$/, "/pulse");
 const shown = () => document.querySelector("#state .state")?.dataset.stamp;
 let picked, live = false, asking = false, timer = 0, loaded = -LOAD, before = null, told = 0, patience = PATIENCE;
@@ -30,7 +30,9 @@ async function beat() {
       window.dispatchEvent(new Event("bracket-moved"));
     }
   } catch (error) {
-    // What does not answer is asked again; Gradio says that the connection is lost.
+    // What does not answer is asked again. Gradio says that the connection is lost once a request of its own finds out,
+    // and a page at rest makes none.
+    if (error instanceof TypeError) trigger("tick");
   } finally {
     asking = false;
     const rest = document.hidden ? HIDDEN : live ? LIVE : REST;

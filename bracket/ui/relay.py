@@ -9,14 +9,18 @@ other. Through a relay of its own each hears the event at once, and what is sent
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import gradio as gr
 
-DEBOUNCE = """(...values) => new Promise((go, drop) => {
+_DEBOUNCE = """(...values) => new Promise((go, drop) => {
     const all = (window.bracketTyping ??= {}), mine = (all.HANDLER = (all.HANDLER ?? 0) + 1);
     setTimeout(() => (mine === all.HANDLER ? go(values) : drop()), 350);
 })"""
-"""A handler's `js` that waits until typing pauses: only the newest text is sent."""
+TYPED: dict[str, Any] = {
+    "api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last", "js": _DEBOUNCE,
+}  # fmt: skip
+"""For a handler of what is typed: it waits until typing pauses, and only the newest text is sent."""
 
 
 def relayed(blocks: gr.Blocks) -> None:
@@ -25,8 +29,8 @@ def relayed(blocks: gr.Blocks) -> None:
     handlers = list(blocks.fns.values())
     shared = Counter(target for handler in handlers for target in handler.targets)
     for handler in handlers:
-        if handler.js == DEBOUNCE:
-            handler.js = DEBOUNCE.replace("HANDLER", f"h{handler._id}")
+        if handler.js == _DEBOUNCE:
+            handler.js = _DEBOUNCE.replace("HANDLER", f"h{handler._id}")
         if handler.trigger_mode != "always_last" or all(shared[target] == 1 for target in handler.targets):
             continue
         triggers = [getattr(blocks.blocks.get(number, blocks), name) for number, name in handler.targets]

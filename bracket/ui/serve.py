@@ -82,8 +82,9 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     from bracket.runner.processes import sweep_orphans
     from bracket.ui.header import pulse
     from bracket.ui.page import Page
-    from bracket.ui.theme import look
+    from bracket.ui.theme import early, look
 
+    early()
     sweep_orphans()
     for folder in (served.runs, user_cache(), config_folder()):
         sweep_parts(folder)

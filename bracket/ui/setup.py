@@ -18,7 +18,7 @@ from bracket.trainers import bare_job, make_trainer
 from bracket.ui import form, judge_form, picker, trainers
 from bracket.ui.context import said
 from bracket.ui.format import esc, problems_html
-from bracket.ui.relay import DEBOUNCE
+from bracket.ui.relay import TYPED
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,13 @@ def build() -> Setup:
 
 def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, trainer: gr.HTML) -> None:
     """Every check runs when the page opens and whenever one of its fields changes (that is what no triggers means)."""
-    live: dict[str, Any] = {
-        "api_visibility": "private",
-        "show_progress": "hidden",
-        "trigger_mode": "always_last",
-        "js": DEBOUNCE,
-    }
     f = s.fields
-    gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **live)
+    gr.on(None, _weights_found, [f["preset"], *s.weights], weight_checks, **TYPED)
     seen = [f[n] for n in ("preset", "folder", "trigger_word", "validation", "prompts", "verdict_prompts")]
-    gr.on(None, _pictures_found, seen, s.pictures, **live)
+    gr.on(None, _pictures_found, seen, s.pictures, **TYPED)
     words = [f[n] for n in ("trigger_word", "class_word")]
-    f["folder"].change(_words_suggested, [f["folder"], *words], words, **live)
-    gr.on(None, _preset_found, [f["preset"]], [about, trainer], **live)
+    f["folder"].change(_words_suggested, [f["folder"], *words], words, **TYPED)
+    gr.on(None, _preset_found, [f["preset"]], [about, trainer], **TYPED)
 
 
 def _preset_found(name: str) -> tuple[str, str]:

@@ -101,3 +101,20 @@ def look() -> dict[str, Any]:
         "css": script("style.css") + script("bracket_view.css") + script("duel.css"),
         "head": f"<script>{script('page.js')}</script>",
     }
+
+
+def early() -> None:
+    """Has Gradio's page begin with a script of ours; what `launch` calls the head is added when its own have run."""
+    from gradio.routes import templates
+    from jinja2 import BaseLoader, Environment
+
+    gradio = templates.env.loader
+
+    class Early(BaseLoader):
+        def get_source(self, environment: Environment, template: str) -> Any:
+            source, *rest = gradio.get_source(environment, template)
+            return source.replace("<head>", head, 1), *rest
+
+    head = f"<head><script>{script('early.js')}</script>"
+    if head not in gradio.get_source(templates.env, "frontend/index.html")[0]:
+        templates.env.loader = Early()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
 
 TABS = ("Setup", "Run", "Monitor", "Judge", "Results")
-_SETTLES, _LONGEST = 8.0, 90.0
+_SETTLES, _LONGEST = 20.0, 90.0
 """Seconds in which a tab asks for nothing before it counts as loaded, and the most it is waited for."""
 
 

@@ -127,9 +127,10 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
     assert "larger than 1 GiB" in told(scan(tmp_path).errors)["large.bmp"]
 
 
-def test_exif_rotation_swaps_the_sides(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_exif_rotation_swaps_the_sides(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     picture(tmp_path / "turned.jpg", (80, 40), exif=exif)
     seen = scan(tmp_path)
     assert (seen.pictures[0].width, seen.pictures[0].height) == (40, 80)

@@ -94,6 +94,17 @@ def test_variety_of_equal_pictures_is_0_and_a_lone_picture_has_none() -> None:
     assert variety(unit(30), ["p"], REFERENCE) is None
 
 
+def test_pictures_of_other_drawings_are_not_each_others_like() -> None:
+    # Two drawings, mixed: each picture has one like, at 60 and 90 degrees; the fifth is alone in its drawing.
+    mixed = variety(unit(0, 0, 60, 90, 5), ["p"] * 5, REFERENCE, ["a", "b", "a", "b", "c"])
+    assert mixed == pytest.approx([1.0, 1.0, 1.0, 1.0, np.nan], nan_ok=True)
+    apart = [variety(unit(*angles), ["p", "q"], REFERENCE) for angles in ((0, 60), (0, 90))]
+    both = variety(unit(0, 0, 60, 90), ["p", "p", "q", "q"], REFERENCE, ["a", "b", "a", "b"])
+    assert both is not None
+    assert [*both[::2], *both[1::2]] == pytest.approx(np.concatenate(apart))
+    assert variety(unit(0, 60), ["p", "p"], REFERENCE, ["a", "b"]) is None
+
+
 def test_originality_needs_both_nearness_and_equal_pixels() -> None:
     training = unit(0)
     near, far = unit(1), unit(90)

@@ -34,10 +34,11 @@ def test_palette_transparency_becomes_white(tmp_path: Path) -> None:
     assert (image.getpixel((0, 0)), image.getpixel((1, 1))) == ((255, 255, 255), RED)
 
 
-def test_exif_turns_the_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_exif_turns_the_picture(tmp_path: Path, orientation: int) -> None:
     picture = Image.new("RGB", (6, 2), RED)
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     picture.save(tmp_path / "a.jpg", exif=exif)
     assert open_image(tmp_path / "a.jpg").size == (2, 6)
 

@@ -13,6 +13,7 @@ import pytest
 from bracket.domain import Judgement, Outcome, Round, Sample, TrialResult
 from bracket.errors import CertificateError
 from bracket.report import certificate
+from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Duel, Pair, Summary
 from bracket.stats.verdict import decide
@@ -41,6 +42,12 @@ def verify(content: dict[str, Any], finished: Summary, *, sealed: bool = True) -
 
 def test_holds_as_written(finished: Summary) -> None:
     assert certificate.verify(finished.folder / "report" / "certificate.json") == []
+
+
+def test_holds_in_the_plans_order_which_no_seeds_ascend_in(finished: Summary) -> None:
+    turned = [[text, seed] for text in finished.verdict_prompts for seed in (501, 500)]
+    planned = replace(finished, plan={**plan_of(finished), "pictures": turned})
+    assert verify(certificate.build(planned), finished, sealed=False) == []
 
 
 def test_holds_everything_the_verdict_rests_on(finished: Summary, content: dict[str, Any]) -> None:

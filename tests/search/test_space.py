@@ -49,6 +49,13 @@ def test_a_knob_whose_conditions_fail_has_its_fixed_value_or_none() -> None:
     ]  # fmt: skip
 
 
+def test_of_two_limits_the_tighter_one_holds() -> None:
+    alpha = Knob("alpha", "int", ("a",), low=1, high=64, at_most={"rank": 2.0, "dim": 1.0})
+    knobs = (*(Knob(n, "int", (n,), low=1, high=64) for n in ("rank", "dim")), alpha)
+    for rank, dim, most in ((4, 32, 8), (32, 4, 4), (64, 64, 64)):
+        assert effective({"rank": rank, "dim": dim, "alpha": 64}, knobs)["alpha"] == most
+
+
 def test_random_configs_hold_every_condition_and_reach_every_choice() -> None:
     rng = np.random.default_rng(0)
     found = [random_config(CONDITIONAL, rng) for _ in range(300)]

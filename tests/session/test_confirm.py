@@ -152,7 +152,8 @@ def test_drawing_is_stopped_as_soon_as_the_duel_is_decided(tmp_path: Path, plan:
     assert counted < 12 and all(d.stopped for d in place.drawers)
     assert place.drawn("winner") < 24 and place.drawn("baseline") < 24
     asked = [sorted({s.prompt for s in group}) for group in place.judge.asked]
-    assert asked == [[text] for text in TEXTS[:counted] for _ in "ab"], "one prompt and arm at a time, in order"
+    assert asked == [[text] for text in TEXTS[:counted]], "one prompt at a time, both arms together, in order"
+    assert {len(group) for group in place.judge.asked} == {4}
 
 
 def test_a_judge_that_needs_the_gpu_judges_everything_at_the_end_and_the_same_prompts_count(
@@ -161,7 +162,7 @@ def test_a_judge_that_needs_the_gpu_judges_everything_at_the_end_and_the_same_pr
     beside, alone = Place(tmp_path / "a"), Place(tmp_path / "b", Judge(exclusive=True))
     for place in (beside, alone):
         confirm.draw_duel(place.runner(plan), plan)
-    assert [len(group) for group in alone.judge.asked] == [24, 24]
+    assert [len(group) for group in alone.judge.asked] == [48]
     assert alone.drawn("winner") == 24
     assert _counted(beside, plan) == _counted(alone, plan) < 12
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bracket.domain import Judgement, Sample
-from bracket.session.score import combine, loss_part
+from bracket.session.score import at_length, combine, loss_part
 from bracket.session.settings import ScoreSettings
 
 
@@ -41,3 +41,10 @@ def test_without_a_reference_loss_the_samples_alone_count_for_everybody() -> Non
 def test_a_missing_loss_never_helps() -> None:
     score = combine(ScoreSettings(), _judged(0.5), None, 0.3)
     assert score is not None and score.loss_part == 1.0
+
+
+@pytest.mark.parametrize(("steps", "weight"), [(25, 0.05), (50, 0.2), (100, 0.8), (200, 0.8)])
+def test_pictures_count_with_the_square_of_the_length(steps: int, weight: float) -> None:
+    asked = ScoreSettings(sample_weight=0.8)
+    assert at_length(asked, steps, longest=100).sample_weight == pytest.approx(weight)
+    assert at_length(asked.model_copy(update={"ramp": False}), steps, longest=100).sample_weight == 0.8

@@ -30,6 +30,13 @@ def test_every_seed_is_one_that_all_trainers_take_and_none_comes_twice(seed: int
     assert not seeds.problems(1_000, 100_000)
 
 
+@pytest.mark.parametrize("edition", [1, 2])
+def test_what_proves_is_drawn_with_seeds_that_chose_nothing(edition: int) -> None:
+    seeds, texts = Seeds(7, edition), ["a", "b", "c"]
+    assert not {p.seed for p in seeds.choosing(texts)} & {p.seed for p in seeds.verdict(texts, 3)}
+    assert len({seed for round_ in Round for seed in seeds.training(round_, 9)}) == 27
+
+
 def test_the_seeds_of_today_are_those_of_tomorrow() -> None:
     assert Seeds(0).training(Round.SEARCH, 2) == [407486172, 305012505]
     assert [p.seed for p in Seeds(3).verdict(["a", "b"], 2)] == [1476602087, 1374128420, 1540090209, 1437616542]

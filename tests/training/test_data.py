@@ -53,19 +53,24 @@ class TestReading:
         assert got.shape == (3, 16, 32) and got.dtype == np.float32
         assert got[0, 0, 0] == -1 and got[0, 0, 31] == 1 and got[1].max() == -1
 
-    def test_exif_rotation_is_applied_to_size_and_pixels(self, tmp_path: Path) -> None:
-        pixels = np.zeros((32, 64, 3), np.uint8)
-        pixels[:, :32] = 255
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_exif_rotation_is_applied_to_size_and_pixels(self, tmp_path: Path, orientation: int) -> None:
+        # What a viewer shows, and how each orientation stores it (TIFF 6.0, tag 274: where row 0 and column 0 lie).
+        shown = np.zeros((64, 32, 3), np.uint8)
+        shown[:32, :16] = 255
+        stored = {
+            1: shown, 2: shown[:, ::-1], 3: shown[::-1, ::-1], 4: shown[::-1],
+            5: shown.swapaxes(0, 1), 6: np.rot90(shown), 7: shown[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(shown, -1),
+        }[orientation]  # fmt: skip
         exif = Image.Exif()
-        exif[0x0112] = 6
+        exif[0x0112] = orientation
         path = tmp_path / "p.png"
-        Image.fromarray(pixels).save(path, exif=exif)
+        Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
         path.with_suffix(".txt").write_text("c")
         ((item,), _) = find_items(DataSection(folder=tmp_path, resolution=48))
         assert item.bucket == (32, 64)
-        got = read_pixels(path, item.bucket)
-        # Orientation 6 turns clockwise: the white left half comes to lie at the top.
-        assert got[:, :28].min() == 1 and got[:, 36:].max() == -1
+        got = read_pixels(path, item.bucket)[0]
+        assert got[:28, :12].min() == 1 and got[:28, 20:].max() == -1 and got[36:].max() == -1
 
     @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "1", "CMYK"])
     def test_every_mode_becomes_rgb(self, tmp_path: Path, mode: str) -> None:

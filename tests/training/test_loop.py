@@ -302,3 +302,20 @@ def test_two_processes_may_fill_one_cache_at_once(
     held = [read(p) for p in files if p.suffix == ".safetensors"]
     assert len(held) == len([p for p in files if p.is_file()])
     assert not Path(config["output_dir"]).exists()
+
+
+def test_every_accumulated_pass_draws_noise_of_its_own(
+    config: Config, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    drawn: list[bytes] = []
+
+    def recorded(like: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(like.shape)
+        drawn.append(noise[0].numpy().tobytes())
+        return noise
+
+    monkeypatch.setattr(torch, "randn_like", recorded)
+    assert train(config, train__gradient_accumulation=3, train__steps=2, sample__every=0) == 0
+    assert len(drawn) == len(set(drawn)) == 6

@@ -90,26 +90,29 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[tuple[
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status >= 500 else None)
-    # A page that goes aborts what is under way, which Gradio logs: also of streams that have nothing left to tell.
-    aborted = "Unexpected error Connection errored out."
-    page.on(
-        "framenavigated", lambda _: complaints.__setitem__(slice(None), [c for c in complaints if aborted not in c])
-    )
-    page.on(
-        "console",
-        lambda m: (
-            complaints.append(f"{m.text} ({m.location})")
-            if m.type == "error" and not m.text.startswith("AbortError")
-            else None
-        ),
-    )
+    page.on("console", lambda m: complaints.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+
+    def forgive(_: object) -> None:
+        """A page that goes aborts what is under way, which Gradio logs: also of streams with nothing left to tell."""
+        aborted = ("AbortError", "Unexpected error Connection errored out.")
+        complaints[:] = [c for c in complaints if not c.startswith(aborted)]
+
+    page.on("framenavigated", forgive)
     page.set_default_timeout(WAIT * 1000)
     try:
         page.goto(url)
         page.wait_for_selector("#tabs button[role=tab]")
+        filled(page)
         yield page, complaints
     finally:
         context.close()
+
+
+def filled(page: Page) -> None:
+    """Waits until the page has filled its form, which takes nothing before."""
+    page.wait_for_function(
+        "() => document.querySelector('[role=tabpanel]') && !document.querySelector('[role=tabpanel][inert]')"
+    )
 
 
 def until(condition: Callable[[], object], seconds: float = WAIT) -> object:

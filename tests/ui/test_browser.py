@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -316,6 +317,19 @@ def test_a_restarted_app_is_found_again(browser: Browser, runs: Path, tmp_path: 
             page.wait_for_function("() => !window.before")
             until(lambda: page.title() == "7/30 Searching · zorp-live · bracket")
             until(lambda: "search-001" in log_of(page))
+
+
+def test_a_page_at_rest_draws_nothing(browser: Browser, url: str, tmp_path: Path) -> None:
+    with opened(browser, url) as (page, _):
+        pick(page, "zorp · done")
+        until(lambda: page.title() == "Done · zorp · bracket")
+        page.wait_for_timeout(4000)
+        browser.start_tracing(page=page, path=tmp_path / "trace.json", categories=["devtools.timeline"])
+        page.wait_for_timeout(3000)
+        browser.stop_tracing()
+        events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+        frames = [event for event in events if event["name"] == "FireAnimationFrame"]
+        assert len(frames) < 90, "a page that counts seconds unseen draws 180"
 
 
 def test_a_reload_finds_the_session_again(browser: Browser, url: str) -> None:

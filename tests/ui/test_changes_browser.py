@@ -107,7 +107,8 @@ def test_sessions_that_go_and_come_back(browser: Browser, url: str, own_runs: Pa
             (own_runs / "small" / file).write_text(text)
             until(lambda before=before: message(page) != before)
             (own_runs / "small" / file).write_bytes(whole)
-            until(lambda before=before: message(page) == before)
+            # An answer that was lost is told again, and the more rarely the busier the server is.
+            until(lambda before=before: message(page) == before, 90)
         shutil.move(own_runs, away)
         until(lambda: "There is no session called 'small'" in message(page))
         for key in "12345":
@@ -170,7 +171,6 @@ def test_a_form_that_was_begun_survives_a_reload(browser: Browser, url: str) -> 
         page.fill("#configs input", "9")
         page.fill("#name input, #name textarea", "mine")
         page.wait_for_timeout(1000)
-        assert complaints == []
         again(page)
         until(lambda: page.locator("#configs input").input_value() == "9")
         page.locator("h1").click()
@@ -185,6 +185,7 @@ def test_a_form_that_was_begun_survives_a_reload(browser: Browser, url: str) -> 
         page.wait_for_timeout(3000)
         assert page.locator("#afresh").count() == 0 or page.locator("#afresh").is_hidden()
         assert page.locator("#configs input").input_value() != "9"
+        assert complaints == []
 
 
 def test_a_slow_server_does_not_shut_the_booth(browser: Browser, tmp_path: Path) -> None:

@@ -118,6 +118,10 @@ def test_a_rubric_goes_to_a_file_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "notes.yaml").read_text() == "mine"
     again = judge_form.rubric_text(str(file))
     assert judge_form.save_rubric(again, str(file), str(file), tmp_path) == file, "one's own may be saved again"
+    notes = str(tmp_path / "notes.yaml")
+    with pytest.raises(PresetError, match="no rubric"):
+        judge_form.save_rubric(again, notes, notes, tmp_path)
+    assert (tmp_path / "notes.yaml").read_text() == "mine"
     assert shipped.read_bytes() == before
 
 
