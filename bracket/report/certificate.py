@@ -10,7 +10,6 @@ edit, it does not stop somebody who writes a new seal.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +23,13 @@ from bracket.report.added_check import addition_again, check_additions, left_out
 from bracket.report.compare import differences, same
 from bracket.report.evidence import SIDES, VERSION, build, hash_of, plain_flips, sha256, training_seeds
 from bracket.report.judged_check import check_judged, judgements_of, names_again
-from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, panel_holds
+from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, panel_holds, shares_of
 from bracket.report.summary import Duel, Summary
 from bracket.stats.agreement import agreement, gate
 from bracket.stats.verdict import Verdict
 from bracket.stats.wording import short_sentence
 
-__all__ = ["FILE", "VERSION", "build", "check_pictures", "load", "training_seeds", "verify", "write"]
+__all__ = ["FILE", "VERSION", "build", "check_pictures", "load", "training_seeds", "undamaged", "verify", "write"]
 
 FILE = "certificate.json"
 READS = (2, 3, 4, VERSION)
@@ -58,7 +57,7 @@ def verify(path: Path) -> list[str]:
         CertificateError: the file is missing, damaged, or of another kind or version.
     """
     data = load(path)
-    with _undamaged(path):
+    with undamaged(path):
         return [
             *_check_seal(data),
             *_check_freshness(data),
@@ -71,7 +70,8 @@ def verify(path: Path) -> list[str]:
 
 
 @contextmanager
-def _undamaged(path: Path) -> Iterator[None]:
+def undamaged(path: Path) -> Iterator[None]:
+    """What a damaged certificate leads to is a CertificateError."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
@@ -152,28 +152,48 @@ def _check_verdict(data: Mapping[str, Any]) -> Iterator[str]:
     if stored.config is not None and not (data["pairs"] or any(added["pairs"] for added in _added(data))):
         yield "The verdict speaks of paired runs, but the certificate holds none."
         return
-    duel, rules = _duel_again(data), _rules(data)
-    pairs = pairs_again(data["pairs"])
-    seed = stored.checkpoint.seed if stored.checkpoint else 0
     try:
-        claims = claims_of(duel, pairs, rules, seed=seed)
+        again = what_follows(data)
     except ValueError as error:
         yield f"The duel can't be computed again: {error}."
         return
-    seeds, gate_ = data["choosing"]["winner_training_seeds"], _gate_again(data)
-    additions = [addition_again(added) for added in _added(data)]
-    terms = {"training_seeds": seeds, "alpha": rules.alpha, "gate": gate_}
-    named = names_again(data) if data["version"] == VERSION else (stored.winner, stored.baseline, "")
-    again = weigh(*named[:2], claims, additions, **terms)
-    yield from differences("verdict", data["verdict"], again.as_dict(), whole=data["version"] == VERSION)
-    if data["version"] == VERSION:
-        yield from differences("sentence", data["sentence"], short_sentence(again, named[2]))
-    if duel and data["version"] != UNWATCHED:
-        shares = data["shares"]
-        if not all(panel_holds(j.score, j.axes, shares) for j in (*duel.winner, *duel.baseline) if shares):
-            yield "A panel's score in the duel is not its judges' mean by their shares."
-        found = flips_of(duel, rules, shares, seed=seed) if claims.checkpoint else (None, None)
-        yield from differences("flips", data["flips"], plain_flips(*found))
+    for name, value in again.items():
+        yield from differences(name, data[name], value, whole=data["version"] == VERSION)
+    duel, shares = _duel_again(data), data.get("shares")
+    if duel and shares and not all(panel_holds(j.score, j.axes, shares) for j in (*duel.winner, *duel.baseline)):
+        yield "A panel's score in the duel is not its judges' mean by their shares."
+
+
+def what_follows(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict, its sentence and the flips of a certificate, computed from its judgements; earlier versions have
+    not all of them.
+
+    Raises:
+        ValueError: the judgements don't make a duel.
+        KeyError, TypeError, AttributeError: the certificate is damaged.
+    """
+    version, duel, rules = data["version"], _duel_again(data), _rules(data)
+    stored = Verdict.from_dict(_upgraded(data["verdict"]) if version == UNWATCHED else data["verdict"])
+    seed = stored.checkpoint.seed if stored.checkpoint else 0
+    claims = claims_of(duel, pairs_again(data["pairs"]), rules, seed=seed)
+    winner, baseline, label = names_again(data) if version == VERSION else (stored.winner, stored.baseline, "")
+    verdict = weigh(
+        winner,
+        baseline,
+        claims,
+        [addition_again(added) for added in _added(data)],
+        training_seeds=data["choosing"]["winner_training_seeds"],
+        alpha=rules.alpha,
+        gate=_gate_again(data),
+    )
+    found: dict[str, Any] = {"verdict": verdict.as_dict()}
+    if version == VERSION:
+        found["sentence"] = short_sentence(verdict, label)
+        found["shares"] = shares_of(duel, data["settings"]) if duel and claims.checkpoint else {}
+    if version == VERSION or (duel and version != UNWATCHED):
+        both = flips_of(duel, rules, data["shares"], seed=seed) if duel and claims.checkpoint else (None, None)
+        found["flips"] = plain_flips(*both)
+    return found
 
 
 def _added(data: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -248,10 +268,24 @@ def check_pictures(path: Path) -> list[str]:
             f"The certificate is of version {data['version']}, which can't be held to its pictures: write it anew with "
             "`python -m bracket report`."
         ]
-    with _undamaged(path):
-        copies = Counter(row["sha256"] for row in judgements_of(data, _added(data)) if row["sha256"])
-        twice = [f"The picture with the SHA-256 {sha} was judged {n} times." for sha, n in copies.items() if n > 1]
-        return [*twice, *dict.fromkeys(said for record in _records(data) if (said := _missing(record, folder)))]
+    with undamaged(path):
+        missing = dict.fromkeys(said for record in _records(data) if (said := _missing(record, folder)))
+        return [*_check_copies(data), *missing]
+
+
+def _check_copies(data: Mapping[str, Any]) -> Iterator[str]:
+    """No picture may be judged twice: trainings that draw the same to the last bit are one, or changed nothing."""
+    first: dict[str, Mapping[str, Any]] = {}
+    copies = []
+    for row in judgements_of(data, _added(data)):
+        if row["sha256"] and first.setdefault(row["sha256"], row) is not row:
+            copies.append((row["file"], first[row["sha256"]]["file"]))
+    if copies:
+        more = f" (and {len(copies) - 1} more like it)" if len(copies) > 1 else ""
+        yield (
+            f"{copies[0][0]} is the same to the last bit as {copies[0][1]}{more}: copied, or drawn by trainings that "
+            "changed nothing."
+        )
 
 
 def _missing(record: Mapping[str, Any], folder: Path) -> str:

@@ -11,11 +11,15 @@ def differences(place: str, stored: Any, again: Any, *, whole: bool = False) -> 
     """A sentence for every value in which the two differ; `place` names them in the certificate.
 
     Args:
-        whole: nothing may be missing in `stored`; certificates of earlier versions lack what came later.
+        whole: nothing may be missing in `stored`, and nothing be there beside; certificates of earlier versions lack
+            what came later.
     """
     if isinstance(stored, dict) and isinstance(again, dict):
         for key, value in stored.items():
-            yield from differences(f"{place}.{key}", value, again.get(key), whole=whole)
+            if whole and key not in again:
+                yield f"The certificate holds {place}.{key}, which does not follow from its judgements."
+            else:
+                yield from differences(f"{place}.{key}", value, again.get(key), whole=whole)
         yield from (f"The certificate lacks {place}.{key}." for key in again if whole and key not in stored)
     elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
         for index, (one, other) in enumerate(zip(stored, again, strict=True)):

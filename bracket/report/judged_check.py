@@ -15,6 +15,8 @@ from bracket.stats.sequential import EDITION
 from bracket.stats.tries import MOST_ALPHA
 
 _SIDES = ("winner", BASELINE, RUNNER_UP)
+_ROW = {"prompt", "sample_seed", "judge", "score", "axes", "file", "sha256"}
+_PAIR = {"seed", "ended", *_SIDES, *(f"{side}_judgements" for side in _SIDES)}
 _KEYS = {
     *("format", "version", "session", "fingerprint", "versions", "preset", "settings", "judge", "choosing", "plan"),
     *("plan_sha256", "duel", "pairs", "left_out", "checkpoints", "votes", "sentence", "verdict", "shares", "flips"),
@@ -31,7 +33,10 @@ def check_judged(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) ->
     Raises:
         KeyError, TypeError, ValueError: the certificate is damaged.
     """
-    yield from (f"The certificate holds {key!r}, which no session writes." for key in sorted(set(data) - _KEYS))
+    pairs = [pair for duel in (data, *added) for pair in duel["pairs"]]
+    rows = [*judgements_of(data, added)]
+    strange = [*(set(data) - _KEYS), *(set().union(*pairs) - _PAIR), *(set().union(*rows) - _ROW)]
+    yield from (f"The certificate holds {key!r}, which no session writes." for key in sorted(set(strange)))
     yield from _check_plan(data)
     yield from _check_judge(data, added)
     pictures = sorted(map(tuple, data["plan"]["pictures"]))

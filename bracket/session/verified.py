@@ -17,19 +17,26 @@ from typing import Any, Literal
 import numpy as np
 
 from bracket.dataset import split_from_json
-from bracket.domain import TIE_BAND, Sample
+from bracket.domain import TIE_BAND, Round, Sample
 from bracket.errors import CertificateError, SettingsError, StorageError
 from bracket.files import read_json
 from bracket.judges import Judge
-from bracket.judges.votes import read_votes
 from bracket.report import certificate
+from bracket.report.added_check import left_out_of
 from bracket.report.evidence import SIDES, plain
-from bracket.session import foreign
+from bracket.session import foreign, stages
+from bracket.session.calibrate import calibrate
 from bracket.session.drawing import drawn_in
-from bracket.session.duel_plan import PLAN
+from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
+from bracket.session.fight import read_fight
+from bracket.session.job import with_own_seeds
 from bracket.session.judges import session_judge
+from bracket.session.memory import DATASET_FILE
 from bracket.session.more_duels import added_plans
-from bracket.session.settings import load
+from bracket.session.settings import SessionSettings, load
+from bracket.session.store import FILE as LEDGER_FILE
+from bracket.session.store import Store
+from bracket.stats.sequential import EDITION
 from bracket.trainers import make_trainer
 
 Level = Literal["numbers", "pictures", "judgements"]
@@ -78,7 +85,8 @@ def verify(path: Path, upto: Level = "numbers") -> Held:
 
 def _pictures(path: Path) -> list[str]:
     data, folder = certificate.load(path), path.resolve().parent.parent
-    return certificate.check_pictures(path) or [*_check_files(data, folder)]
+    with certificate.undamaged(path):
+        return certificate.check_pictures(path) or [*_check_files(data, folder)]
 
 
 def _check_files(data: Row, folder: Path) -> Iterator[str]:
@@ -94,11 +102,36 @@ def _check_files(data: Row, folder: Path) -> Iterator[str]:
     plans = [data["plan"], *(row["plan"] for row in data.get("additions", ()))]
     if data["duel"] or data["pairs"] or paths[0].exists():
         for place, plan in zip(paths, plans, strict=False):
-            if _read(place) != plan:
+            # A session that was judged again is held to what its settings plan, and has none on disk.
+            if place.exists() and _read(place) != plan:
                 yield f"{place.relative_to(folder).as_posix()} is not the plan that the certificate has."
         if len(paths) != len(plans):
             yield f"The session planned {len(paths)} duels of its settings, the certificate has {len(plans)}."
-    yield from _check_votes(data["votes"], folder)
+        yield from _check_follows(data, settings, folder)
+    yield from _check_ledger(data, settings, folder)
+
+
+def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterator[str]:
+    """Whether the plan is the one that settings and prompts give."""
+    plan, asked, seeds = data["plan"], settings.confirmation, settings.seeds
+    given: dict[str, Any] = {} if (folder / PLAN).exists() else {"edition": EDITION}
+    given |= {
+        "alpha": asked.alpha,
+        "live_share": asked.live_share,
+        "training_seeds": seeds.training(Round.CONFIRMATION, asked.pairs),
+        "order_seed": settings.seed,
+    }
+    if isinstance(split := _read(folder / DATASET_FILE), dict):
+        dataset = split_from_json(split)
+        pictures = with_own_seeds(seeds.verdict(dataset.verdict_prompts, asked.sample_seeds), dataset)
+        given["prompts"] = list(dataset.verdict_prompts)
+        given["pictures"] = [[p.text, p.seed] for p in pictures]
+    # Plans of earlier versions lack what came later.
+    for name, value in given.items():
+        if plan.get(name, value) != value and not (name == "order_seed" and plan[name] is None):
+            yield f"The plan's {name.replace('_', ' ')} are not those that the session's settings give."
+    if data["choosing"]["winner_training_seeds"] > settings.finals.seeds:
+        yield "The winner was chosen on more training seeds than the finals had."
 
 
 def _read(path: Path) -> object:
@@ -108,13 +141,32 @@ def _read(path: Path) -> object:
         return None
 
 
-def _check_votes(votes: Row | None, folder: Path) -> Iterator[str]:
-    cast = {frozenset(p.relative_to(folder).as_posix() for p in v.key): v for v in read_votes(folder)}
-    for (one, other), value in zip(votes["pictures"], votes["voted"], strict=True) if votes else ():
-        vote = cast.get(frozenset((one["file"], other["file"])))
-        left = vote is not None and vote.left == folder / one["file"]
-        if vote is None or (vote.value if left else 1 - vote.value) != value:
-            yield f"The vote on {one['file']} and {other['file']} is not one that was cast."
+def _check_ledger(data: Row, settings: SessionSettings, folder: Path) -> Iterator[str]:
+    """Whether pairs, left-out seeds, comparisons and votes are those that the session's own files give."""
+    if not (folder / LEDGER_FILE).is_file():
+        yield f"{LEDGER_FILE} is not in the session's folder, so nobody can tell how its trainings ended."
+        return
+    plan = DuelPlan.from_dict(data["plan"]) if data["duel"] or data["pairs"] else None
+    store = Store(folder)
+    try:
+        fight = read_fight(folder, store, plan)
+        found = calibrate(folder, store, fight.duel)
+        second = stages.runner_up(store.results(Round.FINALS)) if settings.confirmation.runner_up else None
+    finally:
+        store.close()
+    if plan is not None and plan.others != ((BASELINE, RUNNER_UP) if second else (BASELINE,)):
+        yield "The plan's comparisons are not those that the session's settings and finals give."
+    fought = [(fight.pairs, fight.left_out), *((added.pairs, added.left_out) for added in fight.additions)]
+    for duel, (pairs, left_out) in zip((data, *data.get("additions", ())), fought, strict=False):
+        if [row["seed"] for row in duel["pairs"]] != [pair.seed for pair in pairs]:
+            yield "The pairs are not those that the session's ledger has."
+        if left_out_of(duel) != left_out:
+            yield "The seeds that were left out are not those that the session's ledger gives."
+    votes = data["votes"] or {"pictures": (), "voted": ()}
+    told = [([row["file"] for row in pair], v) for pair, v in zip(votes["pictures"], votes["voted"], strict=True)]
+    cast = zip(found.pictures, found.voted, strict=True) if found else ()
+    if told != [([j.sample.path.relative_to(folder).as_posix() for j in pair], v) for pair, v in cast]:
+        yield "The votes are not those that were cast; where some came later, write the certificate anew."
 
 
 # Judgements
@@ -144,13 +196,13 @@ def _asked(data: Row, folder: Path) -> list[tuple[Row, float]] | str:
     """Each judgement with what the session's judge says now, with nothing remembered; why that can't be, in words."""
     settings = load(folder)
     foreign.heed(settings, folder)
-    if not (folder / "dataset.json").is_file():
+    if not (folder / DATASET_FILE).is_file():
         raise CertificateError(
             "the judge compares with the training pictures, and which these were is gone",
-            path=folder / "dataset.json",
+            path=folder / DATASET_FILE,
             remedy="Restore it from a copy.",
         )
-    dataset = split_from_json(read_json(folder / "dataset.json"))
+    dataset = split_from_json(read_json(folder / DATASET_FILE))
     before = drawn_in(make_trainer(settings.load_preset().trainer), folder / "before")
     with TemporaryDirectory(prefix="bracket-") as cache:
         judge = session_judge(settings, dataset, Path(cache), before)
