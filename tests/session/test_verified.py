@@ -99,6 +99,15 @@ def test_an_honest_certificate_holds_at_every_level(session: Path) -> None:
     assert {name: content[name] for name in again} == again, "a forger has the same tool"
 
 
+def test_the_report_says_which_seed_was_left_out_and_why(session: Path) -> None:
+    cause = _content(session)["left_out"][0]["ended"]["baseline"]["cause"].splitlines()[0]
+    for name in ("report.md", "report.html"):
+        text = (session / "report" / name).read_text()
+        told = text[text.index("1 planned training seed left out") :]
+        told = told[: told.index("Named before the duel")]
+        assert str(LOST) in told and "baseline" in told and "crashed" in told and cause[:20] in told
+
+
 def _fresh_plan(change: Callable[[Content], None]) -> Change:
     """A forger who can change the certificate's plan changes the session's too."""
 
