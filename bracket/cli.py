@@ -101,17 +101,24 @@ def report(session: SessionName) -> None:
 
 
 @app.command()
-def verify(session: SessionName) -> None:
-    """Recompute the verdict from the certificate; says every number that doesn't hold."""
-    from bracket.report import certificate
-    from bracket.session import launch
+def verify(
+    session: SessionName,
+    pictures: Annotated[bool, typer.Option(help="Also look for every judged picture by its SHA-256.")] = False,
+    rejudge: Annotated[bool, typer.Option(help="Also ask the same judge again; implies --pictures.")] = False,
+) -> None:
+    """Recompute the verdict from the certificate, and say how far it can be trusted: numbers, pictures, judgements."""
+    from bracket.session import launch, verified
 
     path = launch.named(session)
-    mismatches = certificate.verify(path if path.is_file() else path / "report" / "certificate.json")
-    if mismatches:
-        typer.echo("\n".join(["The certificate does not hold:", *mismatches]), err=True)
+    upto: verified.Level = "judgements" if rejudge else "pictures" if pictures else "numbers"
+    held = verified.verify(path if path.is_file() else path / "report" / "certificate.json", upto)
+    for level in verified.LEVELS[: verified.LEVELS.index(held.level) + 1] if held.level else ():
+        typer.echo(f"{level.capitalize()} hold: {verified.MEANS[level]}.")
+    if held.mismatches:
+        failed = verified.LEVELS[verified.LEVELS.index(held.level) + 1 if held.level else 0]
+        typer.echo("\n".join([f"{failed.capitalize()} do not hold:", *held.mismatches]), err=True)
         raise typer.Exit(1)
-    typer.echo("The certificate holds: every number of the verdict follows from its judgements.")
+    typer.echo(f"The certificate holds at the level {held.level!r}. {verified.NOT_SHOWN}")
 
 
 @app.command()

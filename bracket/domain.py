@@ -248,6 +248,10 @@ class Sample:
         return folder.parent if folder.name.startswith(PART) else folder
 
 
+TIE_BAND = 0.005
+"""Scores nearer than this are a tie: a pointwise judge's own noise (rounding, re-encoding) is of that size."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What one judge said of one sample: 0 is worst, 1 is best, on every axis and overall.

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bracket.domain import Judgement, Preference, Sample
+from bracket.domain import TIE_BAND, Judgement, Preference, Sample
 from bracket.errors import JudgeError
-
-TIE_BAND = 0.005
-"""Scores nearer than this are a tie: a pointwise judge's own noise (rounding, re-encoding) is of that size."""
 
 
 class JudgeSettings(Protocol):

@@ -21,7 +21,12 @@ def pairs_again(rows: Sequence[Mapping[str, Any]]) -> tuple[Pair, ...]:
 
 def addition_again(row: Mapping[str, Any]) -> Addition:
     """An added duel of a certificate, or the confirmation's own."""
-    return Addition(row["plan"], pairs_again(row["pairs"]), tuple(row["left_out"]))
+    return Addition(row["plan"], pairs_again(row["pairs"]), left_out_of(row))
+
+
+def left_out_of(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """The planned seeds without a pair, of an added duel or the confirmation's own; up to version 4 they are bare."""
+    return tuple(left["seed"] if isinstance(left, Mapping) else left for left in row.get("left_out", ()))
 
 
 def check_additions(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -43,7 +48,7 @@ def check_additions(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]])
         seeds = row["plan"]["training_seeds"]
         if old := sorted(used & set(seeds)):
             yield f"The training seed {old[0]} of duel {number} was used before, so it is not fresh."
-        kept = [seed for seed in seeds if seed not in row["left_out"]]
+        kept = [seed for seed in seeds if seed not in left_out_of(row)]
         if [pair["seed"] for pair in row["pairs"]] != kept[: len(row["pairs"])]:
             yield f"The paired runs' seeds of duel {number} are not those of its plan, in its order."
         place = f"additions.{number - 2}.claim"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bracket.domain import Outcome
 from bracket.report.added import Try, could_claim, newest_pairs, p_at, tries
 from bracket.report.document import Block, Paragraph, Row, Subheading, Table, Terms
-from bracket.report.evidence import flips
+from bracket.report.evidence import flips, runs_of
 from bracket.report.lost import ends_of, sensitivity
 from bracket.report.scores import Rules
 from bracket.report.summary import Summary
+from bracket.report.tables import OUTCOMES, first_line
 from bracket.report.words import NOTHING, counted, fixed, p_value, percent, signed
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.flips import Flips
@@ -42,17 +44,34 @@ def claims(summary: Summary) -> list[Block]:
         ]
     else:
         blocks.append(Paragraph("No pair was trained with fresh seeds, so nothing can be said about the settings."))
-    return [*blocks, *_others(summary.verdict)]
+    return [*blocks, *_left_out(summary), *_others(summary.verdict)]
+
+
+def _left_out(summary: Summary) -> list[Block]:
+    """Planned seeds without a pair, of every duel of the settings, each with how its trainings ended."""
+    seeds = [*summary.left_out, *(seed for added in summary.additions for seed in added.left_out)]
+    what = f"{counted(len(seeds), 'planned training seed')} left out, for reasons that are no fault of the settings:"
+    return [Paragraph(what), _ends_table(summary, seeds)] if seeds else []
 
 
 def _lost(summary: Summary) -> list[Block]:
     """Trainings that melted or were lost, and what the claim owes to those."""
     pairs = newest_pairs(summary)
-    ends = ends_of(summary, pairs)
-    told = [f"Trainings that ended badly: {ends}."] if ends else []
-    return (
-        [Paragraph(" ".join(told + [s for s in (sensitivity(summary, summary.verdict, pairs),) if s]))] if told else []
-    )
+    if not (ends := ends_of(summary, pairs)):
+        return []
+    owed = sensitivity(summary, summary.verdict, pairs)
+    lost = [pair.seed for pair in pairs if pair.lost]
+    table = [_ends_table(summary, lost)] if lost else []
+    return [Paragraph(f"Trainings that ended badly: {ends}. {owed}".strip()), *table]
+
+
+def _ends_table(summary: Summary, seeds: Sequence[int]) -> Table:
+    rows = []
+    for seed in seeds:
+        ended = {side: run for side, run in runs_of(summary, seed).items() if run.outcome is not Outcome.OK}
+        told = [(side.replace("_", "-"), OUTCOMES[run.outcome], first_line(run.cause)) for side, run in ended.items()]
+        rows += [Row((str(seed), *one), "failed") for one in told or [(NOTHING, NOTHING, first_line(""))]]
+    return Table(("Training seed", "Whose training", "Outcome", "Why"), tuple(rows), frozenset({0}))
 
 
 def _carried(summary: Summary) -> list[Block]:

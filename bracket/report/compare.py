@@ -7,14 +7,23 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def differences(place: str, stored: Any, again: Any) -> Iterator[str]:
-    """A sentence for every value in which the two differ; `place` names them in the certificate."""
+def differences(place: str, stored: Any, again: Any, *, whole: bool = False) -> Iterator[str]:
+    """A sentence for every value in which the two differ; `place` names them in the certificate.
+
+    Args:
+        whole: nothing may be missing in `stored`, and nothing be there beside; certificates of earlier versions lack
+            what came later.
+    """
     if isinstance(stored, dict) and isinstance(again, dict):
         for key, value in stored.items():
-            yield from differences(f"{place}.{key}", value, again.get(key))
+            if whole and key not in again:
+                yield f"The certificate holds {place}.{key}, which does not follow from its judgements."
+            else:
+                yield from differences(f"{place}.{key}", value, again.get(key), whole=whole)
+        yield from (f"The certificate lacks {place}.{key}." for key in again if whole and key not in stored)
     elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
         for index, (one, other) in enumerate(zip(stored, again, strict=True)):
-            yield from differences(f"{place}.{index}", one, other)
+            yield from differences(f"{place}.{index}", one, other, whole=whole)
     elif isinstance(stored, dict) != isinstance(again, dict):
         held, made = ("nothing", "one") if stored is None else ("one", "none")
         yield f"The certificate gives {place} as {held}, its judgements give {made}."

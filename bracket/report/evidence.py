@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bracket.domain import Config, Judgement, Outcome, Round, TrialResult
+from bracket.domain import Judgement, Outcome, Round, TrialResult
 from bracket.files import storage_errors
 from bracket.report.added import tries
 from bracket.report.scores import BASELINE, RUNNER_UP, Rules, flips_of, shares_of
@@ -18,8 +18,13 @@ from bracket.stats.flips import Flips
 from bracket.stats.sequential import EDITION, LIVE_SHARE
 from bracket.stats.wording import short_sentence
 
-VERSION = 4
+VERSION = 5
+"""Goes up when certificates hold more, or a claim or a sentence of theirs is made or worded otherwise."""
 SIDES = ("winner", BASELINE, RUNNER_UP)
+LOG = Path("logs", "trainer.log")
+"""In a trial's folder."""
+VOTES = "votes.jsonl"
+"""In a session's folder, as `judges.votes` keeps it."""
 
 
 def build(summary: Summary) -> dict[str, Any]:
@@ -35,23 +40,18 @@ def build(summary: Summary) -> dict[str, Any]:
         "fingerprint": summary.fingerprint,
         "versions": dict(summary.versions),
         "preset": summary.preset_name,
-        "settings": _plain(summary.settings),
-        "judge": summary.judge,
+        "settings": plain(summary.settings),
+        "judge": plan_of(summary)["judge"] or summary.judge,
         "choosing": _choosing(summary),
         "plan": plan_of(summary),
         "duel": _duel(summary),
         "pairs": [_pair(summary, pair) for pair in summary.pairs],
-        "left_out": list(summary.left_out),
+        "left_out": _left_out(summary, summary.left_out),
         "checkpoints": {
             side: _checkpoint(result, summary.folder)
             for side, result in zip(("winner", "baseline"), _duelling_runs(summary), strict=True)
         },
-        "votes": None
-        if summary.calibration is None
-        else {
-            "judged": list(summary.calibration.judged),
-            "voted": list(summary.calibration.voted),
-        },
+        "votes": _votes(summary),
         "sentence": short_sentence(summary.verdict, summary.winner.label if summary.winner else "the winner"),
         "verdict": summary.verdict.as_dict(),
     }
@@ -71,7 +71,7 @@ def _additions(summary: Summary) -> dict[str, Any]:
             "plan": dict(addition.plan),
             "plan_sha256": hash_of(addition.plan),
             "pairs": [_pair(summary, pair) for pair in addition.pairs],
-            "left_out": list(addition.left_out),
+            "left_out": _left_out(summary, addition.left_out),
             "claim": claim,
         }
         for addition, claim in zip(summary.additions, later, strict=True)
@@ -91,6 +91,7 @@ def _choosing(summary: Summary) -> dict[str, Any]:
         "training_seeds": sorted({result.trial.seed for ranked in chosen for result in ranked.results}),
         "winner_training_seeds": training_seeds(summary.winner),
         "configs": sum(1 for _ in summary.rounds.get(Round.SEARCH, ())),
+        "finals": [dict(ranked.config) for ranked in summary.rounds.get(Round.FINALS, ())],
     }
 
 
@@ -158,25 +159,56 @@ def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgeme
 
 
 def _pair(summary: Summary, pair: Pair) -> dict[str, Any]:
-    rows = summary.rounds.get(Round.CONFIRMATION, ())
     scores = {"winner": pair.winner, BASELINE: pair.baseline}
-    configs = {"winner": summary.winner.config if summary.winner else {}, BASELINE: summary.baseline_config}
     if pair.runner_up is not None:
         scores[RUNNER_UP] = pair.runner_up
-        configs[RUNNER_UP] = summary.runner_up.config if summary.runner_up else {}
+    runs = {side: run for side, run in runs_of(summary, pair.seed).items() if side in scores}
     judged = {
-        f"{side}_judgements": [_judgement(j, summary.folder) for j in _of_run(rows, config, pair.seed)]
-        for side, config in configs.items()
+        f"{side}_judgements": [_judgement(j, summary.folder) for j in runs[side].judgements] if side in runs else []
+        for side in scores
     }
-    return {"seed": pair.seed, **scores, **judged, **({"lost": list(pair.lost)} if pair.lost else {})}
+    lost = {"lost": list(pair.lost)} if pair.lost else {}
+    return {"seed": pair.seed, **scores, **judged, **lost, "ended": _ended(summary, runs)}
 
 
-def _of_run(rows: Iterable[Ranked], config: Config, seed: int) -> tuple[Judgement, ...]:
-    for ranked in rows:
-        for result in ranked.results:
-            if result.trial.seed == seed and dict(ranked.config) == dict(config):
-                return result.judgements
-    return ()
+def runs_of(summary: Summary, seed: int) -> dict[str, TrialResult]:
+    """The duel's fresh trainings with this seed, by whose settings they have."""
+    configs = {"winner": summary.winner, BASELINE: summary.baseline_config, RUNNER_UP: summary.runner_up}
+    found: dict[str, TrialResult] = {}
+    for side, asked in configs.items():
+        config = asked.config if isinstance(asked, Ranked) else asked
+        for ranked in summary.rounds.get(Round.CONFIRMATION, ()):
+            if config is not None and dict(ranked.config) == dict(config):
+                found.update((side, result) for result in ranked.results if result.trial.seed == seed)
+    return found
+
+
+def _left_out(summary: Summary, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The planned seeds without a pair, each with how its trainings ended."""
+    return [{"seed": seed, "ended": _ended(summary, runs_of(summary, seed))} for seed in seeds]
+
+
+def _ended(summary: Summary, runs: Mapping[str, TrialResult]) -> dict[str, Any]:
+    """How trainings ended that did not end well, with the log that shows it."""
+    return {
+        side: {
+            "outcome": run.outcome.value,
+            "cause": run.cause,
+            **_hashed(run.trial.folder / LOG, summary.folder),
+        }
+        for side, run in runs.items()
+        if run.outcome is not Outcome.OK
+    }
+
+
+def _votes(summary: Summary) -> dict[str, Any] | None:
+    """A person's votes beside the judge's choices on the same pictures, and the file they were kept in."""
+    found = summary.calibration
+    if found is None:
+        return None
+    pictures = [[_judgement(j, summary.folder) for j in pair] for pair in found.pictures]
+    kept = _hashed(summary.folder / VOTES, summary.folder)
+    return {**kept, "judged": list(found.judged), "voted": list(found.voted), "pictures": pictures}
 
 
 def _judgement(judgement: Judgement, folder: Path) -> dict[str, Any]:
@@ -228,10 +260,10 @@ def hash_of(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Settings as JSON has them: paths and enumerations as text, tuples as lists."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else str(value)

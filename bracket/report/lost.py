@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bracket.domain import Config, Outcome, Round
-from bracket.report.evidence import plan_of
+from bracket.domain import Outcome
+from bracket.report.evidence import plan_of, runs_of
 from bracket.report.scores import Rules
 from bracket.report.summary import Pair, Summary
 from bracket.report.words import counted
@@ -23,27 +23,15 @@ _ENDS = {
 
 
 def ends_of(summary: Summary, pairs: Sequence[Pair]) -> str:
-    """How often each arm's trainings of these pairs ended badly, "" where none did."""
-    if summary.winner is None:
-        return ""
-    told = [
-        _ended(summary, "winner", summary.winner.config, pairs),
-        _ended(summary, "baseline", summary.baseline_config, pairs),
-    ]
-    return "; ".join(words for words, _ in told) if any(bad for _, bad in told) else ""
-
-
-def _ended(summary: Summary, name: str, config: Config, pairs: Sequence[Pair]) -> tuple[str, bool]:
-    seeds = {pair.seed for pair in pairs}
-    ranked = [r for r in summary.rounds.get(Round.CONFIRMATION, ()) if dict(r.config) == dict(config)]
-    found = Counter(
-        _ENDS[result.outcome]
-        for r in ranked
-        for result in r.results
-        if result.trial.seed in seeds and result.outcome in _ENDS
-    )
-    said = ", ".join(f"{count} of {len(seeds)} {end}" for end, count in found.items())
-    return f"{name}: {said or f'none of {len(seeds)}'}", bool(found)
+    """How often winner's and baseline's trainings of these pairs ended badly, "" where none did."""
+    found: dict[str, Counter[str]] = {"winner": Counter(), "baseline": Counter()}
+    for pair in pairs:
+        for side, run in runs_of(summary, pair.seed).items():
+            if side in found and run.outcome in _ENDS:
+                found[side][_ENDS[run.outcome]] += 1
+    told = (", ".join(f"{n} of {len(pairs)} {end}" for end, n in ends.items()) for ends in found.values())
+    said = [f"{side}: {words or f'none of {len(pairs)}'}" for side, words in zip(found, told, strict=True)]
+    return "; ".join(said) if any(found.values()) else ""
 
 
 def sensitivity(summary: Summary, verdict: Verdict, pairs: Sequence[Pair]) -> str:

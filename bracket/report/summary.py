@@ -80,6 +80,7 @@ class Calibration:
         judged, voted: the judge's and the person's choices on the same pairs, 1 for the first picture, 0.5 a tie.
         agreement: how often they agree; gate: whether the judge may crown a winner.
         corrected: the winner's share of pictures as the person would see it; None with too few votes on the duel.
+        pictures: the pairs that were voted on, as the judge scored them, in the same order.
     """
 
     judged: tuple[float, ...]
@@ -87,6 +88,7 @@ class Calibration:
     agreement: Agreement
     gate: Gate
     corrected: Corrected | None = None
+    pictures: tuple[tuple[Judgement, Judgement], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def failures(summary: Summary) -> tuple[Block, ...]:
     if not failed:
         return (Paragraph("No trial failed."),)
     rows = tuple(
-        Row((result.trial.id, ranked.label, OUTCOMES[result.outcome], _first_line(result.cause)), "failed")
+        Row((result.trial.id, ranked.label, OUTCOMES[result.outcome], first_line(result.cause)), "failed")
         for ranked, result in failed
     )
     intro = f"{counted(len(failed), 'trial')} did not end well; such trials are never ranked among those that did."
@@ -141,6 +141,7 @@ def _value(config: Config, name: str) -> str:
     return knob_value(name, config[name]) if name in config else NOTHING
 
 
-def _first_line(cause: str) -> str:
+def first_line(cause: str) -> str:
+    """A cause as a table has room for."""
     lines = cause.strip().splitlines() or ["no reason was recorded"]
     return lines[0] if len(lines[0]) <= _LONG_CAUSE else lines[0][: _LONG_CAUSE - 1] + "…"

@@ -28,7 +28,8 @@ def calibrate(folder: Path, store: Store, duel: Duel | None) -> Calibration | No
     both = aligned(preferences_from_scores(known.values(), [(v.a, v.b) for v in person]), person)
     found = agreement(both.judged_where_voted, both.votes)
     corrected = _corrected(person, duel) if duel else None
-    return Calibration(both.judged_where_voted, both.votes, found, gate(found), corrected)
+    pictures = tuple((known[v.a.path], known[v.b.path]) for v in person)
+    return Calibration(both.judged_where_voted, both.votes, found, gate(found), corrected, pictures)
 
 
 def _judged(store: Store, duel: Duel | None) -> Mapping[Path, Judgement]:

@@ -48,7 +48,7 @@ class Context:
     def choosing_job(self) -> Job:
         """The job of search and finals: the prompts that choose, the last of them without the trigger word."""
         texts = (*self.dataset.prompts, *plain_prompts(self.settings, self.dataset))
-        return self._job(self._seeded(self.settings.seeds.choosing(texts)))
+        return self._job(with_own_seeds(self.settings.seeds.choosing(texts), self.dataset))
 
     def verdict_job(self) -> Job:
         """The job of the confirmation: only prompts and sample seeds that took no part in choosing."""
@@ -56,12 +56,7 @@ class Context:
 
     def verdict_prompts(self) -> tuple[Prompt, ...]:
         s = self.settings
-        return self._seeded(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds))
-
-    def _seeded(self, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
-        """The prompts, the first of each text with the seed that the user's own prompt file gives it."""
-        own = {text: int(flags["d"]) for text, flags in self.dataset.drawn.items() if "d" in flags}
-        return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
+        return with_own_seeds(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds), self.dataset)
 
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""
@@ -164,6 +159,12 @@ def slots_of(settings: SessionSettings) -> list[Device]:
         found = named
     count = settings.workers or workers(found)
     return [found[i % len(found)] for i in range(count)]
+
+
+def with_own_seeds(prompts: Sequence[Prompt], dataset: DatasetSplit) -> tuple[Prompt, ...]:
+    """The prompts, the first of each text with the seed that the user's own prompt file gives it."""
+    own = {text: int(flags["d"]) for text, flags in dataset.drawn.items() if "d" in flags}
+    return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
 
 
 def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:

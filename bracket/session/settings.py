@@ -23,6 +23,7 @@ from bracket.search.rungs import Rung
 from bracket.search.strategy import HALVING, rungs_of, whole_reduction
 from bracket.session.dataset_settings import DatasetSettings as DatasetSettings
 from bracket.session.seeds import Seeds
+from bracket.stats.tries import MOST_ALPHA
 from bracket.strict import STEPS, Plain, Setting, Strict, plain_error, within
 
 FILE = "session.yaml"
@@ -88,10 +89,9 @@ class ConfirmationSettings(Strict):
     """Pictures per verdict prompt and checkpoint, for the claim about the checkpoint."""
     pairs: Annotated[int, within(0, 1_000)] = 5
     """Fresh paired trainings, for the claim about the config; fewer than five can't support one."""
-    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha: float = Field(0.05, gt=0, le=MOST_ALPHA)
     live_share: float = Field(0.2, ge=0, lt=1)
-    """Part of alpha that deciding a duel early may spend; the test at its planned end has the rest, and all of it where
-    too few units are planned to decide early."""
+    """Part of alpha that deciding a duel early may spend, where enough units are planned to decide early."""
     runner_up: bool = False
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
 

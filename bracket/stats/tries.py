@@ -20,6 +20,9 @@ import numpy as np
 
 from bracket.stats.sequential import EDITION, LIVE_SHARE, SLACK, e_values, split_alpha
 
+MOST_ALPHA = 0.1
+"""What a session may be held to at most: more than one false claim in ten is no evidence."""
+
 
 def can_claim(
     pairs: int, *, alpha: float = 0.05, comparisons: int = 1, live_share: float = LIVE_SHARE, edition: int = EDITION

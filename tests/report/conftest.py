@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ KNOBS = (
 )
 BASELINE: Config = {"learning_rate": 1e-4, "rank": 8}
 WINNER: Config = {"learning_rate": 1e-3, "rank": 8}
+LABEL = "lr 1e-3, rank 8"
+SETTINGS: dict[str, Any] = {"score": {"sample_weight": 0.7}, "confirmation": {"alpha": 0.05}, "seed": 0}
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 
 
@@ -76,11 +79,18 @@ class World:
         name = f"{round.value}-{number:03d}"
         return Trial(name, round, origin, config, seed, steps, self.folder / "trials" / name)
 
-    def result(self, trial: Trial, texts: Sequence[str], outcome: Outcome = Outcome.OK, cause: str = "") -> TrialResult:
+    def result(
+        self,
+        trial: Trial,
+        texts: Sequence[str],
+        outcome: Outcome = Outcome.OK,
+        cause: str = "",
+        sample_seeds: Sequence[int] = (100,),
+    ) -> TrialResult:
         events(trial.folder / "tfevents", trial.steps, float(trial.config["learning_rate"]), self.rng)
         if outcome is not Outcome.OK:
             return TrialResult(trial, outcome, cause)
-        judged = self.judgements(trial.folder / "samples", trial.config, texts, [100])
+        judged = self.judgements(trial.folder / "samples", trial.config, texts, sample_seeds)
         sample_part = 1 - float(np.mean([j.score for j in judged]))
         loss = 0.5 - 0.1 * quality(trial.config)
         score = Score(0.7 * sample_part + 0.3 * loss, loss, sample_part)
@@ -89,7 +99,12 @@ class World:
         return TrialResult(trial, outcome, cause, score, loss, 21.0, samples, tuple(judged), axes)
 
     def round(
-        self, round: Round, configs: Sequence[tuple[str, Config]], seeds: Sequence[int], steps: int
+        self,
+        round: Round,
+        configs: Sequence[tuple[str, Config]],
+        seeds: Sequence[int],
+        steps: int,
+        sample_seeds: Sequence[int] = (100,),
     ) -> list[Ranked]:
         texts = self.verdict_prompts if round is Round.CONFIRMATION else self.prompts
         rows, number = [], 0
@@ -100,7 +115,8 @@ class World:
                 number += 1
                 melted = float(config["learning_rate"]) >= 0.09
                 cause = "The loss became NaN at step 14\nstep 13 loss 812.4\nstep 14 loss nan" if melted else ""
-                results.append(self.result(trial, texts, Outcome.DIVERGED if melted else Outcome.OK, cause))
+                outcome = Outcome.DIVERGED if melted else Outcome.OK
+                results.append(self.result(trial, texts, outcome, cause, sample_seeds))
             totals = [r.score.total for r in results if r.score]
             total = sum(totals) / len(totals) if totals else None
             rows.append(Ranked(config, config_label(config, {"learning_rate", "rank"}), origin, tuple(results), total))
@@ -118,7 +134,8 @@ class World:
         rounds = {Round.SEARCH: tuple(search), Round.FINALS: tuple(finals)}
         fresh = [1000 + i for i in range(pairs)]
         if pairs:
-            confirmed = self.round(Round.CONFIRMATION, [("winner", WINNER), ("baseline", BASELINE)], fresh, 200)
+            arms: list[tuple[str, Config]] = [("winner", WINNER), ("baseline", BASELINE)]
+            confirmed = self.round(Round.CONFIRMATION, arms, fresh, 200, sample_seeds)
             rounds[Round.CONFIRMATION] = tuple(confirmed)
         winner, baseline = (next(r for r in finals if r.config == c) for c in (WINNER, BASELINE))
         winner, baseline = self.checkpointed(winner), self.checkpointed(baseline)
@@ -131,10 +148,10 @@ class World:
         paired = tuple(self.pair(rounds[Round.CONFIRMATION], seed) for seed in fresh)
         return Summary(
             name="zorb", folder=self.folder, fingerprint="0123456789abcdef", preset_name="embedded-demo",
-            preset_title="Embedded demo", settings={"score": {"sample_weight": 0.7}, "seed": 0}, knobs=KNOBS,
+            preset_title="Embedded demo", settings=SETTINGS, knobs=KNOBS,
             baseline_config=BASELINE, rounds=rounds, verdict=verdict_of(duel, paired), prompts=self.prompts,
             verdict_prompts=self.verdict_prompts, winner=winner, baseline=baseline, duel=duel, pairs=paired,
-            judge="clip (shipped scorer)",
+            judge="clip 0123456789abcdef",
             command=("python", "-m", "bracket.training", "runs/zorb/winner.yaml", "--set", "train.steps=400"),
             seconds={"prepare": 4.0, "search": 181.0, "finals": 95.0, "confirmation": 133.0},
             dataset={"train": 24, "validation": 8}, warnings=("Only 24 pictures are trained on.",),
@@ -160,7 +177,7 @@ class World:
 def verdict_of(duel: Duel | None, pairs: Sequence[Pair], training_seeds: int = 2) -> Verdict:
     checkpoint = checkpoint_claim(*paired_scores(duel.winner, duel.baseline)) if duel else None
     config = config_claim([pair.difference for pair in pairs]) if pairs else None
-    return decide("winner", "baseline", checkpoint=checkpoint, config=config, training_seeds=training_seeds)
+    return decide(LABEL, "baseline", checkpoint=checkpoint, config=config, training_seeds=training_seeds)
 
 
 def events(folder: Path, steps: int, rate: float, rng: np.random.Generator) -> None:

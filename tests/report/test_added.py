@@ -17,6 +17,7 @@ from bracket.report.evidence import hash_of, plan_of
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Addition, Summary
 from bracket.stats.verdict import Verdict
+from tests.report.conftest import LABEL
 
 
 def with_additions(summary: Summary, *sizes: int, lose: tuple[int, ...] = ()) -> Summary:
@@ -35,7 +36,7 @@ def with_additions(summary: Summary, *sizes: int, lose: tuple[int, ...] = ()) ->
     made = replace(summary, plan=plans[0], pairs=groups[0], additions=additions)
     claims = claims_of(made.duel, made.pairs, Rules.of(plans[0]))
     terms: dict[str, Any] = {"training_seeds": 2, "alpha": 0.05}
-    return replace(made, verdict=weigh("winner", "baseline", claims, additions, **terms))
+    return replace(made, verdict=weigh(LABEL, "baseline", claims, additions, **terms))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_an_addition_without_a_pair_leaves_the_verdict_as_it_was(long: Summary, 
     begun = with_additions(long, 2, 5)
     begun = replace(begun, additions=(replace(begun.additions[0], pairs=()),))
     claims = claims_of(begun.duel, begun.pairs, Rules.of(begun.plan or {}))
-    verdict = weigh("winner", "baseline", claims, begun.additions, training_seeds=2, alpha=0.05)
+    verdict = weigh(LABEL, "baseline", claims, begun.additions, training_seeds=2, alpha=0.05)
     assert verdict.config is not None and verdict.config.pairs == 2
     begun = replace(begun, verdict=verdict)
     assert newest_pairs(begun) == begun.pairs and _held(begun, tmp_path) == []

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from bracket.domain import Judgement, Sample
+from bracket.domain import Judgement, Outcome, Round, Sample, TrialResult
 from bracket.errors import CertificateError
 from bracket.report import certificate
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Duel, Pair, Summary
 from bracket.stats.verdict import decide
+from tests.report.conftest import LABEL, SETTINGS
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -60,7 +61,7 @@ def test_holds_everything_the_verdict_rests_on(finished: Summary, content: dict[
     assert first["file"] == "confirm/winner/000-s500.png"
     assert first["sha256"] == hashlib.sha256(judgement.sample.path.read_bytes()).hexdigest()
     assert len(content["duel"]["baseline"]) == 16
-    assert [len(pair["winner_judgements"]) for pair in content["pairs"]] == [8] * 5
+    assert [len(pair["winner_judgements"]) for pair in content["pairs"]] == [16] * 5
     assert content["checkpoints"]["winner"][0]["sha256"]
     assert content["choosing"]["winner_training_seeds"] == 2
     assert content["verdict"]["kind"] == "config"
@@ -167,7 +168,30 @@ def test_a_session_without_a_confirmation_has_a_certificate_too(
     assert certificate.verify(certificate.write(summary, tmp_path)) == []
 
 
-def planned(finished: Summary, pairs: int, comparisons: list[str], runner_up: bool = False, **more: Any) -> Summary:
+def crashed(summary: Summary, seed: int) -> Summary:
+    """The summary with a fresh training of the winner's that crashed."""
+    winner, *others = sorted(summary.rounds[Round.CONFIRMATION], key=lambda ranked: ranked.origin != "winner")
+    folder = summary.folder / "trials" / "confirmation-099"
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    (folder / "logs" / "trainer.log").write_text("no space left on device")
+    trial = replace(winner.results[0].trial, id=folder.name, seed=seed, folder=folder)
+    lost = TrialResult(trial, Outcome.CRASHED, "the disk was full")
+    rounds = {**summary.rounds, Round.CONFIRMATION: (replace(winner, results=(*winner.results, lost)), *others)}
+    return replace(summary, rounds=rounds)
+
+
+def with_third(finished: Summary) -> dict[str, Any]:
+    """The finals' second with fresh trainings, each judged 0.1 below the winner's of its seed."""
+    third = next(r for r in finished.rounds[Round.FINALS] if r.config == {"learning_rate": 2e-3, "rank": 2})
+    winner = next(r for r in finished.rounds[Round.CONFIRMATION] if r.origin == "winner")
+    fresh = [
+        replace(r, judgements=tuple(replace(j, score=j.score - 0.1) for j in r.judgements)) for r in winner.results
+    ]
+    rows = (*finished.rounds[Round.CONFIRMATION], replace(third, results=tuple(fresh)))
+    return {"runner_up": third, "rounds": {**finished.rounds, Round.CONFIRMATION: rows}}
+
+
+def planned(finished: Summary, pairs: int, comparisons: list[str], third: bool = False, **more: Any) -> Summary:
     """The finished session as one that planned more than its pairs, its verdict made under that plan."""
     seeds = [pair.seed for pair in finished.pairs]
     plan = {
@@ -177,12 +201,12 @@ def planned(finished: Summary, pairs: int, comparisons: list[str], runner_up: bo
     }  # fmt: skip
     assert finished.duel is not None
     duel, found = finished.duel, finished.pairs
-    if runner_up:
+    if third:
         other = tuple(replace(j, score=j.score / 2) for j in finished.duel.baseline)
         duel, found = replace(duel, runner_up=other), tuple(replace(p, runner_up=p.winner - 0.1) for p in found)
     summary = replace(finished, plan=plan, duel=duel, pairs=found, **more)
     claims = claims_of(duel, summary.pairs, Rules.of(plan, summary.left_out))
-    return replace(summary, verdict=decide("winner", "baseline", training_seeds=2, **claims.arguments))
+    return replace(summary, verdict=decide(LABEL, "baseline", training_seeds=2, **claims.arguments))
 
 
 def test_a_duel_stopped_by_hand_holds_without_a_claim(finished: Summary) -> None:
@@ -197,16 +221,18 @@ def test_a_duel_stopped_by_hand_holds_without_a_claim(finished: Summary) -> None
 
 
 def test_a_seed_that_crashed_no_longer_counts_as_planned(finished: Summary) -> None:
-    summary = planned(finished, 6, ["baseline"], left_out=(2000,))
+    summary = crashed(planned(finished, 6, ["baseline"], left_out=(2000,)), 2000)
     assert summary.verdict.kind == "config"
     content = certificate.build(summary)
     assert verify(content, finished) == []
-    content["left_out"] = [1000]
+    (left,) = content["left_out"]
+    assert (left["seed"], left["ended"]["winner"]["cause"]) == (2000, "the disk was full")
+    content["left_out"] = [{**left, "seed": 1000}]
     assert "The paired runs' seeds are not those of the plan, in its order." in verify(content, finished)
 
 
 def test_the_runner_up_is_computed_again_too(finished: Summary) -> None:
-    summary = planned(finished, 5, ["baseline", "runner_up"], runner_up=True)
+    summary = replace(planned(finished, 5, ["baseline", "runner_up"], third=True), **with_third(finished))
     content = certificate.build(summary)
     assert [(other["name"], other["about"]) for other in content["verdict"]["others"]] == [
         ("runner_up", "checkpoint"), ("runner_up", "config"),
@@ -261,15 +287,17 @@ def test_what_was_watched_is_computed_again(
     assert any(said in line for line in verify(content, finished))
 
 
-def test_a_panel_must_add_up_and_its_judges_are_left_out_in_turn(finished: Summary) -> None:
+def test_a_panel_must_add_up_and_its_judges_are_left_out_in_turn(
+    finished: Summary, verdict_for: Callable[..., Any]
+) -> None:
     def panel(side: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
         return tuple(replace(j, judge="panel", axes={"clip": j.score, "vlm": j.score}) for j in side)
 
     assert finished.duel is not None
-    settings = {"judge": {"share": 2.0}, "other_judges": [{"share": 1.0}]}
-    summary = replace(
-        finished, duel=Duel(panel(finished.duel.winner), panel(finished.duel.baseline)), settings=settings
-    )
+    settings = {**SETTINGS, "judge": {"share": 2.0}, "other_judges": [{"share": 1.0}]}
+    duel = Duel(panel(finished.duel.winner), panel(finished.duel.baseline))
+    said: dict[str, Any] = {"judge": "panel 01234567", "settings": settings, "verdict": verdict_for(duel, ())}
+    summary = replace(finished, duel=duel, pairs=(), **said)
     content = certificate.build(summary)
     assert content["shares"] == {"clip": 2.0, "vlm": 1.0}
     assert content["flips"]["judges"]["names"] == ["clip", "vlm"]
@@ -292,7 +320,7 @@ def test_a_certificate_of_version_3_is_held_to_its_own_rules(finished: Summary, 
     assert claims.checkpoint is not None and claims.checkpoint.final_alpha == pytest.approx(0.04)
     if prompts > 8:
         assert claims.checkpoint.interval_method == "confidence_sequence"
-    verdict = decide("winner", "baseline", training_seeds=2, **claims.arguments)
+    verdict = decide(LABEL, "baseline", training_seeds=2, **claims.arguments)
     content = certificate.build(replace(summary, plan=kept, pairs=paired, verdict=verdict))
     content["version"] = 3
     assert verify(content, finished) == []
@@ -303,9 +331,7 @@ def test_a_certificate_of_version_3_is_held_to_its_own_rules(finished: Summary, 
 def test_a_certificate_from_before_duels_were_watched_is_read(finished: Summary) -> None:
     assert finished.duel is not None
     rules = Rules(prompts=8, pairs=5, live_share=0.0, edition=1)
-    verdict = decide(
-        "winner", "baseline", training_seeds=2, **claims_of(finished.duel, finished.pairs, rules).arguments
-    )
+    verdict = decide(LABEL, "baseline", training_seeds=2, **claims_of(finished.duel, finished.pairs, rules).arguments)
     content = certificate.build(replace(finished, verdict=verdict))
     for name in ("left_out", "shares", "flips"):
         del content[name]

@@ -3,6 +3,7 @@
 python scripted_program.py train CONFIG.json | draw REQUEST.json
 """
 
+import hashlib
 import json
 import math
 import os
@@ -31,7 +32,10 @@ def draw(out: Path, prompts: list[dict], level: float, step: int) -> None:
         for i, prompt in enumerate(prompts):
             path = out / f"step-{step:06d}-{i:03d}.png"
             grey = round(255 * min(1.0, max(0.0, level + random.Random(prompt["seed"]).gauss(0, 0.02))))
-            Image.new("RGB", (8, 8), (grey, i % 256, prompt["seed"] % 256)).save(path)
+            image = Image.new("RGB", (8, 8), (grey, i % 256, prompt["seed"] % 256))
+            # As of a real model, no two are the same to the last bit.
+            image.putpixel((7, 7), tuple(hashlib.sha256(f"{level} {prompt}".encode()).digest()[:3]))
+            image.save(path)
             line = {"path": path.name, "prompt": prompt["text"], "seed": prompt["seed"], "step": step}
             index.write(json.dumps(line) + "\n")
 

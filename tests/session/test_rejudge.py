@@ -12,7 +12,7 @@ from bracket.domain import Outcome, Round
 from bracket.errors import JudgeError, SettingsError
 from bracket.presets import find_preset
 from bracket.session import rejudge as rejudging
-from bracket.session import view
+from bracket.session import verified, view
 from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
 from bracket.session.settings import JudgeSettings, load
@@ -44,6 +44,8 @@ def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path:
     assert seen[-1][0] == seen[-1][1] == len(view.read(old).trials)
     assert load(tmp_path / "again").judge == SCORER
     assert write_session_report(tmp_path / "again").exists()
+    certificate = tmp_path / "again" / "report" / "certificate.json"
+    assert verified.verify(certificate, "pictures") == verified.Held("pictures")
     assert view.read(tmp_path / "again").state == "done", "nobody is offered to train what it lacks"
     picture = next((old / "trials" / "search-000" / "samples").rglob("*.png"))
     assert (tmp_path / "again" / picture.relative_to(old)).samefile(picture), "pictures are linked"
