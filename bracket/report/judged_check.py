@@ -11,12 +11,12 @@ from bracket.report.added_check import left_out_of
 from bracket.report.compare import same
 from bracket.report.scores import BASELINE, RUNNER_UP
 from bracket.report.words import config_label
-from bracket.stats.sequential import EDITION
+from bracket.stats.sequential import EDITION, INVERTING
 from bracket.stats.tries import MOST_ALPHA
 
 _SIDES = ("winner", BASELINE, RUNNER_UP)
 _ROW = {"prompt", "sample_seed", "judge", "score", "axes", "file", "sha256"}
-_PAIR = {"seed", "ended", *_SIDES, *(f"{side}_judgements" for side in _SIDES)}
+_PAIR = {"seed", "ended", "lost", *_SIDES, *(f"{side}_judgements" for side in _SIDES)}
 _KEYS = {
     *("format", "version", "session", "fingerprint", "versions", "preset", "settings", "judge", "choosing", "plan"),
     *("plan_sha256", "duel", "pairs", "left_out", "checkpoints", "votes", "sentence", "verdict", "shares", "flips"),
@@ -45,6 +45,11 @@ def check_judged(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) ->
             for side in _SIDES:
                 if side in pair:
                     yield from _check_run(pair, side, pictures)
+            lost = {side for side, ended in pair["ended"].items() if ended["outcome"] != Outcome.DIVERGED.value}
+            if lost != set(pair.get("lost", ())):
+                yield f"Seed {pair['seed']}: the trainings that were lost are not those that ended so."
+        if duel["left_out"] and duel["plan"].get("edition", 1) >= INVERTING:
+            yield "A training seed is left out, which the plan's rules don't allow."
         for left in duel["left_out"]:
             yield from _check_left_out(left)
         if strange := sorted(set(left_out_of(duel)) - set(duel["plan"]["training_seeds"])):

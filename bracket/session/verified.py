@@ -158,7 +158,8 @@ def _check_ledger(data: Row, settings: SessionSettings, folder: Path) -> Iterato
         yield "The plan's comparisons are not those that the session's settings and finals give."
     fought = [(fight.pairs, fight.left_out), *((added.pairs, added.left_out) for added in fight.additions)]
     for duel, (pairs, left_out) in zip((data, *data.get("additions", ())), fought, strict=False):
-        if [row["seed"] for row in duel["pairs"]] != [pair.seed for pair in pairs]:
+        told_pairs = [(row["seed"], tuple(row.get("lost", ()))) for row in duel["pairs"]]
+        if told_pairs != [(pair.seed, pair.lost) for pair in pairs]:
             yield "The pairs are not those that the session's ledger has."
         if left_out_of(duel) != left_out:
             yield "The seeds that were left out are not those that the session's ledger gives."

@@ -16,6 +16,7 @@ from bracket.report import certificate
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Duel, Pair, Summary
+from bracket.stats.sequential import EDITION
 from bracket.stats.verdict import decide
 from tests.report.conftest import LABEL, SETTINGS
 
@@ -191,13 +192,16 @@ def with_third(finished: Summary) -> dict[str, Any]:
     return {"runner_up": third, "rounds": {**finished.rounds, Round.CONFIRMATION: rows}}
 
 
-def planned(finished: Summary, pairs: int, comparisons: list[str], third: bool = False, **more: Any) -> Summary:
+def planned(
+    finished: Summary, pairs: int, comparisons: list[str], third: bool = False, edition: int = EDITION, **more: Any
+) -> Summary:
     """The finished session as one that planned more than its pairs, its verdict made under that plan."""
     seeds = [pair.seed for pair in finished.pairs]
     plan = {
         **certificate.build(finished)["plan"],
         "training_seeds": seeds + [2000 + i for i in range(pairs - len(seeds))],
         "comparisons": comparisons, "runner_up": None, "pairs": pairs, "live_share": 0.2, "rule": "one sentence",
+        "edition": edition,
     }  # fmt: skip
     assert finished.duel is not None
     duel, found = finished.duel, finished.pairs
@@ -220,8 +224,11 @@ def test_a_duel_stopped_by_hand_holds_without_a_claim(finished: Summary) -> None
     assert any("verdict.kind as config, its judgements give checkpoint" in line for line in verify(content, finished))
 
 
-def test_a_seed_that_crashed_no_longer_counts_as_planned(finished: Summary) -> None:
-    summary = crashed(planned(finished, 6, ["baseline"], left_out=(2000,)), 2000)
+def test_before_edition_3_a_seed_that_crashed_no_longer_counts_as_planned(finished: Summary) -> None:
+    assert "which the plan's rules don't allow" in " ".join(
+        verify(certificate.build(crashed(planned(finished, 6, ["baseline"], left_out=(2000,)), 2000)), finished)
+    )
+    summary = crashed(planned(finished, 6, ["baseline"], edition=2, left_out=(2000,)), 2000)
     assert summary.verdict.kind == "config"
     content = certificate.build(summary)
     assert verify(content, finished) == []

@@ -59,7 +59,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = launch.create(asked.model_copy(update=update), root / "s")
         summary = scripted.play(folder, _Crashing())
         assert summary is not None and summary.duel is not None
-        assert (summary.verdict.kind, summary.left_out) == ("config", (LOST,))
+        assert summary.verdict.kind == "config" and summary.left_out == ()
+        assert [(pair.seed, pair.lost) for pair in summary.pairs if pair.lost] == [(LOST, ("baseline",))]
         book = VoteBook(folder, {"a": _drawn(summary.duel.winner), "b": _drawn(summary.duel.baseline)})
         while shown := book.next_pair():
             book.record(shown, float("winner" in shown.left.parts))
@@ -94,16 +95,22 @@ def test_an_honest_certificate_holds_at_every_level(session: Path) -> None:
     path = session / "report" / "certificate.json"
     assert [verified.verify(path, level) for level in verified.LEVELS] == [verified.Held(n) for n in verified.LEVELS]
     content = _content(session)
-    assert content["votes"]["voted"] and content["plan"]["runner_up"] and len(content["left_out"]) == 1
+    assert content["votes"]["voted"] and content["plan"]["runner_up"] and _lost(content)["baseline"] == 0
     again = what_follows(content)
     assert {name: content[name] for name in again} == again, "a forger has the same tool"
 
 
-def test_the_report_says_which_seed_was_left_out_and_why(session: Path) -> None:
-    cause = _content(session)["left_out"][0]["ended"]["baseline"]["cause"].splitlines()[0]
+def _lost(content: Content) -> Content:
+    """The pair whose baseline crashed."""
+    (pair,) = [pair for pair in content["pairs"] if pair.get("lost")]
+    return dict(pair)
+
+
+def test_the_report_says_which_training_was_lost_and_why(session: Path) -> None:
+    cause = _lost(_content(session))["ended"]["baseline"]["cause"].splitlines()[0]
     for name in ("report.md", "report.html"):
         text = (session / "report" / name).read_text()
-        told = text[text.index("1 planned training seed left out") :]
+        told = text[text.index("1 pair had a training that was lost") :]
         told = told[: told.index("Named before the duel")]
         assert str(LOST) in told and "baseline" in told and "crashed" in told and cause[:20] in told
 
@@ -145,11 +152,12 @@ def _invented_pairs(content: Content, folder: Path) -> None:
 def _one_pair_five_times(content: Content, folder: Path) -> None:
     first, *rest = content["pairs"]
     for pair in rest:
+        pair.pop("lost", None)
         pair.update({key: deepcopy(value) for key, value in first.items() if key != "seed"})
 
 
 def _one_pair_with_its_files_five_times(content: Content, folder: Path) -> None:
-    first, *rest = content["pairs"]
+    first, *rest = [pair for pair in content["pairs"] if not pair.get("lost")]
     for pair in rest:
         for side in SIDES:
             theirs = pair[f"{side}_judgements"] = [
@@ -181,15 +189,21 @@ def _votes_dropped(content: Content, folder: Path) -> None:
 
 
 def _seed_hidden(content: Content, folder: Path) -> None:
-    content["left_out"] = []
+    content["pairs"] = [pair for pair in content["pairs"] if not pair.get("lost")]
     _fresh_plan(lambda plan: plan["training_seeds"].remove(LOST))(content, folder)
 
 
 def _seed_left_out_for_a_made_up_reason(content: Content, folder: Path) -> None:
     lost = content["pairs"].pop()
-    log = content["left_out"][0]["ended"]["baseline"]  # the log of a crash that there was
+    log = _lost(content)["ended"]["baseline"]  # the log of a crash that there was
     ended = {"winner": {**log, "cause": "the disk was full"}}
     content["left_out"].append({"seed": lost["seed"], "ended": ended})
+
+
+def _baseline_said_to_have_crashed(content: Content, folder: Path) -> None:
+    pair = next(pair for pair in content["pairs"] if not pair["ended"])
+    pair |= {"baseline": 0.0, "baseline_judgements": [], "lost": ["baseline"]}
+    pair["ended"] = {"baseline": _lost({"pairs": [p for p in content["pairs"] if p is not pair]})["ended"]["baseline"]}
 
 
 def _pictures_of_the_plan_swapped(content: Content, folder: Path) -> None:
@@ -258,7 +272,8 @@ def _more_seeds_chose(content: Content, folder: Path) -> None:
         (_votes_dropped, "The votes are not those that were cast"),
         (_votes_that_disagree_dropped, "The votes are not those that were cast"),
         (_seed_hidden, "The plan's training seeds are not those that the session's settings give"),
-        (_seed_left_out_for_a_made_up_reason, "not those that the session's ledger gives"),
+        (_seed_left_out_for_a_made_up_reason, "which the plan's rules don't allow"),
+        (_baseline_said_to_have_crashed, "not those that the session's ledger has"),
         (_pictures_of_the_plan_swapped, "The plan's pictures are not those"),
         (_comparison_dropped, "The plan's comparisons are not those"),
         (_older_edition, "confirm/plan.json is not the plan"),
@@ -355,7 +370,8 @@ def test_a_score_that_only_the_judge_can_tell_takes_asking_it_again(copy: Path, 
     content = _content(copy)
     change(content, copy)
     for pair in content["pairs"]:
-        pair.update({side: mean([row["score"] for row in pair[f"{side}_judgements"]]) for side in SIDES})
+        told = {side: pair[f"{side}_judgements"] for side in SIDES if pair[f"{side}_judgements"]}
+        pair.update({side: mean([row["score"] for row in rows]) for side, rows in told.items()})
     content |= what_follows(content)
     path = _written(copy, content)
     assert verified.verify(path, "pictures") == verified.Held("pictures")
