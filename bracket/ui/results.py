@@ -199,13 +199,22 @@ def verdict_text(view: SessionView | None) -> str:
     """The verdict, or in its place what is still to come. Markdown."""
     if view is None:
         return "No session yet. Start the demo, or choose a folder."
-    if view.verdict:  # a file, which may be somebody else's: each line is shown as it stands
-        return "\n\n".join(_plain(line) for line in view.verdict.splitlines() if line.strip())
+    if view.verdict:  # a file, which may be somebody else's: each line is shown as it stands, but for what is bold
+        return "\n\n".join(_bold(line) for line in view.verdict.splitlines() if line.strip())
     if view.state == "failed":
         return f"No verdict: the session failed. {_plain(sentence(view.message))}"
     if view.state in ("running", "stopping"):
         return f"No verdict yet: {progress_words(view) or 'it has just begun'}. What has ended is in the table below."
     return f"No verdict yet: the session is {view.state}. {_plain(sentence(view.message))}"
+
+
+def _bold(line: str) -> str:
+    """A line of the verdict, which sets labels bold and nothing else."""
+    parts = line.strip().split("**")
+    if len(parts) % 2 == 0 or not all(part.strip() for part in parts[1::2]):
+        return _plain(line.replace("**", " "))
+    words = [f"**{_plain(part)}**" if n % 2 else _plain(part) for n, part in enumerate(parts)]
+    return " ".join(word for word in words if word).replace("** .", "**.")
 
 
 def _plain(text: str) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from bracket.cli import app
 from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Launch, Round, Sample, Trial, mean
 from bracket.files import read_json, write_json
@@ -98,6 +100,20 @@ def test_an_honest_certificate_holds_at_every_level(session: Path) -> None:
     assert content["votes"]["voted"] and content["plan"]["runner_up"] and _lost(content)["baseline"] == 0
     again = what_follows(content)
     assert {name: content[name] for name in again} == again, "a forger has the same tool"
+
+
+def test_the_command_says_which_level_was_reached_and_what_none_shows(session: Path, copy: Path) -> None:
+    held = CliRunner().invoke(app, ["verify", str(session), "--rejudge"])
+    assert held.exit_code == 0, held.output
+    said = " ".join(held.output.split())
+    assert "Numbers hold" in said and "Pictures hold" in said and "holds at the level 'judgements'" in said
+    assert " ".join(verified.NOT_SHOWN.split()) in said
+    content = _content(copy)
+    _no_hashes(content, copy)
+    _written(copy, content)
+    lacking = CliRunner().invoke(app, ["verify", str(copy), "--pictures"])
+    assert lacking.exit_code == 1 and "Pictures do not hold:" in lacking.output
+    assert "Numbers hold" in lacking.output and "Pictures hold" not in lacking.output
 
 
 def _lost(content: Content) -> Content:

@@ -75,6 +75,13 @@ def test_messages_have_words_for_every_state(done: view.SessionView) -> None:
     assert "7 of 41" in results.verdict_text(replace(done, state="running", done=7, verdict=""))
 
 
+def test_only_labels_of_the_verdict_are_bold(done: view.SessionView) -> None:
+    said = results.verdict_text(replace(done, verdict="**lr 1e-2, rank 4** wins. <b>x</b> **a** [y](http://z)"))
+    assert said.startswith("**lr 1e-2, rank 4** wins.") and "<b>" not in said and "**a**" in said
+    assert "http:" not in said and r"\[y\](" in said
+    assert "**" not in results.verdict_text(replace(done, verdict="** **** one ** left"))
+
+
 def test_samples_are_rows_of_steps_and_columns_of_prompts(done: view.SessionView) -> None:
     html = monitor.samples_html(done, "search-001")
     assert html.index("step 30") < html.index("step 15")
