@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from bracket.dataset.bank import JOINT, Kind, Subject, from_bank, guessed_kind
+from bracket.dataset.bank import JOINT, KINDS, Kind, Subject, from_bank, guessed_kind
 from bracket.dataset.prompts import PROMPTS, TRIGGER, VERDICT_PROMPTS, has_word, one_line, parse_prompts, read_prompts
 from bracket.domain import Picture
 
 KindChoice = Literal["auto", "none", Kind]
-KIND_CHOICES: tuple[str, ...] = ("auto", "none", *get_args(Kind))
+KIND_CHOICES: tuple[str, ...] = ("auto", "none", *KINDS)
 Use = Literal["search", "verdict", "both"]
 FEWEST_PROMPTS = 4
 """Where nothing else gives so many search prompts, captions of training pictures fill up to this many."""
@@ -146,8 +146,7 @@ def recombined(captions: Iterable[str], trigger_word: str) -> Iterator[Candidate
 
     Where there is a trigger word, each names it once.
     """
-    distinct = list({key(c): c for c in captions}.values())[:_MOST_RECOMBINED]
-    parts = [(c, *found) for c in distinct if (found := _parts(c))]
+    parts = [(c, *found) for c in distinct(captions)[:_MOST_RECOMBINED] if (found := _parts(c))]
     for away in range(1, len(parts)):
         for place, (caption, head, joint, _) in enumerate(parts):
             _, _, other, tail = parts[(place + away) % len(parts)]

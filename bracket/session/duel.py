@@ -259,8 +259,9 @@ def pairs_of(
     course = course_of_pairs(plan, scores)
     pairs = []
     for seed in (plan.training_seeds[place] for place in course.counted):
-        lost = tuple(name for name in plan.arms if scores[seed].get(name, 0.0) is None)
-        arms = {**scores[seed], **(dict.fromkeys(lost, 0.0) if plan.edition >= INVERTING else {})}
+        counting = plan.arms if plan.edition >= INVERTING else ()
+        lost = tuple(name for name in counting if scores[seed][name] is None)
+        arms = {**scores[seed], **dict.fromkeys(lost, 0.0)}
         ours, theirs = arms[WINNER], arms[BASELINE]
         assert ours is not None and theirs is not None, "a unit that counts has both"
         pairs.append(Pair(seed, ours, theirs, arms.get(RUNNER_UP), lost))

@@ -327,7 +327,7 @@ def _said(d: Floats, watched: Watched, edition: int, seed: int, draws: int) -> d
         draws=draws,
     )
     side = int(np.sign(d.mean()))
-    says = "average" if (low > 0 or high < 0) else "often" if often == side != 0 else ""
+    says = "average" if low > 0 or high < 0 else "often" if often == side != 0 else ""
     won, lost = int(np.count_nonzero(d > 0)), int(np.count_nonzero(d < 0))
     return {"won": won, "lost": lost, "average_low": low, "average_high": high, "says": says}
 
