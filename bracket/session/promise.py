@@ -164,8 +164,7 @@ def _fewest(s: SessionSettings, *, two_sided: bool) -> int:
 
 
 def _detectable(s: SessionSettings, n: int, *, two_sided: bool) -> float | None:
-    """In standard deviations, at what the exact test at the planned end has, split over the named comparisons (Holm's
-    first step)."""
+    """In standard deviations, at what the exact test at the planned end has, split over the named comparisons."""
     c = s.confirmation
     final = split_alpha(n, two_sided, c.alpha, _comparisons(s), c.live_share).final
     return detectable_difference(1.0, n, alpha=final / _comparisons(s), power=POWER, two_sided=two_sided)

@@ -310,7 +310,7 @@ def _hopeless(
     d: Floats, planned: int, final: float, comparisons: int, two_sided: bool, edition: int, seed: int, draws: int
 ) -> bool:
     left, sides = planned - d.size, 2 if two_sided else 1
-    # By Holm's adjustment one of the comparisons must reach its part before any other can hold at the whole.
+    # One of the comparisons must reach its part: by Holm's adjustment before any other can hold at the whole.
     if planned < smallest_n(final / comparisons, two_sided=two_sided):
         return True
     final /= comparisons if edition >= INVERTING else 1

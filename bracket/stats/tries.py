@@ -36,7 +36,7 @@ def can_claim(
         return False
     split = split_alpha(pairs, False, alpha, comparisons, live_share, edition)
     by_watching = bool(e_values(np.ones(pairs))[-1] * split.live >= 1)
-    # By Holm's adjustment one of the comparisons must reach its part before any other can hold at the whole.
+    # One of the comparisons must reach its part: by Holm's adjustment before any other can hold at the whole.
     return by_watching or 0.5**pairs <= split.final / comparisons + SLACK
 
 
