@@ -319,17 +319,21 @@ def test_a_restarted_app_is_found_again(browser: Browser, runs: Path, tmp_path: 
             until(lambda: "search-001" in log_of(page))
 
 
+def frames_drawn(browser: Browser, page: Page, trace: Path) -> int:
+    """How many frames the page asks for in 3 s."""
+    browser.start_tracing(page=page, path=trace, categories=["devtools.timeline"])
+    page.wait_for_timeout(3000)
+    browser.stop_tracing()
+    return sum(event["name"] == "FireAnimationFrame" for event in json.loads(trace.read_text())["traceEvents"])
+
+
 def test_a_page_at_rest_draws_nothing(browser: Browser, url: str, tmp_path: Path) -> None:
     with opened(browser, url) as (page, _):
         pick(page, "zorp · done")
         until(lambda: page.title() == "Done · zorp · bracket")
-        page.wait_for_timeout(4000)
-        browser.start_tracing(page=page, path=tmp_path / "trace.json", categories=["devtools.timeline"])
-        page.wait_for_timeout(3000)
-        browser.stop_tracing()
-        events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-        frames = [event for event in events if event["name"] == "FireAnimationFrame"]
-        assert len(frames) < 90, "a page that counts seconds unseen draws 180"
+        page.wait_for_timeout(2000)
+        # A page that counts seconds unseen draws 180 of them for ever; on a busy machine it comes to rest later.
+        until(lambda: frames_drawn(browser, page, tmp_path / "trace.json") < 60, 60)
 
 
 def test_a_reload_finds_the_session_again(browser: Browser, url: str) -> None:

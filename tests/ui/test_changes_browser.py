@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bracket.session.control import stop_asked
-from tests.ui.browser import opened, started, until
+from tests.ui.browser import WAIT, opened, started, until
 from tests.ui.made import Maker, done_session
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ def message(page: Page) -> str:
     return str(page.locator("#message").inner_text())
 
 
+def says(page: Page, wanted: str, seconds: float = WAIT) -> None:
+    """Waits for the message `wanted`; names the one that stands there instead."""
+    end = time.monotonic() + seconds
+    while (found := message(page)) != wanted and time.monotonic() < end:
+        time.sleep(0.1)
+    assert found == wanted
+
+
 def test_what_was_chosen_of_one_session_does_not_freeze_another(browser: Browser, url: str) -> None:
     with opened(browser, url) as (page, complaints):
         until(lambda: page.title() != "bracket")
@@ -93,6 +102,7 @@ def test_sessions_that_go_and_come_back(browser: Browser, url: str, own_runs: Pa
         choose(page, "#session", "small · stopped")
         shows(page, "Stopped · small")
         page.keyboard.press("3")
+        whole_message = message(page)
         page.locator("#cards .card").first.click()
         page.wait_for_selector("#look.open")
         shutil.move(own_runs / "small", away)
@@ -101,14 +111,14 @@ def test_sessions_that_go_and_come_back(browser: Browser, url: str, own_runs: Pa
         page.wait_for_selector("#resume", state="hidden")
         shutil.move(away, own_runs / "small")
         shows(page, "Stopped · small")
+        says(page, whole_message)  # the title can turn before it
         for file, text in (("session.yaml", "{"), ("state.json", "no json"), ("study.db", "no database")):
             whole = (own_runs / "small" / file).read_bytes()
-            before = message(page)
             (own_runs / "small" / file).write_text(text)
-            until(lambda before=before: message(page) != before)
+            until(lambda: message(page) != whole_message)
             (own_runs / "small" / file).write_bytes(whole)
             # An answer that was lost is told again, and the more rarely the busier the server is.
-            until(lambda before=before: message(page) == before, 90)
+            says(page, whole_message, 90)
         shutil.move(own_runs, away)
         until(lambda: "There is no session called 'small'" in message(page))
         for key in "12345":
