@@ -8,6 +8,7 @@ judge said of that picture, and a *result* is a finished trial with all of these
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -150,6 +151,12 @@ class DatasetSplit:
     themes: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
+
+    def shared_themes(self, prompts: Iterable[str]) -> dict[str, str]:
+        """The themes of those prompts that share theirs with another of them, by their text."""
+        of = {text: self.themes.get(text, text) for text in prompts}
+        count = Counter(of.values())
+        return {text: theme for text, theme in of.items() if count[theme] > 1}
 
     def count_themes(self, prompts: Iterable[str]) -> int:
         """How many independent ones there are among these prompts."""

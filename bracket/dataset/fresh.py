@@ -59,6 +59,10 @@ class Picked:
     themes: dict[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
+    def theme(self, text: str) -> str:
+        """What a prompt stems from."""
+        return self.themes.get(text, text)
+
     def fill(
         self, found: Iterable[Candidate], most: int, known: Iterable[str] = (), themes: Iterable[str] = ()
     ) -> None:
@@ -119,9 +123,11 @@ def verdict_prompts(
         known: texts that are no fresh prompt: captions of training and validation pictures.
     """
     made, known = Picked(), {*known, *search.texts}
-    themes = {search.themes.get(text, text) for text in search.texts}
+    themes = {search.theme(text) for text in search.texts}
     for source in (_own(own.verdict), _captioned(held), bank, recombined):
         made.fill(source, most, known, themes)
+    first = {theme: place for place, theme in reversed(list(enumerate(map(made.theme, made.texts))))}
+    made.texts.sort(key=lambda text: first[made.theme(text)])  # looked at theme after theme
     return made
 
 

@@ -19,6 +19,11 @@ from bracket.stats.flips import Flips
 from bracket.stats.verdict import Comparison, Verdict
 from bracket.stats.wording import evidence, hopeless, interval
 
+_UNITS = {
+    "prompt": "The unit is the prompt.",
+    "theme": "The unit is the theme: prompts that stem from one caption or template count as one, by their mean.",
+}
+
 
 def claims(summary: Summary) -> list[Block]:
     """The two claims, each under its own heading: the effect, then how sure, then who carries it alone."""
@@ -26,7 +31,7 @@ def claims(summary: Summary) -> list[Block]:
     blocks: list[Block] = [Subheading("The LoRA file")]
     if checkpoint:
         blocks += [
-            Paragraph("Does the winner's file draw better pictures than the baseline's? The unit is the prompt."),
+            Paragraph(f"Does the winner's file draw better pictures than the baseline's? {_UNITS[checkpoint.unit]}"),
             Terms(tuple(_checkpoint_terms(checkpoint, summary.verdict))),
             *_carried(summary),
         ]
@@ -112,14 +117,14 @@ def _other_row(other: Comparison) -> Row:
 
 def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[str, str]]:
     way = "exact" if claim.exact else f"{claim.flips:,} flips".replace(",", " ")
-    of = _planned(claim, "fresh prompt")
+    of = _planned(claim, f"fresh {claim.unit}")
     return [
         ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
         ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {rate_interval(claim)})"),
         ("Mean difference", f"{signed(claim.mean_difference)} ({interval(claim)})"),
         *_average(claim),
         ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
-        ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over prompts ({way})")),
+        ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over {claim.unit}s ({way})")),
         ("Could have found", f"{_could(claim.detectable)}"),
     ]
 
@@ -160,7 +165,7 @@ def _planned(claim: CheckpointClaim | ConfigClaim, unit: str) -> str:
 
 def _reached(claim: CheckpointClaim | ConfigClaim, p: float | None, way: str = "") -> str:
     """How the claim came out, and by which of the two ways: the e-process, or the exact test at the planned end."""
-    watched, unit = claim.watched, "prompt" if isinstance(claim, CheckpointClaim) else "pair"
+    watched, unit = claim.watched, claim.unit if isinstance(claim, CheckpointClaim) else "pair"
     if watched and watched.decided:
         value = watched.e_winner if watched.decided == "winner" else watched.e_baseline
         return f"{evidence(watched, unit)}; it is {value:.0f} now"
@@ -230,7 +235,7 @@ def rate_interval(claim: CheckpointClaim) -> str:
 def units(claim: CheckpointClaim) -> str:
     """What a win rate is a share of, with its count."""
     if claim.sample_seeds == 1:
-        return counted(claim.prompts, "fresh prompt")
+        return counted(claim.prompts, f"fresh {claim.unit}")
     return counted(claim.pairs, "fresh picture pair")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from bracket.report.added import newest_pairs
 from bracket.report.document import Figure
 from bracket.report.drawing import Plot, Theme, legend
-from bracket.report.scores import BASELINE, differences_to, duel_scores
+from bracket.report.evidence import plan_of
+from bracket.report.scores import BASELINE, Rules, differences_to, duel_scores
 from bracket.report.summary import Summary
 from bracket.report.words import counted
 from bracket.stats.claims import CheckpointClaim, ConfigClaim
@@ -31,9 +32,10 @@ def plots(summary: Summary) -> list[Plot]:
     found = []
     checkpoint, config = summary.verdict.checkpoint, summary.verdict.config
     if checkpoint and summary.duel and (prompts := _of_prompts(summary)) is not None:
-        what = f"Each dot is one of {counted(prompts.size, 'fresh prompt')}, sample seeds averaged"
+        over = "sample seeds" if checkpoint.unit == "prompt" else "its prompts and sample seeds"
+        what = f"Each dot is one of {counted(prompts.size, f'fresh {checkpoint.unit}')}, {over} averaged"
         better = "above 0 the winner's pictures are judged better"
-        found.append(_plot("duel-differences", "prompt", checkpoint, prompts, f"{what}; {better}."))
+        found.append(_plot("duel-differences", checkpoint.unit, checkpoint, prompts, f"{what}; {better}."))
     if config and (trained := newest_pairs(summary)):
         pairs = np.array(differences_to(BASELINE, trained))
         what = f"Each dot is one of {counted(pairs.size, 'pair')} of trainings with a fresh seed"
@@ -44,7 +46,7 @@ def plots(summary: Summary) -> list[Plot]:
 def _of_prompts(summary: Summary) -> Floats | None:
     assert summary.duel is not None
     try:
-        ours, theirs = duel_scores(summary.duel)
+        ours, theirs = duel_scores(summary.duel, Rules.of(plan_of(summary)).themes)
     except ValueError:  # nothing to draw prompt by prompt; the certificate says what is wrong
         return None
     differences: Floats = (ours - theirs).mean(axis=1)
@@ -161,4 +163,4 @@ def _whole_ticks(axes: Axes) -> None:
 
 
 def _order(unit: str) -> str:
-    return {"prompt": "fresh prompt", "pair": "pair"}[unit] + ", in the plan's order"
+    return (unit if unit == "pair" else f"fresh {unit}") + ", in the plan's order"

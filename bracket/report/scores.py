@@ -17,6 +17,7 @@ from bracket.domain import Judgement
 from bracket.report.summary import Duel, Pair
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 from bracket.stats.flips import Flips, judge_flips, prompt_flips
+from bracket.stats.rates import by_theme
 from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class Rules:
     """What a plan fixed that its claims need.
 
     Attributes:
-        prompts, pairs: how many units were planned.
+        prompts, pairs: how many units were planned; themes count in place of prompts where prompts share one.
         comparisons: whom the winner was to be compared with, "baseline" first.
         alpha, live_share, edition: see `bracket.stats.sequential`; a plan that names no edition has the first.
     """
@@ -44,6 +45,7 @@ class Rules:
     alpha: float = 0.05
     live_share: float = LIVE_SHARE
     edition: int = EDITION
+    themes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Mapping[str, Any], left_out: Sequence[int] = ()) -> Rules:
@@ -56,13 +58,15 @@ class Rules:
             KeyError: the plan lacks what every plan has.
         """
         seeds = [seed for seed in plan["training_seeds"] if seed not in set(left_out)]
+        themes = plan.get("themes") or {}
         return cls(
-            len({prompt for prompt, _ in plan["pictures"]}),
+            len({themes.get(prompt, prompt) for prompt, _ in plan["pictures"]}),
             len(seeds),
             tuple(plan.get("comparisons") or (BASELINE,)),
             plan["alpha"],
             plan.get("live_share", LIVE_SHARE),
             plan.get("edition", 1),
+            themes,
         )
 
     @property
@@ -103,7 +107,11 @@ def claims_of(duel: Duel | None, pairs: Sequence[Pair], rules: Rules, *, seed: i
     winner = duel.winner if duel else ()
     checkpoints = {
         name: checkpoint_claim(
-            *paired_scores(_met(winner, other), other), planned=rules.prompts, seed=seed, **rules.terms
+            *paired_scores(_met(winner, other), other, rules.themes),
+            unit="theme" if rules.themes else "prompt",
+            planned=rules.prompts,
+            seed=seed,
+            **rules.terms,
         )
         for name in rules.comparisons
         if (other := sides.get(name) or ())
@@ -139,13 +147,15 @@ def flips_of(duel: Duel, rules: Rules, shares: Mapping[str, float], *, seed: int
         ValueError: judgements that are not paired.
     """
     winner = _met(duel.winner, duel.baseline)
-    ours, theirs = duel_scores(duel)
+    ours, theirs = duel_scores(duel, rules.themes)
     terms = {"planned": rules.prompts, "seed": seed, **rules.terms}
-    by_prompt = prompt_flips(ours, theirs, list(dict.fromkeys(j.sample.prompt for j in winner)), **terms)
+    names = list(dict.fromkeys(rules.themes.get(j.sample.prompt, j.sample.prompt) for j in winner))
+    by_prompt = prompt_flips(ours, theirs, names, unit="theme" if rules.themes else "prompt", **terms)
     if len(shares) < 2:
         return by_prompt, None
     members = {
-        name: matrices(*([_scored(j, name) for j in side] for side in (winner, duel.baseline))) for name in shares
+        name: matrices(*([_scored(j, name) for j in side] for side in (winner, duel.baseline)), themes=rules.themes)
+        for name in shares
     }
     return by_prompt, judge_flips(members, shares, **terms)
 
@@ -175,18 +185,21 @@ def panel_holds(score: float, axes: Mapping[str, float | None], shares: Mapping[
     return bool(np.isclose(np.average(known, weights=list(shares.values())), score, rtol=0, atol=1e-6))
 
 
-def duel_scores(duel: Duel) -> tuple[Floats, Floats]:
+def duel_scores(duel: Duel, themes: Mapping[str, str] | None = None) -> tuple[Floats, Floats]:
     """`paired_scores` of winner and baseline on the prompts the baseline has come to: the duel of the two may have
     ended while the winner's with the runner-up went on.
 
     Raises:
         ValueError: see `matrices`.
     """
-    return paired_scores(_met(duel.winner, duel.baseline), duel.baseline)
+    return paired_scores(_met(duel.winner, duel.baseline), duel.baseline, themes)
 
 
-def paired_scores(winner: Iterable[Judgement], baseline: Iterable[Judgement]) -> tuple[Floats, Floats]:
-    """Scores of the two sides, each of shape (prompts, sample seeds), entry by entry the same prompt and seed.
+def paired_scores(
+    winner: Iterable[Judgement], baseline: Iterable[Judgement], themes: Mapping[str, str] | None = None
+) -> tuple[Floats, Floats]:
+    """Scores of the two sides, each of shape (prompts, sample seeds), entry by entry the same prompt and seed; with
+    themes that prompts share, see `rates.by_theme`.
 
     Prompts and seeds come in the order in which the winner's judgements have them. What was watched, and flips drawn
     above 16 prompts, depend on the prompts' order, so a session and its certificate must have them in the same one.
@@ -194,7 +207,7 @@ def paired_scores(winner: Iterable[Judgement], baseline: Iterable[Judgement]) ->
     Raises:
         ValueError: see `matrices`.
     """
-    return matrices(*([_scored(j) for j in side] for side in (winner, baseline)))
+    return matrices(*([_scored(j) for j in side] for side in (winner, baseline)), themes=themes)
 
 
 def _scored(judgement: Judgement, axis: str = "") -> Scored:
@@ -202,7 +215,9 @@ def _scored(judgement: Judgement, axis: str = "") -> Scored:
     return judgement.sample.prompt, judgement.sample.seed, score
 
 
-def matrices(winner: Sequence[Scored], baseline: Sequence[Scored]) -> tuple[Floats, Floats]:
+def matrices(
+    winner: Sequence[Scored], baseline: Sequence[Scored], *, themes: Mapping[str, str] | None = None
+) -> tuple[Floats, Floats]:
     """`paired_scores` of plain tuples.
 
     Raises:
@@ -216,7 +231,10 @@ def matrices(winner: Sequence[Scored], baseline: Sequence[Scored]) -> tuple[Floa
     seeds = {prompt: [s for p, s in ours if p == prompt] for prompt in prompts}
     if len({len(of_prompt) for of_prompt in seeds.values()}) != 1:
         raise ValueError("prompts have different numbers of judged sample seeds" if seeds else "nothing was judged")
-    first, second = (np.array([[side[p, s] for s in seeds[p]] for p in prompts]) for side in (ours, theirs))
+    first, second = (
+        by_theme(np.array([[side[p, s] for s in seeds[p]] for p in prompts]), list(prompts), themes or {})
+        for side in (ours, theirs)
+    )
     return first, second
 
 

@@ -101,8 +101,9 @@ def _means_baseline_wins(summary: Summary) -> str:
 
 def _means_no_difference(summary: Summary) -> str:
     sizes = []
+    checkpoint = summary.verdict.checkpoint
     for claim, noun in (
-        (summary.verdict.checkpoint, "fresh prompts"),
+        (checkpoint, f"fresh {checkpoint.unit if checkpoint else 'prompt'}s"),
         (summary.verdict.config, "paired trainings"),
     ):
         if claim and claim.can_support and claim.detectable:
@@ -273,7 +274,7 @@ def _pair_seconds(summary: Summary) -> float | None:
 def _prompt_rows(claim: CheckpointClaim | None, rules: Rules) -> list[Row]:
     if claim is None or not claim.sd:
         return []
-    return _detectable_rows(claim.prompts, "fresh prompts", _size_for(claim.sd, rules, two_sided=True))
+    return _detectable_rows(claim.prompts, f"fresh {claim.unit}s", _size_for(claim.sd, rules, two_sided=True))
 
 
 def _pair_rows(claim: ConfigClaim | None, rules: Rules) -> list[Row]:

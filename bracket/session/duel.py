@@ -1,9 +1,9 @@
 """How far a duel is: which units count, and whether it is over. Reads; runs nothing.
 
-A unit is a prompt for the duel of the checkpoints, and a fresh training seed for that of the settings. Units are looked
-at in the plan's order, one after the other, whatever order they are made in; the first at which every comparison is
-decided or hopeless is the last that counts. So what counts follows from the judgements alone, also on a resume and in
-the certificate.
+A unit is a prompt for the duel of the checkpoints (all those of a theme, where prompts share one), and a fresh training
+seed for that of the settings. Units are looked at in the plan's order, one after the other, whatever order they are
+made in; the first at which every comparison is decided or hopeless is the last that counts. So what counts follows from
+the judgements alone, also on a resume and in the certificate.
 
 A training that melted scores 0, and so does one that was lost (a crash, no memory, pictures that can't be judged): what
 crashes may be what would have scored low or high, so to leave it out would choose. By the plan's earlier editions it
@@ -31,6 +31,7 @@ from bracket.report.summary import Duel, Pair
 from bracket.search.rungs import key
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, DuelPlan
 from bracket.session.evaluate import JUDGEMENTS
+from bracket.stats.rates import by_theme
 from bracket.stats.sequential import INVERTING, Watched, watch
 from bracket.stats.signflip import Floats
 
@@ -160,34 +161,32 @@ def course_of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -
         arms: judgements by arm, in any order; those of a prompt count once every arm has all of its pictures.
     """
     judged = {name: {(j.sample.prompt, j.sample.seed) for j in found} for name, found in arms.items()}
-    wanted: dict[str, list[tuple[str, int]]] = {text: [] for text in plan.prompts}
-    for text, seed in plan.pictures:
-        wanted[text].append((text, seed))
-    whole = [text for text in plan.prompts if all(set(wanted[text]) <= have for have in judged.values())]
-    texts = set(whole)
+    lacking = {p[0] for p in plan.pictures if not all(p in have for have in judged.values())}
+    whole = [place for place, texts in enumerate(plan.units) if lacking.isdisjoint(texts)]
+    texts = {text for place in whole for text in plan.units[place]}
     pictures = [Prompt(text, seed) for text, seed in plan.pictures if text in texts]
-    scores = {name: score_matrix(found, pictures) for name, found in arms.items()} if pictures else {}
+    scores = {name: score_matrix(found, pictures, plan.themes) for name, found in arms.items()} if pictures else {}
     others = [name for name in arms if name != WINNER]
-    gaps = {name: (scores[WINNER] - scores[name]).mean(axis=1) for name in others} if scores else {}
-    places = {text: place for place, text in enumerate(whole)}
-    units = [
-        {name: float(gaps[name][places[text]]) for name in others} if text in texts else None for text in plan.prompts
-    ]
+    units: list[Unit | None] = [None] * len(plan.units)
+    for row, place in enumerate(whole):
+        units[place] = {name: float((scores[WINNER] - scores[name])[row].mean()) for name in others}
     return follow(plan, units, two_sided=True, against=others)
 
 
-def score_matrix(judgements: Sequence[Judgement], prompts: Sequence[Prompt]) -> Floats:
-    """Judged scores as (texts, sample seeds per text), in the prompts' order."""
+def score_matrix(
+    judgements: Sequence[Judgement], prompts: Sequence[Prompt], themes: Mapping[str, str] | None = None
+) -> Floats:
+    """Judged scores as (texts, sample seeds per text), in the prompts' order; with `themes` see `rates.by_theme`."""
     found = {(j.sample.prompt, j.sample.seed): j.score for j in judgements}
     rows: dict[str, list[float]] = {}
     for prompt in prompts:
         rows.setdefault(prompt.text, []).append(found[prompt.text, prompt.seed])
-    return np.array(list(rows.values()), dtype=np.float64)
+    return by_theme(np.array(list(rows.values()), dtype=np.float64), list(rows), themes or {})
 
 
 def duel_of(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Duel | None:
     """The judgements that count, in the plan's order; None while there are none."""
-    counted = {plan.prompts[place] for place in course_of_prompts(plan, arms).counted}
+    counted = {text for place in course_of_prompts(plan, arms).counted for text in plan.units[place]}
     pictures = [(text, seed) for text, seed in plan.pictures if text in counted]
     if not pictures:
         return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from bracket.domain import Config, Prompt, Round
 from bracket.errors import StorageError
@@ -29,6 +29,8 @@ class DuelPlan:
         judge: its name and fingerprint.
         alpha, live_share, edition: see `bracket.stats.sequential.watch`.
         prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
+        themes: what prompts stem from that do not stand for themselves alone, by their text: those of one theme rise
+            and fall together, so they are one unit.
         pairs, training_seeds: the fresh training seeds, and how many.
         order_seed: what the order of the arms follows from, see `order`; None in a plan of before it was drawn.
         rule: when the duels end and what counts, in words.
@@ -43,6 +45,7 @@ class DuelPlan:
     edition: int = EDITION
     prompts: tuple[str, ...]
     pictures: tuple[tuple[str, int], ...]
+    themes: Mapping[str, str] = field(default_factory=dict)
     pairs: int
     training_seeds: tuple[int, ...]
     rule: str = ""
@@ -58,6 +61,19 @@ class DuelPlan:
     def others(self) -> tuple[str, ...]:
         """Whom the winner is compared with."""
         return tuple(name for name in self.arms if name != WINNER)
+
+    @property
+    def units(self) -> list[tuple[str, ...]]:
+        """The prompts of each unit of the duel of the checkpoints, in the order in which the first of each comes."""
+        found: dict[str, list[str]] = {}
+        for text in self.prompts:
+            found.setdefault(self.themes.get(text, text), []).append(text)
+        return [tuple(texts) for texts in found.values()]
+
+    @property
+    def unit(self) -> Literal["prompt", "theme"]:
+        """What the duel of the checkpoints counts."""
+        return "theme" if self.themes else "prompt"
 
     def drawn(self) -> list[Prompt]:
         """What each checkpoint draws."""
@@ -91,6 +107,7 @@ class DuelPlan:
             edition=int(data.get("edition", 1)),
             prompts=tuple(str(text) for text in data["prompts"]),
             pictures=tuple((str(text), int(seed)) for text, seed in data["pictures"]),
+            themes={str(text): str(theme) for text, theme in data.get("themes", {}).items()},
             pairs=len(seeds),
             training_seeds=seeds,
             rule=str(data.get("rule", "")),
@@ -110,6 +127,9 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
     s = context.settings.confirmation
     seeds = tuple(context.settings.seeds.training(Round.CONFIRMATION, s.pairs))
     comparisons = 2 if runner_up is not None else 1
+    prompts = tuple(context.dataset.verdict_prompts)
+    themes = context.dataset.shared_themes(prompts)
+    units, unit = context.dataset.count_themes(prompts), "theme" if themes else "prompt"
     return DuelPlan(
         winner=dict(winner),
         baseline=dict(context.baseline),
@@ -117,26 +137,28 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
         judge=judge,
         alpha=s.alpha,
         live_share=s.live_share,
-        prompts=tuple(context.dataset.verdict_prompts),
+        prompts=prompts,
         pictures=tuple((p.text, p.seed) for p in context.verdict_prompts()),
+        themes=themes,
         pairs=s.pairs,
         training_seeds=seeds,
-        rule=rule(len(context.dataset.verdict_prompts), s.pairs, s.alpha, s.live_share, comparisons),
+        rule=rule(units, s.pairs, s.alpha, s.live_share, comparisons, unit),
         order_seed=context.settings.seed,
     )
 
 
-def rule(prompts: int, pairs: int, alpha: float, live_share: float, comparisons: int) -> str:
-    """When the duels of so many prompts and pairs end, and what counts, in words."""
-    duels = [("prompts", prompts, True), ("pairs", pairs, False)]
+def rule(prompts: int, pairs: int, alpha: float, live_share: float, comparisons: int, unit: str = "prompt") -> str:
+    """When the duels of so many prompts (or themes, where `unit` is that) and pairs end, and what counts, in words."""
+    duels = [(f"{unit}s", prompts, True), ("pairs", pairs, False)]
     said = [_ends(*duel, alpha, live_share, comparisons) for duel in duels if duel[1]]
     lost = "A training that melts scores 0, and so does one that crashes or whose pictures can't be judged. "
     shown = (
         "In which order the arms of a pair are trained, and the pictures of one prompt and sample seed shown to the "
         "judge, follows from order_seed; the judge sees all arms of a prompt or pair in one call. "
     )
+    alike = "Prompts that stem from one caption or template are one theme. " if unit == "theme" else ""
     return (
-        "Prompts and pairs of trainings are looked at one after the other in this order. "
+        f"{alike}Prompts and pairs of trainings are looked at one after the other in this order. "
         f"{' '.join(said)} Each ends too as soon as no claim can be reached any more, unless there are too few units "
         f"for any claim. {lost if pairs else ''}{shown}"
     ).strip()

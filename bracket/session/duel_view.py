@@ -37,7 +37,7 @@ from bracket.stats.rates import win_rate_interval
 from bracket.stats.sequential import Watched, interval_alpha
 from bracket.stats.signflip import sign_flip
 
-Kind = Literal["prompt", "pair"]
+Kind = Literal["prompt", "theme", "pair"]
 
 
 _NOT_LOST = (Outcome.OK, Outcome.DIVERGED, Outcome.STOPPED)
@@ -78,7 +78,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Fight:
-    """One kind of duel: of the checkpoints over prompts, or of the settings over pairs of trainings.
+    """One kind of duel: of the checkpoints over prompts (or themes), or of the settings over pairs of trainings.
 
     Attributes:
         planned, counted, left_out: units; over, early: whether it ended, and before its planned end.
@@ -185,13 +185,13 @@ def _of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Figh
         newest = _same_picture(duel.winner, duel.baseline, last=True)
         sides = {BASELINE: duel.baseline, **({RUNNER_UP: duel.runner_up} if duel.runner_up else {})}
         prompts = [p for p in plan.drawn() if p.text in {j.sample.prompt for j in duel.winner}]
-        ours = score_matrix(duel.winner, prompts)
+        ours = score_matrix(duel.winner, prompts, plan.themes)
         for name, side in sides.items():
-            won = (np.sign(ours - score_matrix(side, prompts)) + 1) / 2
+            won = (np.sign(ours - score_matrix(side, prompts, plan.themes)) + 1) / 2
             at = interval_alpha(plan.alpha, course.watched[name].final_alpha, plan.edition)
             low, high, _ = win_rate_interval(won, alpha=at)
             rates[name] = (float(won.mean()), low, high)
-    return _fight("prompt", course, [plan.prompts[i] for i in course.counted], newest, rates)
+    return _fight(plan.unit, course, [", ".join(plan.units[i]) for i in course.counted], newest, rates)
 
 
 def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:

@@ -19,7 +19,7 @@ from bracket.session.job import context_of, goes_on, known_split, memory_of, pre
 from bracket.session.judges import judge_problems, judges_of
 from bracket.session.limits import limit_problems
 from bracket.session.preview import Command, commands
-from bracket.session.promise import Promise, claim, fewest_prompts, parted, promises
+from bracket.session.promise import Fresh, Promise, claim, fewest_prompts, parted, promises
 from bracket.session.search_checks import search_problems
 from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread, key
@@ -158,7 +158,8 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
-    rounds, (settings, words) = planned_rounds(settings, speed, workers), _with_prompts_there_are(settings, folder)
+    rounds = planned_rounds(settings, speed, workers)
+    settings, fresh, words = _with_prompts_there_are(settings, folder)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
@@ -175,11 +176,11 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         measured=speed.measured,
         disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
         pictures=pictures,
-        claim=claim(settings, None if missing else cost),
+        claim=claim(settings, fresh, None if missing else cost),
         commands=_commands(settings, slots[0], problems),
         memory=_memory(settings, slots[0], folder, problems),
         problems=tuple(problems),
-        promises=promises(settings, spread_of(settings), None if missing else cost),
+        promises=promises(settings, fresh, spread_of(settings), None if missing else cost),
         device=device,
         workers=workers,
         parted=words,
@@ -187,19 +188,22 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
     )
 
 
-def _with_prompts_there_are(settings: SessionSettings, folder: Path | None) -> tuple[SessionSettings, tuple[str, ...]]:
+def _with_prompts_there_are(
+    settings: SessionSettings, folder: Path | None
+) -> tuple[SessionSettings, Fresh, tuple[str, ...]]:
     """The settings with as many prompts and held-out pictures as the split gives, since nothing is promised on others,
-    and the split in words."""
+    the verdict prompts there are, and the split in words."""
     try:
         made, seen = known_split(settings, folder), scanned(settings)
     except BracketError:  # said by the dataset's own check
-        return settings, ()
+        return settings, Fresh(*[settings.dataset.verdict_prompts] * 2), ()
+    fresh = Fresh(len(made.verdict_prompts), made.count_themes(made.verdict_prompts))
     found = {
         "prompts": len(made.prompts),
-        "verdict_prompts": len(made.verdict_prompts),
+        "verdict_prompts": fresh.prompts,
         "validation": len(made.validation),
     }
-    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)}), parted(seen, made)
+    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)}), fresh, parted(seen, made)
 
 
 def lacks(settings: SessionSettings) -> str:
@@ -347,9 +351,11 @@ def _ask_scripts(preset: Preset) -> list[Problem]:
 def _split_problems(settings: SessionSettings, folder: Path | None) -> list[Problem]:
     made = known_split(settings, folder)
     found = split_problems(scanned(settings), made, settings.dataset.choice)
-    if settings.confirmation.pairs and len(made.verdict_prompts) < fewest_prompts(settings):
+    least = fewest_prompts(settings)
+    if settings.confirmation.pairs and made.count_themes(made.verdict_prompts) < least:
         remedy = "Take the bank's prompts, or add a verdict_prompts.txt with one prompt a line."
-        message = f"with fewer than {fewest_prompts(settings)} verdict prompts nothing can be proved"
+        kind = "verdict prompts" if len(made.verdict_prompts) < least else "themes of verdict prompts"
+        message = f"with fewer than {least} {kind} nothing can be proved"
         found.append(Problem("warning", message, remedy))
     return found
 

@@ -38,17 +38,30 @@ def fewest_pairs(settings: SessionSettings) -> int:
     return _fewest(settings, two_sided=False)
 
 
-def claim(settings: SessionSettings, cost: Cost | None = None) -> str:
+@dataclass(frozen=True)
+class Fresh:
+    """Verdict prompts there are, and how many themes they are of: what the duel of the checkpoints counts."""
+
+    prompts: int
+    themes: int
+
+    @property
+    def words(self) -> str:
+        """ "20 fresh prompts", "20 fresh prompts of 8 themes"."""
+        of = f" of {counted(self.themes, 'theme')}" if self.themes < self.prompts else ""
+        return f"{counted(self.prompts, 'fresh prompt')}{of}"
+
+
+def claim(settings: SessionSettings, fresh: Fresh, cost: Cost | None = None) -> str:
     """What this budget can show, in a sentence or two; with `cost`, also what the pairs that lack would take."""
     s = settings
     if s.search.configs < 2:
         return "This trains one config and has nothing to compare it with. Add configs to search."
     finds, prompts, pairs = f"This finds the best of {s.search.configs} settings", fewest_prompts(s), fewest_pairs(s)
-    if s.dataset.verdict_prompts < prompts:
-        return f"{finds}, but with fewer than {prompts} verdict prompts it can prove nothing about them."
-    file = (
-        f"{finds} and can prove that its LoRA file beats the baseline's on {s.dataset.verdict_prompts} fresh prompts."
-    )
+    if fresh.themes < prompts:
+        kind = "verdict prompts" if fresh.themes == fresh.prompts else "themes of verdict prompts"
+        return f"{finds}, but with fewer than {prompts} {kind} it can prove nothing about them."
+    file = f"{finds} and can prove that its LoRA file beats the baseline's on {fresh.words}."
     if s.confirmation.pairs >= pairs:
         return f"{file} With {s.confirmation.pairs} paired runs it can also prove it of the settings."
     missing = pairs - s.confirmation.pairs
@@ -56,11 +69,11 @@ def claim(settings: SessionSettings, cost: Cost | None = None) -> str:
     return f"{file} To prove it of the settings, add {counted(missing, 'paired run')}{time}."
 
 
-def promises(settings: SessionSettings, spread: Spread, cost: Cost | None) -> tuple[Promise, ...]:
+def promises(settings: SessionSettings, fresh: Fresh, spread: Spread, cost: Cost | None) -> tuple[Promise, ...]:
     """What each comparison of the session may end in; none where there is nothing to compare."""
     if settings.search.configs < 2:
         return ()
-    return (_search(settings), _checkpoint(settings, spread), _config(settings, spread, cost))
+    return (_search(settings), _checkpoint(settings, fresh, spread), _config(settings, spread, cost))
 
 
 def parted(seen: Scan, made: DatasetSplit) -> tuple[str, ...]:
@@ -87,13 +100,11 @@ def _pictures(seen: Scan, made: DatasetSplit) -> str:
 
 
 def _prompts(made: DatasetSplit) -> str:
-    search, verdict = len(made.prompts), len(made.verdict_prompts)
-    themes = made.count_themes(made.verdict_prompts)
-    of = f" of {counted(themes, 'theme')}" if themes < verdict else ""
+    search, verdict = len(made.prompts), made.verdict_prompts
     return (
         f"{counted(search, 'search prompt')}{_sources(made, made.prompts, 'caption')}. "
-        f"{counted(verdict, 'fresh prompt')}{of} for the verdict"
-        f"{_sources(made, made.verdict_prompts, 'held-out caption')}."
+        f"{Fresh(len(verdict), made.count_themes(verdict)).words} for the verdict"
+        f"{_sources(made, verdict, 'held-out caption')}."
     )
 
 
@@ -116,12 +127,14 @@ def _search(s: SessionSettings) -> Promise:
     return Promise(f"Which of {s.search.configs} settings is best", False, words)
 
 
-def _checkpoint(s: SessionSettings, spread: Spread) -> Promise:
-    about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), s.dataset.verdict_prompts
+def _checkpoint(s: SessionSettings, fresh: Fresh, spread: Spread) -> Promise:
+    about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), fresh.themes
+    unit = "prompts" if n == fresh.prompts else "themes"
     if n < least:
-        return Promise(about, False, f"not with {counted(n, 'verdict prompt')}; it takes {least}.")
-    lead = _lead(_detectable(s, n, two_sided=True), spread.prompts, "prompts")
-    return Promise(about, True, f"can be proved on {n} fresh prompts. {lead}")
+        takes = f"{least} {unit}" if unit == "themes" else least
+        return Promise(about, False, f"not with {fresh.words.replace('fresh', 'verdict')}; it takes {takes}.")
+    lead = _lead(_detectable(s, n, two_sided=True), spread.prompts, unit)
+    return Promise(about, True, f"can be proved on {fresh.words}. {lead}")
 
 
 def _more(cost: Cost | None, pairs: int) -> str:

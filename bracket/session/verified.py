@@ -126,6 +126,7 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         pictures = with_own_seeds(seeds.verdict(dataset.verdict_prompts, asked.sample_seeds), dataset)
         given["prompts"] = list(dataset.verdict_prompts)
         given["pictures"] = [[p.text, p.seed] for p in pictures]
+        given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
     # Plans of earlier versions lack what came later.
     for name, value in given.items():
         if plan.get(name, value) != value and not (name == "order_seed" and plan[name] is None):

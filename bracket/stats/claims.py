@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -135,6 +135,8 @@ class CheckpointClaim(PairedClaim):
     """The winner's file against the baseline's on fresh prompts; tested two-sided over prompts.
 
     Attributes:
+        unit: "prompt"; "theme" where prompts that stem from one caption or template count as one by their mean, and
+            "prompts" below are themes.
         prompts, sample_seeds, pairs: pairs = prompts × sample_seeds; the unit is the prompt.
         prompts_needed: how many prompts more a claim needs at least; 0 where `can_support`.
         seed: of the drawn flips when `exact` is False.
@@ -154,6 +156,17 @@ class CheckpointClaim(PairedClaim):
     win_rate_high: float
     effective_pairs: float
     improvement_probability: float
+    unit: Literal["prompt", "theme"] = "prompt"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """As `PairedClaim` does; earlier brackets knew no themes."""
+        return super().from_dict({"unit": "prompt", **data})
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `PairedClaim` does, without the unit where it is the prompt."""
+        found = super().as_dict()
+        return {k: v for k, v in found.items() if k != "unit" or v != "prompt"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +189,7 @@ def checkpoint_claim(
     alpha: float = 0.05,
     seed: int = 0,
     draws: int = DRAWS,
+    unit: Literal["prompt", "theme"] = "prompt",
     planned: int | None = None,
     comparisons: int = 1,
     live_share: float = LIVE_SHARE,
@@ -191,6 +205,7 @@ def checkpoint_claim(
             entry by entry the same prompt and starting noise; prompts in the plan's order.
         alpha: error rate of the two-sided claim, and 1 - coverage of the intervals.
         seed, draws: of the drawn flips above 16 prompts.
+        unit: what the rows are.
         planned: prompts the plan has; None when these are all of them.
         comparisons, live_share, edition: see `sequential.watch`.
 
@@ -226,6 +241,7 @@ def checkpoint_claim(
         win_rate_high=high,
         effective_pairs=effective,
         improvement_probability=improvement_probability(ours, theirs),
+        unit=unit,
     )
 
 

@@ -17,6 +17,8 @@ from bracket.stats.record import Record
 from bracket.stats.sequential import EDITION, INVERTING, Terms, conclusion
 from bracket.stats.signflip import Floats, as_floats
 
+Unit = Literal["prompt", "theme", "judge"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flips(Record):
@@ -30,7 +32,7 @@ class Flips(Record):
         without: the conclusion without each, in the order of `names`.
     """
 
-    unit: Literal["prompt", "judge"]
+    unit: Unit
     names: tuple[str, ...]
     flips: tuple[str, ...]
     concludes: int
@@ -47,10 +49,11 @@ def prompt_flips(
     baseline: ArrayLike,
     names: Sequence[str],
     *,
+    unit: Unit = "prompt",
     planned: int | None = None,
     **terms: Unpack[Terms],
 ) -> Flips:
-    """Leaves out each prompt in turn; the plan then has one prompt less, too.
+    """Leaves out each prompt (or theme, where those are the rows) in turn; the plan then has one prompt less, too.
 
     Args:
         winner, baseline: scores of shape (prompts, sample_seeds), as `checkpoint_claim` takes them.
@@ -69,7 +72,7 @@ def prompt_flips(
         return conclusion(differences, planned=of, two_sided=True, **terms)
 
     without = [concludes(np.delete(d, i), whole - 1) for i in range(d.size)]
-    return _flips("prompt", names, concludes(d, whole), without)
+    return _flips(unit, names, concludes(d, whole), without)
 
 
 def judge_flips(
@@ -113,7 +116,7 @@ def _whole(units: int, planned: int | None, terms: Terms) -> int:
     return units if early or planned is None else planned
 
 
-def _flips(unit: Literal["prompt", "judge"], names: Sequence[str], whole: int, without: Sequence[int]) -> Flips:
+def _flips(unit: Unit, names: Sequence[str], whole: int, without: Sequence[int]) -> Flips:
     flips = tuple(name for name, side in zip(names, without, strict=True) if side != whole)
     return Flips(unit=unit, names=tuple(names), flips=flips, concludes=whole, without=tuple(without))
 

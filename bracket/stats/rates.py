@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,6 +54,21 @@ def improvement_probability(winner: ArrayLike, baseline: ArrayLike) -> float:
     """
     ours, theirs = paired(winner, baseline)
     return float(((np.sign(ours[:, :, None] - theirs[:, None, :]) + 1) / 2).mean())
+
+
+def by_theme(scores: Floats, prompts: Sequence[str], themes: Mapping[str, str]) -> Floats:
+    """Scores of shape (prompts, sample_seeds) as one mean a theme, shape (themes, 1), in the order in which the first
+    prompt of each comes; as they are where no prompts share a theme.
+
+    Args:
+        prompts: of the rows; themes: of those that share theirs with another, by their text.
+    """
+    if not themes:
+        return scores
+    rows: dict[str, list[Floats]] = {}
+    for prompt, row in zip(prompts, scores, strict=True):
+        rows.setdefault(themes.get(prompt, prompt), []).append(row)
+    return np.array([[np.mean(of_theme)] for of_theme in rows.values()])
 
 
 def paired(winner: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:

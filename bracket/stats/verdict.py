@@ -295,7 +295,7 @@ def _notes(
     if single:
         notes.append("The winner was chosen on a single training seed; another seed of the same settings may differ.")
     if checkpoint and not checkpoint.can_support:
-        notes.append(_lacking(checkpoint, "fresh prompt", "a claim", checkpoint.prompts_needed))
+        notes.append(_lacking(checkpoint, f"fresh {checkpoint.unit}", "a claim", checkpoint.prompts_needed))
     if config and not config.can_support:
         notes.append(_lacking(config, "paired training seed", "a claim about the settings", config.pairs_needed))
     if checkpoint and (checkpoint.win_rate - 0.5) * checkpoint.mean_difference < 0:

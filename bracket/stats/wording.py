@@ -153,12 +153,12 @@ def _found_nothing(verdict: Verdict) -> list[str]:
         return ["No fresh prompts or training seeds were tried."]
     parts = []
     if checkpoint and checkpoint.can_support:
-        parts += _stopped("The duel of the two files", checkpoint, "prompt")
+        parts += _stopped("The duel of the two files", checkpoint, checkpoint.unit)
         planned = checkpoint.watched.planned if checkpoint.watched else checkpoint.prompts
-        parts.append(f"For this LoRA file, {_could_have_found(checkpoint, plural(planned, 'prompt'))}")
+        parts.append(f"For this LoRA file, {_could_have_found(checkpoint, plural(planned, checkpoint.unit))}")
     elif checkpoint:
         least = checkpoint.prompts + checkpoint.prompts_needed
-        parts.append(f"A claim about this LoRA file needs at least {least} fresh prompts.")
+        parts.append(f"A claim about this LoRA file needs at least {least} fresh {checkpoint.unit}s.")
     progress = _settings_progress(verdict)
     return [*parts, progress[0].upper() + progress[1:]]
 
@@ -188,7 +188,7 @@ def _could_have_found(claim: PairedClaim, units: str) -> str:
 def _tested_on(checkpoint: CheckpointClaim | None, config: ConfigClaim | None) -> str:
     claims = []
     if checkpoint and checkpoint.can_support:
-        claims.append((plural(checkpoint.prompts, "fresh prompt"), checkpoint.detectable))
+        claims.append((plural(checkpoint.prompts, f"fresh {checkpoint.unit}"), checkpoint.detectable))
     if config and config.can_support:
         claims.append((plural(config.pairs, "paired training seed"), config.detectable))
     return "; ".join(
@@ -201,7 +201,7 @@ def _seed_note(verdict: Verdict) -> list[str]:
 
 
 def _pictures_of(claim: CheckpointClaim) -> str:
-    prompts = plural(claim.prompts, "fresh prompt")
+    prompts = plural(claim.prompts, f"fresh {claim.unit}")
     return prompts if claim.sample_seeds == 1 else f"{claim.pairs} picture pairs from {prompts}"
 
 

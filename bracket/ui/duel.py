@@ -17,6 +17,7 @@ from bracket.ui.format import esc, picture
 
 _TITLES = {
     "prompt": ("The two LoRA files", "on fresh prompts, same starting noise"),
+    "theme": ("The two LoRA files", "on fresh prompts by theme, same starting noise"),
     "pair": ("The settings", "each trained afresh with the same new seeds"),
 }
 _NAMES = {BASELINE: "baseline", "runner_up": "runner-up"}

@@ -5,8 +5,8 @@
 Duels of the settings as a session runs them, watched after every unit and ended by its own rules, then weighed by
 `decide`. In each world nothing may be claimed for the winner in more than 5 % of the sessions that is not so there:
 that the arms differ, that it wins more often, or that its average is higher. `all` counts every claim, as a reader
-would who hears "on average" in each. Last, the power in a plain world, the coverage of both intervals, and how often an
-interval and its claim contradict each other.
+would who hears "on average" in each. First, duels of two files over prompts that share themes. Last, the power in a
+plain world, the coverage of both intervals, and how often an interval and its claim contradict each other.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
-from bracket.session.duel import follow
-from bracket.session.duel_plan import DuelPlan
+from bracket.domain import Judgement, Sample
+from bracket.report.scores import Rules, claims_of
+from bracket.session.duel import duel_of, follow
+from bracket.session.duel_plan import BASELINE, WINNER, DuelPlan
 from bracket.stats import ConfigClaim, config_claim, decide
 from bracket.stats.signflip import Floats
 
@@ -116,8 +119,42 @@ def contradicts(claim: ConfigClaim) -> bool:
     return (low is not None and low > 0) or (kind != "baseline_wins" and high is not None and high < 0)
 
 
+def themed(rng: np.random.Generator, themes: int, each: int, *, known: bool) -> bool:
+    """Whether a duel of two equal files claims anything for the winner, over so many prompts of each theme, whose
+    leads correlate by 0.6; `known`: whether the plan knows of the themes."""
+    texts = [f"{theme}/{prompt}" for theme in range(themes) for prompt in range(each)]
+    leads = 0.1 * (np.sqrt(0.6) * np.repeat(rng.normal(size=themes), each) + np.sqrt(0.4) * rng.normal(size=len(texts)))
+    plan = DuelPlan(
+        winner={},
+        baseline={},
+        alpha=0.05,
+        prompts=tuple(texts),
+        pictures=tuple((text, 1) for text in texts),
+        themes={text: text.split("/")[0] for text in texts} if known else {},
+        pairs=0,
+        training_seeds=(),
+    )
+    arms = {
+        name: [
+            Judgement(Sample(Path(text), text, 1, 0), "", float(s), {}) for text, s in zip(texts, scores, strict=True)
+        ]
+        for name, scores in ((WINNER, np.clip(0.5 + leads, 0, 1)), (BASELINE, np.full(len(texts), 0.5)))
+    }
+    claims = claims_of(duel_of(plan, arms), (), Rules.of(plan.as_dict()))
+    return decide("w", "b", checkpoint=claims.checkpoint).kind == "checkpoint"
+
+
 def main(sessions: int = 2000) -> None:
     rng = np.random.default_rng(0)
+    for themes, each in ((6, 4), (8, 3), (12, 2)):
+        for known in (True, False):
+            wrong = sum(themed(rng, themes, each, known=known) for _ in range(sessions))
+            bound = binomtest(wrong, sessions).proportion_ci(0.95, method="exact").high
+            what = "themes count" if known else "prompts count"
+            print(
+                f"{themes} themes of {each} prompts, {what}: false {wrong / sessions:.3f}, at most {bound:.3f}",
+                flush=True,
+            )
     print(f"{sessions} sessions each; false: share of sessions with a claim that is not so, and its 95 % upper bound")
     print(f"{'world':<14}{'pairs':>6}{'all':>8}{'average':>9}{'often':>8}{'alike':>8}{'false':>8}{'at most':>9}")
     total = clash = 0

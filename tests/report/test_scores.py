@@ -7,6 +7,8 @@ import pytest
 from bracket.domain import Judgement, Sample
 from bracket.report.scores import Rules, claims_of, flips_of, matrices, shares_of
 from bracket.report.summary import Duel, Pair
+from bracket.stats import CheckpointClaim, decide
+from bracket.stats.wording import sentence
 
 OURS = [("b", 7, 0.9), ("b", 3, 0.8), ("a", 3, 0.7), ("a", 7, 0.6)]
 
@@ -54,6 +56,20 @@ def test_the_plan_says_how_much_there_was_to_be() -> None:
     )
     named = Rules.of({**PLAN, "comparisons": ["baseline", "runner_up"], "live_share": 0.4}, left_out=[502])
     assert (named.pairs, named.comparisons, named.live_share) == (6, ("baseline", "runner_up"), 0.4)
+
+
+def test_prompts_of_a_theme_count_as_one_in_every_claim() -> None:
+    rules = Rules.of({**PLAN, "themes": {"p0": "sea", "p1": "sea", "p2": "sea"}, "edition": 3})
+    assert rules.prompts == 7
+    duel = Duel(judged([0.8, 0.6, 0.7, *[0.6] * 6]), judged([0.5] * 9))
+    claim = claims_of(duel, [], rules).checkpoint
+    assert claim is not None and (claim.unit, claim.prompts, claim.sample_seeds) == ("theme", 7, 1)
+    assert claim.mean_difference == pytest.approx((0.2 + 6 * 0.1) / 7)
+    assert claim.p_two_sided == pytest.approx(2 / 2**7)
+    assert CheckpointClaim.from_dict(claim.as_dict()) == claim
+    by_prompt, _ = flips_of(duel, rules, {})
+    assert by_prompt.unit == "theme" and by_prompt.names == ("sea", *(f"p{i}" for i in range(3, 9)))
+    assert "7 fresh themes" in sentence(decide("w", "b", checkpoint=claim), "w")
 
 
 def test_every_claim_is_made_under_the_plans_rules() -> None:

@@ -141,7 +141,7 @@ def test_the_slider_has_room_above_the_plan() -> None:
 
 def test_each_comparison_says_what_it_can_end_in(asked: SessionSettings) -> None:
     few = asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=2)})
-    search, file, config = promise.promises(few, Spread(), lambda n: 3600.0 * n)
+    search, file, config = promise.promises(few, promise.Fresh(20, 20), Spread(), lambda n: 3600.0 * n)
     assert not search.possible and "A ranking is no proof" in search.words
     # 20 prompts, two-sided at 4 %.
     sd = detectable_difference(1.0, 20, alpha=0.04, two_sided=True)
@@ -152,25 +152,24 @@ def test_each_comparison_says_what_it_can_end_in(asked: SessionSettings) -> None
 
 
 def test_pairs_say_what_they_could_detect(asked: SessionSettings) -> None:
-    *_, config = promise.promises(asked, Spread(), lambda n: 60.0 * n)
+    *_, config = promise.promises(asked, promise.Fresh(20, 20), Spread(), lambda n: 60.0 * n)
     # Five pairs can't decide early, so the test has all of 5 %.
     sd = detectable_difference(1.0, 5, alpha=0.05)
     assert sd is not None and config.possible
     assert f"A lead of about {sd:.1f} standard deviations between trainings is found in 80 %" in config.words
     assert "10 pairs (+5 min) would find one of about" in config.words
-    *_, measured = promise.promises(asked, Spread(pairs=0.01), lambda n: 60.0 * n)
+    *_, measured = promise.promises(asked, promise.Fresh(20, 20), Spread(pairs=0.01), lambda n: 60.0 * n)
     assert f"about {sd * 0.01:.3f} in score (if trainings differ as in earlier sessions)" in measured.words
 
 
 def test_too_few_verdict_prompts_promise_nothing(asked: SessionSettings) -> None:
-    data = asked.dataset.model_copy(update={"verdict_prompts": 5})
-    _, file, _ = promise.promises(asked.model_copy(update={"dataset": data}), Spread(), lambda n: 0.0)
+    _, file, _ = promise.promises(asked, promise.Fresh(5, 5), Spread(), lambda n: 0.0)
     assert not file.possible and file.words == "not with 5 verdict prompts; it takes 6."
 
 
 def test_one_config_promises_nothing(asked: SessionSettings) -> None:
     lonely = asked.model_copy(update={"search": SearchSettings(configs=1)})
-    assert promise.promises(lonely, Spread(), lambda n: 0.0) == ()
+    assert promise.promises(lonely, promise.Fresh(20, 20), Spread(), lambda n: 0.0) == ()
 
 
 def test_the_plan_adds_up(asked: SessionSettings) -> None:

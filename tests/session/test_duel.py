@@ -208,6 +208,30 @@ def test_the_duel_holds_what_counts_in_the_plans_order(tmp_path: Path) -> None:
     assert duel_of(PLANNED, {"winner": [], "baseline": []}) is None
 
 
+def test_prompts_of_one_theme_are_one_unit(tmp_path: Path) -> None:
+    texts = PLANNED.prompts
+    plan = replace(PLANNED, themes={texts[0]: "sea", texts[2]: "sea"})
+    assert plan.units[:2] == [(texts[0], texts[2]), (texts[1],)] and plan.unit == "theme"
+    arms = _arms(tmp_path, 0.0)
+    by_prompt = {texts[0]: 0.3, texts[2]: 0.1, texts[1]: -0.2}
+    arms["winner"] = [replace(j, score=j.score + by_prompt.get(j.sample.prompt, 0.0)) for j in arms["winner"]]
+    course = course_of_prompts(
+        plan, {side: [j for j in found if j.sample.prompt in texts[:3]] for side, found in arms.items()}
+    )
+    assert (
+        course.planned == 7
+        and course.counted == (0, 1)
+        and course.differences["baseline"] == pytest.approx((0.2, -0.2))
+    )
+    arms["baseline"] = [j for j in arms["baseline"] if j.sample.prompt != texts[2]]
+    assert course_of_prompts(plan, arms).counted == (), "the first theme lacks a prompt"
+
+
+def test_the_rule_tells_what_a_theme_is() -> None:
+    said = rule(8, 0, 0.05, 0.2, 1, "theme")
+    assert said.startswith("Prompts that stem from one caption or template are one theme. ") and "over 8 themes" in said
+
+
 def test_scores_are_laid_out_by_prompt_and_seed_in_the_prompts_order(tmp_path: Path) -> None:
     prompts = [Prompt("b", 1), Prompt("b", 2), Prompt("a", 3), Prompt("a", 4)]
     judged = [_judged(tmp_path, p.text, p.seed, p.seed / 10) for p in reversed(prompts)]

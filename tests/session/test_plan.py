@@ -143,17 +143,31 @@ def test_a_session_that_has_its_split_is_planned_on_it(asked: SessionSettings, t
     assert made.parted[0] == "All 24 pictures are trained on. The validation loss is of 8 more pictures."
 
 
+def test_a_promise_counts_themes(asked: SessionSettings) -> None:
+    texts = tuple(f"prompt {i}" for i in range(8))
+    themes = {text: f"theme {i // 2}" for i, text in enumerate(texts)}
+    made = replace(job.preview_split(asked), verdict_prompts=texts, themes=themes)
+    fresh = plan.Fresh(len(texts), made.count_themes(texts))
+    assert "with fewer than 6 themes of verdict prompts it can prove nothing" in plan.claim(asked, fresh)
+    file = plan.promises(asked, fresh, plan.spread_of(asked), None)[1]
+    assert not file.possible and file.words == "not with 8 verdict prompts of 4 themes; it takes 6 themes."
+    enough = plan.promises(asked, plan.Fresh(16, 8), plan.spread_of(asked), None)[1]
+    assert enough.possible and enough.words.startswith("can be proved on 16 fresh prompts of 8 themes.")
+
+
 @pytest.mark.parametrize(
     ("pairs", "said"),
     [(5, "can also prove it of the settings"), (4, "add 1 paired run."), (0, "add 5 paired runs.")],
 )
 def test_what_a_budget_can_show(asked: SessionSettings, pairs: int, said: str) -> None:
-    assert said in plan.claim(asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=pairs)}))
+    assert said in plan.claim(
+        asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=pairs)}), plan.Fresh(20, 20)
+    )
 
 
 def test_one_config_can_show_nothing(asked: SessionSettings) -> None:
     lonely = asked.model_copy(update={"search": SearchSettings(configs=1, steps=10)})
-    assert "nothing to compare" in plan.claim(lonely)
+    assert "nothing to compare" in plan.claim(lonely, plan.Fresh(20, 20))
     assert [r.trials for r in plan.make(lonely).rounds] == [1, 0, 0]
 
 
