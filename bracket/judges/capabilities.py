@@ -60,7 +60,7 @@ class Capabilities:
         if self.top:
             if number == 0:
                 body |= {"logprobs": True, "top_logprobs": self.top}
-        elif self.schema:
+        elif self.schema and options:
             body["response_format"] = answer_format(options)
         return body
 

@@ -17,7 +17,8 @@ from bracket.dataset import split_from_json
 from bracket.domain import DatasetSplit, Problem, Sample
 from bracket.errors import BracketError, JudgeError
 from bracket.files import read_json
-from bracket.judges import check_judge
+from bracket.judges import check_judge, make_asker
+from bracket.judges.drafting import draft
 from bracket.presets import find_preset
 from bracket.report.words import counted, percent
 from bracket.session.job import preview_split
@@ -34,6 +35,8 @@ from bracket.ui.tryout import NOWHERE, Tryout, tryout_html
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _POLL = 0.3
+_DRAFTS = 20
+"""Prompts that the judge is asked for at a time."""
 _WORKING = '<p class="working">Asking the server…</p>'
 _TEST, _TEST_ANYWAY, _TESTING = "Test the judge", "Test all the same", "Testing…"
 
@@ -56,6 +59,7 @@ class Events:
         self._server()
         self._test(session)
         self._rubric()
+        self._draft()
 
     @property
     def _inputs(self) -> list[gr.components.Component]:
@@ -240,6 +244,39 @@ class Events:
         if name and kept.exists():
             return split_from_json(read_json(kept))
         return DatasetSplit(NOWHERE, (), (), (), (), trigger, word)
+
+    # Prompts that the judge writes.
+
+    def _draft(self) -> None:
+        s = self._setup
+        own = s.fields["own_prompts"]
+        shown = [own, s.drafted, s.draft]
+        s.draft.click(self._write, [own, *self._inputs], shown, **_PRIVATE, concurrency_limit=1)
+
+    def _write(self, own: str, *given: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """The box with one prompt more each time, how it goes, and the button."""
+        lines = form.own_prompts(own)
+        count, asker, free = 0, None, gr.update(interactive=True)
+        try:
+            settings = self._settings(given[: len(self._fields)])
+            if settings.kind not in VLM:
+                raise JudgeError(
+                    "this judge only measures", remedy="Choose a vision-language judge, which can write, under 3."
+                )
+            if rival := self._rival(settings):
+                raise JudgeError(f"session {rival} trains on this machine's only GPU", remedy="Draft when it is done.")
+            dataset, asker = self._dataset(None, given), make_asker(settings)
+            yield gr.skip(), '<p class="working">Asking the judge…</p>', gr.update(interactive=False)
+            for prompt in draft(asker, dataset, _DRAFTS, [*dataset.prompts, *dataset.verdict_prompts, *lines]):
+                lines, count = (*lines, prompt), count + 1
+                yield "\n".join(lines), f'<p class="working">{counted(count, "prompt")} so far…</p>', gr.skip()
+            told = "Read them: what you leave in the box is used." if count else "It wrote none that can be used."
+            yield gr.skip(), f"<p>The judge wrote {counted(count, 'prompt')}. {told}</p>", free
+        except BracketError as error:
+            yield gr.skip(), f'<p class="message error">{said(error)}</p>', free
+        finally:
+            if asker is not None:
+                asker.close()
 
     # The rubric.
 

@@ -48,6 +48,8 @@ class Setup:
     pictures: gr.HTML
     judge_needs: gr.HTML
     judge_checks: gr.HTML
+    draft: gr.Button
+    drafted: gr.HTML
 
 
 def build() -> Setup:
@@ -94,7 +96,8 @@ def build() -> Setup:
                         minimum=0,
                         elem_id=name.replace("_", "-"),
                     )
-            fields |= _prompts(values)
+            own, draft, drafted = _prompts(values)
+            fields |= own
         pictures = gr.HTML(apply_default_css=False, elem_classes="found", elem_id="pictures-found")
     with gr.Row(elem_classes="step"):
         gr.HTML(_heading(3, "Judge", "who looks at the results"), apply_default_css=False, elem_classes="heading")
@@ -119,7 +122,7 @@ def build() -> Setup:
             theirs = trainers.build()
         trainer = gr.HTML(apply_default_css=False, elem_classes="found")
 
-    made = Setup(fields, weights, demo, welcome, pictures, judge_needs, judge_checks)
+    made = Setup(fields, weights, demo, welcome, pictures, judge_needs, judge_checks, draft, drafted)
     _wire(made, about, weight_checks, trainer)
     # A trainer that was got just now mends what its preset lacked.
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -127,8 +130,9 @@ def build() -> Setup:
     return made
 
 
-def _prompts(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
-    """The box of a person's own prompts, and which of bracket's join them."""
+def _prompts(values: Mapping[str, Any]) -> tuple[dict[str, gr.components.Component], gr.Button, gr.HTML]:
+    """The box of a person's own prompts, and which of bracket's join them; what has the judge write some, and how it
+    goes."""
     fields: dict[str, gr.components.Component] = {}
     with gr.Accordion("Prompts of your own", open=False):
         fields["own_prompts"] = gr.Textbox(
@@ -138,6 +142,9 @@ def _prompts(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
             max_lines=8,
             elem_id="own-prompts",
         )
+        with gr.Row(elem_classes="draft"):
+            draft = gr.Button("Have the judge write some", size="sm", elem_id="draft", min_width=200, scale=0)
+            drafted = gr.HTML(apply_default_css=False, elem_id="drafted")
         with gr.Row():
             fields["use_for"] = gr.Radio(
                 [("search", "search"), ("verdict", "verdict"), ("both, half each", "both")],
@@ -151,7 +158,7 @@ def _prompts(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
                 label="bracket's own prompts are for",
                 elem_id="kind",
             )
-    return fields
+    return fields, draft, drafted
 
 
 def _wire(s: Setup, about: gr.HTML, weight_checks: gr.HTML, trainer: gr.HTML) -> None:
