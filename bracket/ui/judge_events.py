@@ -253,7 +253,7 @@ class Events:
         shown = [own, s.drafted, s.draft]
         s.draft.click(self._write, [own, *self._inputs], shown, **_PRIVATE, concurrency_limit=1)
 
-    def _write(self, own: str, *given: Any) -> Iterator[tuple[Any, Any, Any]]:
+    async def _write(self, own: str, *given: Any) -> AsyncIterator[tuple[Any, Any, Any]]:
         """The box with one prompt more each time, how it goes, and the button."""
         lines = form.own_prompts(own)
         count, asker, free = 0, None, gr.update(interactive=True)
@@ -267,7 +267,8 @@ class Events:
                 raise JudgeError(f"session {rival} trains on this machine's only GPU", remedy="Draft when it is done.")
             dataset, asker = self._dataset(None, given), make_asker(settings)
             yield gr.skip(), '<p class="working">Asking the judge…</p>', gr.update(interactive=False)
-            for prompt in draft(asker, dataset, _DRAFTS, [*dataset.prompts, *dataset.verdict_prompts, *lines]):
+            written = draft(asker, dataset, _DRAFTS, [*dataset.prompts, *dataset.verdict_prompts, *lines])
+            while (prompt := await asyncio.to_thread(next, written, None)) is not None:
                 lines, count = (*lines, prompt), count + 1
                 yield "\n".join(lines), f'<p class="working">{counted(count, "prompt")} so far…</p>', gr.skip()
             told = "Read them: what you leave in the box is used." if count else "It wrote none that can be used."
