@@ -16,6 +16,7 @@ import typer
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import JudgeError, SettingsError
 from bracket.files import given_path, is_foreign, write_json
+from bracket.report.words import judged
 
 if TYPE_CHECKING:
     from bracket.judges import Judge
@@ -143,7 +144,7 @@ def model_name(settings: JudgeSettings) -> str:
 def test_lines(a: Judgement, b: Judgement, preferred: Preference, seconds: tuple[float, float]) -> list[str]:
     """What a judge said of two pictures, for a person; `seconds` is what scoring and comparing took."""
     axes = list(dict.fromkeys([*a.axes, *b.axes]))
-    rows = [("", "A", "B"), ("score", _number(a.score, a.spread), _number(b.score, b.spread))]
+    rows = [("", "A", "B"), ("judged", _number(a.score, a.spread), _number(b.score, b.spread))]
     rows += [(axis, _number(a.axes.get(axis)), _number(b.axes.get(axis))) for axis in axes]
     width = max(len(name) for name, *_ in rows)
     column = max(len(cell) for _, *cells in rows for cell in cells)
@@ -154,7 +155,7 @@ def test_lines(a: Judgement, b: Judgement, preferred: Preference, seconds: tuple
         "",
         *(f"{name:<{width}}  {one:>{column}}  {other:>{column}}" for name, one, other in rows),
         "",
-        f"By score{how}: {_ahead(a, b)}",
+        f"Judged{how}: {_ahead(a, b)}",
         f"Side by side: {_choice(preferred)}",
         f"{seconds[0]:.1f} s to score both, its start included; {seconds[1]:.1f} s to compare them.",
     ]
@@ -163,7 +164,7 @@ def test_lines(a: Judgement, b: Judgement, preferred: Preference, seconds: tuple
 def _number(value: float | None, spread: float = 0.0) -> str:
     if value is None:
         return "–"
-    return f"{value:.3f} ± {spread:.3f}" if spread else f"{value:.3f}"
+    return f"{judged(value)} ± {judged(spread)}" if spread else judged(value)
 
 
 def _ahead(a: Judgement, b: Judgement) -> str:
@@ -171,7 +172,7 @@ def _ahead(a: Judgement, b: Judgement) -> str:
     if abs(gap) < 0.0005:
         return "no difference."
     surely = f", {abs(gap) / noise:.1f} times their spread" if noise else ""
-    return f"{'A' if gap > 0 else 'B'} is better by {abs(gap):.3f}{surely}."
+    return f"{'A' if gap > 0 else 'B'} is better by {judged(abs(gap))} points{surely}."
 
 
 def _choice(preferred: Preference) -> str:

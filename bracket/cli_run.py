@@ -71,7 +71,8 @@ def run(
         str | None, typer.Option(help="tournament, screen, tpe, random, hyperband, asha or nsga2.")
     ] = None,
     stop_below: Annotated[
-        float | None, typer.Option(help="End the search once the rest would likely gain less, in score; 0: never.")
+        float | None,
+        typer.Option(min=0.0, max=99.9, help="End the search once the rest would likely gain less, of 100; 0: never."),
     ] = None,
     sample_weight: Annotated[
         float | None, typer.Option(help="Share of the judged pictures in the score, 0..1.")
@@ -156,6 +157,8 @@ def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     from bracket.trainers.base import nested
 
     flat = {place: given[name] for name, place in _PLACES.items() if given[name] not in (None, "", [], ())}
+    if "search.stop_below" in flat:
+        flat["search.stop_below"] = round(flat["search.stop_below"] / 100, 8)  # settings have it in 0..1
     if "extra_args" in flat:
         flat["extra_args"] = split_words(flat["extra_args"])
     if "dataset.folder" in flat:

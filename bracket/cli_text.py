@@ -12,7 +12,7 @@ from bracket.presets import Preset
 from bracket.report.mattered import space_words
 from bracket.report.summary import Summary
 from bracket.report.undecided import why_undecided
-from bracket.report.words import counted, duration, fixed
+from bracket.report.words import counted, duration, score
 from bracket.session import duel_view
 from bracket.session.next_space import NextSpace
 from bracket.session.plan import Plan, PlannedRound
@@ -45,8 +45,8 @@ def status_lines(session: SessionView) -> list[str]:
 
 
 def _trial_line(trial: TrialView) -> str:
-    score = f"score {fixed(trial.score.total)}" if trial.score else trial.cause.partition("\n")[0][:80]
-    return f"  {trial.id:<17} {trial.state:<10} {trial.step:>5}/{trial.steps:<5} {trial.label:<36} {score}"
+    told = f"score {score(trial.score.total)}" if trial.score else trial.cause.partition("\n")[0][:80]
+    return f"  {trial.id:<17} {trial.state:<10} {trial.step:>5}/{trial.steps:<5} {trial.label:<36} {told}"
 
 
 def preset_lines(found: Sequence[Here]) -> list[str]:

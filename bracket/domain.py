@@ -289,9 +289,13 @@ class Preference:
     flipped: bool = False
 
 
+SCALES = {"score": "0 to 1, lower is better", "judged": "0 to 1, higher is better"}
+"""What the numbers of files and of `Score` and `Judgement` are. People read both as 0 to 100, higher is better."""
+
+
 @dataclass(frozen=True)
 class Score:
-    """Lower is better; every part lies in 0..1."""
+    """Lower is better; every part lies in 0..1. People read 100 times one minus it, see `report.words.score`."""
 
     total: float
     loss_part: float

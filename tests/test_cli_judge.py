@@ -38,12 +38,12 @@ def test_two_pictures_by_axis() -> None:
         "A  one.png",
         "B  two.png",
         "",
-        "                       A              B",
-        "score      0.800 ± 0.030  0.600 ± 0.040",
-        "adherence          0.750          0.500",
-        "artefacts          0.900              –",
+        "                    A           B",
+        "judged     80.0 ± 3.0  60.0 ± 4.0",
+        "adherence        75.0        50.0",
+        "artefacts        90.0           –",
         "",
-        "By score (median of 5): A is better by 0.200, 4.0 times their spread.",
+        "Judged (median of 5): A is better by 20.0 points, 4.0 times their spread.",
         "Side by side: A is better.",
         "2.0 s to score both, its start included; 1.0 s to compare them.",
     ]
@@ -61,7 +61,7 @@ def test_two_pictures_by_axis() -> None:
 def test_side_by_side(value: float, flipped: bool, words: str) -> None:
     equal = [Judgement(s, "clip", 0.5, {}) for s in (A, B)]
     lines = lines_of(*equal, Preference(A, B, "clip", value, flipped), (0, 0))
-    assert lines[-3:-1] == ["By score: no difference.", f"Side by side: {words}"]
+    assert lines[-3:-1] == ["Judged: no difference.", f"Side by side: {words}"]
 
 
 def test_settings_of_a_judge() -> None:
@@ -104,9 +104,9 @@ def test_two_pictures_are_judged(drawings: GradedSet) -> None:
     ended = judge("test", str(pair.better.path), str(pair.worse.path), "--prompt", pair.better.prompt, *concept)
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Judge clip scorer (") and "Side by side: A is better." in lines
-    assert [line.split()[0] for line in lines[5:9]] == ["score", "adherence", "likeness", "originality"]
+    assert [line.split()[0] for line in lines[5:9]] == ["judged", "adherence", "likeness", "originality"]
     scores = [float(word) for word in lines[5].split()[1:]]
-    assert scores[0] > scores[1] + 0.3
+    assert scores[0] > scores[1] + 30
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def _refused(*words: str) -> str:
 
 def test_every_option_finds_its_place(runs: Path, pictures: str) -> None:
     words = "--trigger zorp --class-word star --configs 9 --steps 50 --finals-steps 90 --pairs 6 --strategy tpe"
-    words += " --stop-below 0.01 --sample-weight 0.5 --judge openai_api --judge-model m --judge-url u --rubric r"
+    words += " --stop-below 1 --sample-weight 0.5 --judge openai_api --judge-model m --judge-url u --rubric r"
     words += " --lr-min 1e-4 --lr-max 1e-2 --batch-max 2 --seed 5 --per-folder 7 --vram 12 --device cpu --memory"
     words += " --weight model.path=/a=b --weight other=/c --workers 3"
     words += " --use-for search --kind style"

@@ -77,8 +77,8 @@ def rose(plain: Judgement, other: Judgement) -> bool:
 def voided(path: Path, by: float, count: int, what: str) -> JudgeError:
     """The error that stands in place of a batch's judgements."""
     return JudgeError(
-        f"the judge is swayed by text in pictures: praise painted into this one raised it by {by:.2f}, so its batch of "
-        f"{count} {what} is void",
+        f"the judge is swayed by text in pictures: praise painted into this one raised it by {100 * by:.0f} points of "
+        f"100, so its batch of {count} {what} is void",
         path=path,
         remedy="Choose another judge; the pictures are kept and can be judged again.",
     )

@@ -188,7 +188,7 @@ def what_follows(data: Mapping[str, Any]) -> dict[str, Any]:
     )
     found: dict[str, Any] = {"verdict": verdict.as_dict()}
     if version == VERSION:
-        found["sentence"] = short_sentence(verdict, label)
+        found["sentence"] = short_sentence(verdict, label, points="scales" in data)
         found["shares"] = shares_of(duel, data["settings"]) if duel and claims.checkpoint else {}
     if version == VERSION or (duel and version != UNWATCHED):
         both = flips_of(duel, rules, data["shares"], seed=seed) if duel and claims.checkpoint else (None, None)

@@ -13,7 +13,7 @@ from bracket.report.lost import ends_of, sensitivity
 from bracket.report.scores import Rules
 from bracket.report.summary import Summary
 from bracket.report.tables import OUTCOMES, first_line
-from bracket.report.words import NOTHING, counted, fixed, p_value, percent, signed
+from bracket.report.words import NOTHING, counted, fixed, judged, p_value, percent, points
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.flips import Flips
 from bracket.stats.verdict import Comparison, Verdict
@@ -102,7 +102,7 @@ def _others(verdict: Verdict) -> list[Block]:
     if not verdict.others:
         return []
     rows = tuple(_other_row(other) for other in verdict.others)
-    columns = ("Winner against", "About", "Difference", "Interval", "How sure", "Winner better")
+    columns = ("Winner against", "About", "Points", "Interval", "How sure", "Winner better")
     text = "Named before the duel, so alpha is shared by equal parts."
     return [Subheading("Further comparisons"), Paragraph(text), Table(columns, rows, frozenset({2}))]
 
@@ -111,7 +111,7 @@ def _other_row(other: Comparison) -> Row:
     about = "the LoRA file" if other.about == "checkpoint" else "the settings"
     name = other.name.replace("_", "-")
     shown = "shown" if other.holds else "not shown"
-    return Row((name, about, signed(other.claim.mean_difference), interval(other.claim),
+    return Row((name, about, points(other.claim.mean_difference), interval(other.claim),
                 _reached(other.claim, other.p), shown))  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _checkpoint_terms(claim: CheckpointClaim, verdict: Verdict) -> list[tuple[st
     return [
         ("Compared", f"{of} × {counted(claim.sample_seeds, 'sample seed')}"),
         ("Won", f"{percent(claim.win_rate)} of pairs ({percent(1 - claim.alpha)} interval {rate_interval(claim)})"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({interval(claim)})"),
+        ("Mean difference", f"{points(claim.mean_difference)} points ({interval(claim)})"),
         *_average(claim),
         ("Chance that a picture of the winner's is better", percent(claim.improvement_probability)),
         ("How sure", _reached(claim, verdict.checkpoint_p, f"two-sided sign-flip over {claim.unit}s ({way})")),
@@ -137,7 +137,7 @@ def _config_terms(claim: ConfigClaim, verdict: Verdict) -> list[tuple[str, str]]
         test += f"; {counted(claim.pairs, 'pair')} can't get there, {least} can"
     return [
         ("Compared", _planned(claim, "pair") + " of fresh trainings"),
-        ("Mean difference", f"{signed(claim.mean_difference)} ({interval(claim)})"),
+        ("Mean difference", f"{points(claim.mean_difference)} points ({interval(claim)})"),
         *_average(claim),
         ("How sure", test),
         ("Could have found", _could(claim.detectable)),
@@ -148,8 +148,8 @@ def _average(claim: CheckpointClaim | ConfigClaim) -> list[tuple[str, str]]:
     """What holds for the average and for how often, whatever the differences' shape; nothing by earlier editions."""
     if claim.average_low is None or claim.average_high is None:
         return []
-    between = f"{signed(claim.average_low)} to {signed(claim.average_high)}, by betting on scores from 0 to 1"
-    return [("Ahead", f"in {claim.won}, behind in {claim.lost}"), ("Average, whatever the scores' shape", between)]
+    between = f"{points(claim.average_low)} to {points(claim.average_high)} points, by betting on a scale from 0 to 100"
+    return [("Ahead", f"in {claim.won}, behind in {claim.lost}"), ("Average, whatever the differences' shape", between)]
 
 
 def unit_count(claim: CheckpointClaim | ConfigClaim) -> int:
@@ -190,7 +190,7 @@ def _earlier(summary: Summary) -> list[Block]:
     rows = tuple(
         _earlier_row(*every[place], p=p_at(summary, place), able=can) for place, can in zip(before, able, strict=True)
     )
-    columns = ("Earlier duel", "Alpha", "Mean difference", "How it ended")
+    columns = ("Earlier duel", "Alpha", "Mean points", "How it ended")
     held_to = _held_to(every[newest][0], [every[place] for place in before], sum(able))
     return [Paragraph(held_to), Table(columns, rows, frozenset({1, 2}))]
 
@@ -215,15 +215,15 @@ def _earlier_row(plan: Mapping[str, Any], claim: ConfigClaim | None, *, p: float
     if claim is None:
         return Row((planned, alpha, NOTHING, "no pair was trained"))
     ended = _reached(claim, p) if able else "too few pairs for a claim"
-    return Row((planned, alpha, signed(claim.mean_difference), ended))
+    return Row((planned, alpha, points(claim.mean_difference), ended))
 
 
 def _pairs_table(summary: Summary) -> Table:
     rows = tuple(
-        Row((str(pair.seed), fixed(pair.winner), fixed(pair.baseline), signed(pair.difference)))
+        Row((str(pair.seed), judged(pair.winner), judged(pair.baseline), points(pair.difference)))
         for pair in newest_pairs(summary)
     )
-    columns = ("Training seed", "Winner", "Baseline", "Difference")
+    columns = ("Training seed", "Winner, judged", "Baseline, judged", "Difference")
     return Table(columns, rows, frozenset(range(4)))
 
 
@@ -242,7 +242,7 @@ def units(claim: CheckpointClaim) -> str:
 def _could(detectable: float | None) -> str:
     if detectable is None:
         return "nothing: too few to reach a verdict"
-    return f"a true difference of {fixed(detectable)}, {percent(POWER)} of the time"
+    return f"a true difference of {judged(detectable)} points, {percent(POWER)} of the time"
 
 
 def _p(p: float | None) -> str:

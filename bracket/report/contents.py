@@ -15,7 +15,7 @@ from bracket.report.judging import judging
 from bracket.report.searched import Searched, look
 from bracket.report.summary import Summary
 from bracket.report.undecided import why_undecided
-from bracket.report.words import counted, duration, fixed, percent
+from bracket.report.words import counted, duration, judged, percent
 from bracket.stats.wording import sentence, short_sentence
 
 _LOSS_WARNING = (
@@ -23,8 +23,8 @@ _LOSS_WARNING = (
     "not yet a better picture."
 )
 _SCORE_WORDS = (
-    "Scores and their parts lie between 0 and 1, lower is better; the judge's axes count the other way, 1 is best. "
-    "Rounds differ in length, so each is ranked by itself."
+    "Everything here lies between 0 and 100, higher is better, but the validation loss. Judged is what the judge says, "
+    "By loss what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _LONG_LABEL = 60
@@ -66,10 +66,9 @@ def _headline(summary: Summary) -> str:
     if len(label) > _LONG_LABEL:
         label = "the baseline" if verdict.kind == "baseline_leads" else "the search's best config"
     if verdict.kind == "config" and (pairs := newest_pairs(summary)):
-        ours = fixed(mean([pair.winner for pair in pairs]), 2)
-        theirs = fixed(mean([pair.baseline for pair in pairs]), 2)
+        ours, theirs = (judged(mean([getattr(pair, side) for pair in pairs])) for side in ("winner", "baseline"))
         seeds = counted(len(pairs), "new seed")
-        return f"{_capital(label)} wins: trained afresh with {seeds}, it scores {ours} against the baseline's {theirs}."
+        return f"{_capital(label)} wins: trained afresh with {seeds}, it is judged {ours}, the baseline {theirs}."
     if verdict.kind == "checkpoint" and verdict.checkpoint:
         share, units = percent(verdict.checkpoint.win_rate), statistics.units(verdict.checkpoint)
         return f"{_capital(label)} wins: its pictures beat the baseline's in {share} of {units}."
@@ -103,7 +102,7 @@ def _pictures(summary: Summary) -> Section:
     blocks: list[Block] = []
     if hero := pictures.before_and_after(summary):
         blocks += [
-            Paragraph("A column is one prompt and one starting noise. Figures are the judge's scores, 1 is best."),
+            Paragraph("A column is one prompt and one starting noise. Figures are what the judge says, of 100."),
             hero,
         ]
     if duel := pictures.duel_pictures(summary):

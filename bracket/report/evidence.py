@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bracket.domain import Judgement, Outcome, Round, TrialResult
+from bracket.domain import SCALES, Judgement, Outcome, Round, TrialResult
 from bracket.files import storage_errors
 from bracket.report.added import tries
 from bracket.report.scores import BASELINE, RUNNER_UP, Rules, flips_of, shares_of
@@ -36,6 +36,7 @@ def build(summary: Summary) -> dict[str, Any]:
     content: dict[str, Any] = {
         "format": "bracket certificate",
         "version": VERSION,
+        "scales": SCALES,
         "session": summary.name,
         "fingerprint": summary.fingerprint,
         "versions": dict(summary.versions),

@@ -56,7 +56,7 @@ def _of_prompts(summary: Summary) -> Floats | None:
 def _plot(name: str, unit: str, claim: CheckpointClaim | ConfigClaim, differences: Floats, caption: str) -> Plot:
     if claim.difference_low is not None or claim.difference_high is not None:
         caption += f" The band is where the mean may lie: {interval(claim)}."
-    alt, watched = f"Difference in judged score, {unit} by {unit}", claim.watched
+    alt, watched = f"How much higher the winner is judged, {unit} by {unit}", claim.watched
     planned = watched.planned if watched else differences.size
     draw = _differences(claim, differences, planned, unit)
     if watched is None or not watched.live_alpha:
@@ -74,20 +74,22 @@ def _plot(name: str, unit: str, claim: CheckpointClaim | ConfigClaim, difference
 def _around(differences: Floats, ends: list[float]) -> tuple[float, float]:
     """The range that shows all of these, with a margin: a band that is open on one side has no end to show."""
     values = [*differences, *ends, 0.0]
-    margin = 0.06 * (max(values) - min(values)) or 0.01
+    margin = 0.06 * (max(values) - min(values)) or 1.0
     return min(values) - margin, max(values) + margin
 
 
 def _differences(
     claim: CheckpointClaim | ConfigClaim, differences: Floats, planned: int, unit: str
 ) -> Callable[[Axes, Theme], None]:
+    differences = 100 * differences  # in points, as people read them
+
     def draw(axes: Axes, theme: Theme) -> None:
-        low, high = claim.difference_low, claim.difference_high
-        if low is not None or high is not None:
-            ends = (-1 if low is None else low, 1 if high is None else high)
-            axes.axhspan(*ends, color=theme.accent, alpha=0.13, linewidth=0)
-            axes.set_ylim(*_around(differences, [end for end in (low, high) if end is not None]))
-        axes.axhline(claim.mean_difference, color=theme.accent, linewidth=1.2)
+        ends = [None if end is None else 100 * end for end in (claim.difference_low, claim.difference_high)]
+        if known := [end for end in ends if end is not None]:
+            low, high = (open_ if end is None else end for end, open_ in zip(ends, (-100.0, 100.0), strict=True))
+            axes.axhspan(low, high, color=theme.accent, alpha=0.13, linewidth=0)
+            axes.set_ylim(*_around(differences, known))
+        axes.axhline(100 * claim.mean_difference, color=theme.accent, linewidth=1.2)
         axes.axhline(0, color=theme.quiet, linewidth=1)
         x = np.arange(1, differences.size + 1)
         colours = [theme.accent if d > 0 else theme.strong for d in differences]
@@ -96,7 +98,7 @@ def _differences(
         axes.set_xlim(0, planned + 0.5)
         _keep_dots_in_sight(axes, differences)
         axes.set_xlabel(_order(unit))
-        axes.set_ylabel("winner minus baseline")
+        axes.set_ylabel("points above the baseline")
         _whole_ticks(axes)
 
     return draw

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,7 +14,7 @@ from markupsafe import Markup
 
 from bracket.report.document import Document, Figure, Pictures
 from bracket.report.grid import TINY, thumbnail
-from bracket.report.words import fixed
+from bracket.report.words import judged
 
 SIDES = (384, 256, 192, 128)
 BUDGET = 4_500_000
@@ -47,7 +46,7 @@ def render(document: Document, figures: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["fixed"] = partial(fixed, places=2)
+    environment.filters["judged"] = judged
     template = environment.get_template("report.html.j2")
     style = Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8"))
     return template.render(

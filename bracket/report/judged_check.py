@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bracket.domain import TIE_BAND, Outcome
+from bracket.domain import SCALES, TIE_BAND, Outcome
 from bracket.report.added_check import left_out_of
 from bracket.report.compare import same
 from bracket.report.scores import BASELINE, RUNNER_UP
@@ -18,9 +18,9 @@ _SIDES = ("winner", BASELINE, RUNNER_UP)
 _ROW = {"prompt", "sample_seed", "judge", "score", "axes", "file", "sha256"}
 _PAIR = {"seed", "ended", "lost", *_SIDES, *(f"{side}_judgements" for side in _SIDES)}
 _KEYS = {
-    *("format", "version", "session", "fingerprint", "versions", "preset", "settings", "judge", "choosing", "plan"),
-    *("plan_sha256", "duel", "pairs", "left_out", "checkpoints", "votes", "sentence", "verdict", "shares", "flips"),
-    *("first_claim", "additions", "seal"),
+    *("format", "version", "scales", "session", "fingerprint", "versions", "preset", "settings", "judge", "choosing"),
+    *("plan", "plan_sha256", "duel", "pairs", "left_out", "checkpoints", "votes", "sentence", "verdict", "shares"),
+    *("flips", "first_claim", "additions", "seal"),
 }
 
 
@@ -37,6 +37,8 @@ def check_judged(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) ->
     rows = [*judgements_of(data, added)]
     strange = [*(set(data) - _KEYS), *(set().union(*pairs) - _PAIR), *(set().union(*rows) - _ROW)]
     yield from (f"The certificate holds {key!r}, which no session writes." for key in sorted(set(strange)))
+    if data.get("scales", SCALES) != SCALES:  # the first certificates of this version name none
+        yield "The certificate names other scales than its numbers have."
     yield from _check_plan(data)
     yield from _check_judge(data, added)
     pictures = sorted(map(tuple, data["plan"]["pictures"]))

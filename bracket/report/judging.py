@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bracket.domain import mean
 from bracket.report.document import Block, Bullets, Paragraph, Row, Subheading, Table
 from bracket.report.summary import Calibration, Summary
-from bracket.report.words import NOTHING, counted, fixed, percent, signed
+from bracket.report.words import NOTHING, counted, fixed, judged, percent, points
 from bracket.stats.bradley_terry import Ranking
 
 _UNCHECKED = (
@@ -52,10 +52,10 @@ def _votes(found: Calibration | None) -> list[str]:
 def _drift(scores: Sequence[float]) -> str:
     half = len(scores) // 2
     moved = mean(scores[-half:]) - mean(scores[:half])
-    span = f"{fixed(min(scores))} to {fixed(max(scores))}"
+    span = f"{judged(min(scores))} to {judged(max(scores))}"
     return (
         f"With every prompt and pair of the duel the judge saw one and the same picture, {len(scores)} times in all. "
-        f"Its scores of it ran from {span}; from the first half to the second they moved by {signed(moved)}. The arms "
+        f"It judged it from {span}; from the first half to the second that moved by {points(moved)} points. The arms "
         "were shown side by side, in an order drawn by chance, so that this falls on all of them alike."
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from bracket.domain import Knob
 from bracket.report.document import Figure
@@ -53,24 +54,25 @@ def _learning_rate_plot(summary: Summary, searched: Searched) -> Plot | None:
     def draw(axes: Axes, theme: Theme) -> None:
         axes.set_xscale("log")
         if curve:
-            axes.fill_between(curve.x, curve.low, curve.high, color=theme.accent, alpha=0.13, linewidth=0)
-            axes.plot(curve.x, curve.mean, color=theme.accent, linewidth=1.5, label="smoothed, 95 % band")
+            low, high = _shown(curve.high), _shown(curve.low)
+            axes.fill_between(curve.x, low, high, color=theme.accent, alpha=0.13, linewidth=0)
+            axes.plot(curve.x, _shown(curve.mean), color=theme.accent, linewidth=1.5, label="smoothed, 95 % band")
         if knee:
             end = knee.high or max(rates) * 1.3
             axes.axvspan(knee.low or min(rates), end, color=theme.bad, alpha=0.07, linewidth=0)
             axes.axvline(knee.value, color=theme.bad, linewidth=1, linestyle=":", label="half melt")
         for rate in burnt:
-            # At the upper edge, whatever the scale: a failed trial has no score.
-            axes.plot(rate, 0.97, "x", color=theme.bad, markersize=7, markeredgewidth=1.8, label="melted",
+            # At the lower edge, whatever the scale: a failed trial has no score.
+            axes.plot(rate, 0.03, "x", color=theme.bad, markersize=7, markeredgewidth=1.8, label="melted",
                       transform=axes.get_xaxis_transform())  # fmt: skip
         for rate, one in scored:
-            _mark(axes, theme, order_of(summary, one.config), rate, one.total)
+            _mark(axes, theme, order_of(summary, one.config), rate, float(_shown(one.total)))
         if scored:
-            totals = [one.total for _, one in scored]
-            room = (max(totals) - min(totals)) or 0.1
-            axes.set_ylim(min(totals) - 0.2 * room, max(totals) + 0.25 * room)
+            ends = _shown([one.total for _, one in scored])
+            room = float(np.ptp(ends)) or 10.0
+            axes.set_ylim(ends.min() - 0.25 * room, ends.max() + 0.2 * room)
         axes.set_xlabel(knob_title(knob))
-        axes.set_ylabel("score (lower is better)")
+        axes.set_ylabel("score")
         legend(axes)
 
     words = [f"{_of_length(searched)}; the other knobs vary too, so points scatter."]
@@ -78,6 +80,11 @@ def _learning_rate_plot(summary: Summary, searched: Searched) -> Plot | None:
         words.append("Where melting begins lies in the red band, most likely at the dotted line.")
     figure = Figure("learning-rate", "Score of every config of the search against its learning rate", " ".join(words))
     return Plot("learning_rate", figure, (7.4, 3.1), draw)
+
+
+def _shown(parts: ArrayLike) -> NDArray[np.float64]:
+    """Totals, or a part of them, as people read them: 0 to 100, higher is better."""
+    return 100 * (1 - np.asarray(parts, dtype=np.float64))
 
 
 def _mark(axes: Axes, theme: Theme, order: int, x: float, y: float) -> None:
@@ -99,7 +106,7 @@ def _map_plot(summary: Summary, found: TwoKnobs | None, searched: Searched) -> P
 
     def draw(axes: Axes, theme: Theme) -> None:
         axes.grid(False)
-        heat = axes.pcolormesh(land.x, land.y, land.mean, cmap=f"{_COLOURS}_r", shading="gouraud", rasterized=True)
+        heat = axes.pcolormesh(land.x, land.y, _shown(land.mean), cmap=_COLOURS, shading="gouraud", rasterized=True)
         _axis(axes, "x", x, theme)
         _axis(axes, "y", y, theme)
         if land.unsure:
@@ -149,9 +156,8 @@ def _scale(axes: Axes, heat: Any, theme: Theme) -> None:
     """The colours' own axis, best at its upper end."""
     bar = axes.figure.colorbar(heat, ax=axes, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
-    bar.ax.invert_yaxis()
     bar.ax.tick_params(colors=theme.quiet, labelcolor=theme.quiet, length=0)
-    bar.set_label("score (lower is better)", color=theme.quiet)
+    bar.set_label("score", color=theme.quiet)
 
 
 # Knob importance
@@ -196,7 +202,7 @@ def _concordance_plot(summary: Summary, searched: Searched) -> Plot | None:
         return None
     rows = [searched.tried[i] for i in searched.judged]
     losses = np.array([one.validation_loss for one in rows], dtype=np.float64)
-    judged = np.array([1 - one.sample_part for one in rows])
+    judged = _shown([one.sample_part for one in rows])
 
     def draw(axes: Axes, theme: Theme) -> None:
         for i, one in enumerate(rows):
@@ -212,14 +218,14 @@ def _concordance_plot(summary: Summary, searched: Searched) -> Plot | None:
             _call(axes, theme, (losses[found.by_judge], judged[found.by_judge]), "above", "best by the judge",
                   searched.labels[searched.judged[found.by_judge]])  # fmt: skip
         axes.set_xlabel("loss on held-out pictures (lower is better)")
-        axes.set_ylabel("judged score (higher is better)")
+        axes.set_ylabel("judged")
         legend(axes, loc="upper right")
 
     caption = (
         f"{_of_length(searched)}. Where loss and judge agree, points fall from the upper left to the lower right. "
         f"Kendall's tau {number(found.tau, 2)}."
     )
-    figure = Figure("loss-judge", "Loss on held-out pictures against judged score", caption)
+    figure = Figure("loss-judge", "Loss on held-out pictures against what is judged", caption)
     return Plot("concordance", figure, (7.4, 3.3), draw)
 
 

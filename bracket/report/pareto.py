@@ -7,7 +7,7 @@ length can't be compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from bracket.domain import Config, Round
 from bracket.report.document import Block, Figure, Paragraph, Row, Section, Table, Tone
 from bracket.report.drawing import Plot, Theme, legend, order_of
 from bracket.report.summary import Ranked, Summary
-from bracket.report.words import config_label, counted, fixed
+from bracket.report.words import config_label, counted, judged, score
 from bracket.stats.pareto import nondominated
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def placed(summary: Summary) -> list[Placed]:
 
 def _values(row: Ranked, objectives: Sequence[str]) -> tuple[float, ...]:
     axes = row.results[0].axes
-    judged = row.total is not None and all(name in axes for name in objectives)
-    return tuple(axes[name] for name in objectives) if judged else ()
+    known = row.total is not None and all(name in axes for name in objectives)
+    return tuple(axes[name] for name in objectives) if known else ()
 
 
 def section(summary: Summary, plots: Sequence[Plot]) -> Section:
@@ -81,7 +81,7 @@ def section(summary: Summary, plots: Sequence[Plot]) -> Section:
     blocks: list[Block] = [Paragraph(sentence(summary, points, names))]
     blocks += [plot.figure for plot in plots if plot.kind == "pareto"]
     rows = [
-        Row((p.label, *(fixed(v) for v in p.values), fixed(p.total)), _tone(summary, p))
+        Row((p.label, *(judged(v) for v in p.values), score(p.total)), _tone(summary, p))
         for p in sorted((p for p in points if p.on_front), key=lambda p: p.values, reverse=True)
     ]
     columns = ("On the front", *names, "Score")
@@ -105,8 +105,8 @@ def sentence(summary: Summary, points: Sequence[Placed], names: Sequence[str]) -
         text += f"one of them on {' and on '.join(names)} and better on either."
         if len(names) == 2:
             up, down = most.values[0] - least.values[0], least.values[1] - most.values[1]
-            text += f" From {least.label} to {most.label} {names[0]} rises by {fixed(up)}, and {names[1]}"
-            text += f" falls by {fixed(down)}."
+            text += f" From {least.label} to {most.label} {names[0]} rises by {judged(up)}, and {names[1]}"
+            text += f" falls by {judged(down)} points."
     winner = next((p for p in points if order_of(summary, p.config) == 2), None)
     if winner and not winner.on_front:
         text += " The winner is not on the front: the finals, longer and with more seeds, chose it by its score."
@@ -121,7 +121,8 @@ def axis_title(name: str) -> str:
 
 def plot(summary: Summary) -> Plot | None:
     """The first two objectives against each other; None without two configs that were judged on them."""
-    points, names = placed(summary), [axis_title(name) for name in objectives_of(summary)]
+    points = [replace(p, values=tuple(100 * v for v in p.values)) for p in placed(summary)]
+    names = [axis_title(name) for name in objectives_of(summary)]
     if len(points) < 2:
         return None
     front = sorted((p for p in points if p.on_front), key=lambda p: p.values)
@@ -135,8 +136,8 @@ def plot(summary: Summary) -> Plot | None:
         for point in points:
             _mark(axes, theme, order_of(summary, point.config), point)
         axes.margins(0.14, 0.12)
-        axes.set_xlabel(f"{names[0]} (higher is better)")
-        axes.set_ylabel(f"{names[1]} (higher is better)")
+        axes.set_xlabel(f"{names[0]}, judged")
+        axes.set_ylabel(f"{names[1]}, judged")
         legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
         named = [p for p in points if p.on_front or order_of(summary, p.config)]
         line = front if len(names) == 2 else []

@@ -13,9 +13,9 @@ from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subhea
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules
 from bracket.report.summary import Ranked, Summary
-from bracket.report.tables import judged, same, totals
+from bracket.report.tables import same, scored, totals
 from bracket.report.undecided import why_undecided
-from bracket.report.words import NOTHING, counted, duration, fixed, p_value, percent, signed
+from bracket.report.words import NOTHING, counted, duration, fixed, judged, p_value, percent, points
 from bracket.stats.claims import POWER, CheckpointClaim, ConfigClaim
 from bracket.stats.descriptive import DESCRIPTIVE, Welch, welch
 from bracket.stats.power import detectable_difference, pairs_needed
@@ -36,11 +36,11 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
     if claim := verdict.checkpoint:
         interval = f"{percent(1 - claim.alpha)} interval {rate_interval(claim)}"
         found.append(Fact(percent(claim.win_rate), f"of {units(claim)} won", interval))
-        found.append(Fact(signed(claim.mean_difference), "judged score on fresh prompts", mean_interval(claim)))
+        found.append(Fact(points(claim.mean_difference), "points judged on fresh prompts", mean_interval(claim)))
         share = percent(claim.improvement_probability)
         found.append(Fact(share, "chance of the better picture", "one of each, of the same fresh prompt"))
     if config := verdict.config:
-        found.append(Fact(signed(config.mean_difference), "judged score of fresh trainings", mean_interval(config)))
+        found.append(Fact(points(config.mean_difference), "points judged of fresh trainings", mean_interval(config)))
     least = smallest_n(verdict.final_alpha, two_sided=False)
     pairs = verdict.config.pairs if verdict.config else 0
     done = f"{pairs} of {least}" if pairs < least else str(pairs)
@@ -108,8 +108,8 @@ def _means_no_difference(summary: Summary) -> str:
     ):
         if claim and claim.can_support and claim.detectable:
             count = claim.watched.planned if claim.watched else unit_count(claim)
-            sizes.append(f"{count} {noun} find a true difference of {fixed(claim.detectable)}")
-    could = f": {' and '.join(sizes)} in {percent(POWER)} of cases, on a scale from 0 to 1" if sizes else ""
+            sizes.append(f"{count} {noun} find a true difference of {judged(claim.detectable)} points")
+    could = f": {' and '.join(sizes)} in {percent(POWER)} of cases, on a scale from 0 to 100" if sizes else ""
     return (
         f"That is a finding, not a failure of the test{could}. A smaller difference may exist, and this can't show it. "
         "Until more is known, either will do; the baseline is the simpler choice."
@@ -141,7 +141,7 @@ def _means_baseline_leads(summary: Summary) -> str:
 
 def descriptive(summary: Summary) -> list[Block]:
     """Welch's comparisons within the finals."""
-    finals = [ranked for ranked in summary.rounds.get(Round.FINALS, ()) if judged(ranked)]
+    finals = [ranked for ranked in summary.rounds.get(Round.FINALS, ()) if scored(ranked)]
     winner = next((r for r in finals if summary.winner and same(r.config, summary.winner.config)), None)
     others = [
         ("baseline", next((r for r in finals if same(r.config, summary.baseline_config) and r is not winner), None)),
@@ -151,10 +151,10 @@ def descriptive(summary: Summary) -> list[Block]:
     if not rows:
         return []
     why = (
-        "They come from the finals' scores (lower is better, so a negative difference is in the winner's favour). The "
-        "best of several always looks better here than it is, so no verdict rests on them."
+        "They come from the finals' scores. The best of several always looks better here than it is, so no verdict "
+        "rests on them."
     )
-    columns = ("Winner against", "Seeds", "Difference", "t", "df", "p", "95 % interval", "")
+    columns = ("Winner against", "Seeds", "Points", "t", "df", "p", "95 % interval", "")
     return [
         Subheading("Descriptive figures"),
         Paragraph(f"{DESCRIPTIVE} {why}"),
@@ -181,19 +181,19 @@ def more_runs(summary: Summary) -> list[Block]:
     blocks: list[Block] = [Bullets(tuple(items))]
     if rows:
         blocks += [
-            Paragraph(f"The smallest true difference in mean score (0 to 1) found {percent(POWER)} of the time:"),
+            Paragraph(f"The smallest true mean difference, in points of 100, found {percent(POWER)} of the time:"),
             Table(("With", "Finds a difference of"), tuple(rows), frozenset({1})),
         ]
     return blocks
 
 
 def _welch_row(name: str, winner: Ranked, other: Ranked) -> Row:
-    found: Welch = welch(totals(winner), totals(other))
-    interval = NOTHING if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
+    found: Welch = welch(*([1 - total for total in totals(ranked)] for ranked in (winner, other)))
+    interval = NOTHING if found.low is None else f"{points(found.low)} to {points(found.high)}"
     cells = (
         f"{name} ({other.label})",
         f"{found.n_a} and {found.n_b}",
-        signed(found.difference),
+        points(found.difference),
         fixed(found.t, 2),
         fixed(found.df, 1),
         NOTHING if found.p_two_sided is None else p_value(found.p_two_sided),
@@ -258,14 +258,14 @@ def _pairs_for_observed(claim: ConfigClaim, rules: Rules) -> str:
         return ""
     if n <= claim.pairs:
         return ""
-    size, often = fixed(claim.mean_difference), percent(POWER)
+    size, often = f"{judged(claim.mean_difference)} points", percent(POWER)
     return f"If the true difference is the measured {size}, a duel of {n} pairs would find it {often} of the time."
 
 
 def _pair_seconds(summary: Summary) -> float | None:
     """What one more pair costs, from the confirmation's trainings or else the finals'."""
     for name in (Round.CONFIRMATION, Round.FINALS):
-        times = [r.train_seconds for ranked in summary.rounds.get(name, ()) for r in judged(ranked) if r.train_seconds]
+        times = [r.train_seconds for ranked in summary.rounds.get(name, ()) for r in scored(ranked) if r.train_seconds]
         if times:
             return 2 * mean(times)
     return None
@@ -294,7 +294,7 @@ def _size_for(sd: float, rules: Rules, *, two_sided: bool) -> Callable[[int], fl
 def _detectable_rows(n: int, units: str, size: Callable[[int], float | None], now: int | None = None) -> list[Row]:
     have = n if now is None else now
     return [
-        Row((f"{count} {units}" + (" (as now)" if count == have else ""), fixed(found)))
+        Row((f"{count} {units}" + (" (as now)" if count == have else ""), judged(found)))
         for count in (n, 2 * n, 4 * n)
         if (found := size(count)) is not None
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bracket.domain import Config, Outcome, Round, TrialResult, mean
 from bracket.report.document import Block, Code, Fold, Paragraph, Row, Table, Tone
 from bracket.report.summary import Ranked, Summary
-from bracket.report.words import NOTHING, counted, fixed, knob_title, knob_value
+from bracket.report.words import NOTHING, counted, fixed, judged, knob_title, knob_value, score
 
 ROUND_NAMES = {Round.SEARCH: "Search", Round.FINALS: "Finals", Round.CONFIRMATION: "Confirmation"}
 OUTCOMES = {
@@ -41,10 +41,10 @@ def settings_table(summary: Summary) -> Table:
 def ranking_table(summary: Summary, rows: Sequence[Ranked]) -> Table:
     """One round's configs, best first, with the parts of their scores as means over their judged trials."""
     axes = tuple(dict.fromkeys(axis for ranked in rows for r in ranked.results if r.score for axis in r.axes))
-    several = any(len(judged(ranked)) > 1 for ranked in rows)
+    several = any(len(scored(ranked)) > 1 for ranked in rows)
     # Of two configs one seed apart, the spread between seeds is the first thing to look at.
     spread = ("Lowest–highest",) if several else ()
-    columns = ("#", "Settings", "From", "Seeds", "Score", *spread, "Loss part", "Sample part",
+    columns = ("#", "Settings", "From", "Seeds", "Score", *spread, "Judged", "By loss",
                *(axis.replace("_", " ").capitalize() for axis in axes), "Validation loss", "Outcome")  # fmt: skip
     table_rows = tuple(
         _ranking_row(summary, place, ranked, axes, several) for place, ranked in enumerate(rows, start=1)
@@ -64,13 +64,13 @@ def same(a: Config, b: Config) -> bool:
     return dict(a) == dict(b)
 
 
-def judged(ranked: Ranked) -> list[TrialResult]:
+def scored(ranked: Ranked) -> list[TrialResult]:
     """Its trials that have a score."""
     return [result for result in ranked.results if result.score is not None]
 
 
 def totals(ranked: Ranked) -> list[float]:
-    """Score totals of its judged trials, lower is better."""
+    """Score totals of its scored trials: 0..1, lower is better."""
     return [result.score.total for result in ranked.results if result.score is not None]
 
 
@@ -105,21 +105,21 @@ def _trials(summary: Summary) -> Iterable[tuple[Ranked, TrialResult]]:
 
 
 def _ranking_row(summary: Summary, place: int, ranked: Ranked, axes: Sequence[str], several: bool) -> Row:
-    results = judged(ranked)
+    results = scored(ranked)
     own = totals(ranked)
     failed = [result for result in ranked.results if result.outcome is not Outcome.OK]
-    spread = (f"{fixed(min(own))}–{fixed(max(own))}" if len(own) > 1 else NOTHING,) if several else ()
+    spread = (f"{score(max(own))}–{score(min(own))}" if len(own) > 1 else NOTHING,) if several else ()
     cells = (
         str(place) if ranked.total is not None else NOTHING,
         ranked.label,
         ranked.origin,
         str(len(ranked.results)),
-        fixed(ranked.total),
+        score(ranked.total),
         *spread,
-        _mean(results, lambda r: r.score.loss_part if r.score else None),
-        _mean(results, lambda r: r.score.sample_part if r.score else None),
-        *(_mean(results, lambda r, axis=axis: r.axes.get(axis)) for axis in axes),  # type: ignore[misc]
-        _mean(results, lambda r: r.validation_loss, 4),
+        score(_mean(results, lambda r: r.score.sample_part if r.score else None)),
+        score(_mean(results, lambda r: r.score.loss_part if r.score else None)),
+        *(judged(_mean(results, lambda r, axis=axis: r.axes.get(axis))) for axis in axes),  # type: ignore[misc]
+        fixed(_mean(results, lambda r: r.validation_loss), 4),
         _outcome(ranked, failed),
     )
     return Row(cells, "failed" if ranked.total is None else tone_of(summary, ranked.config))
@@ -132,9 +132,9 @@ def _outcome(ranked: Ranked, failed: Sequence[TrialResult]) -> str:
     return kinds if len(failed) == len(ranked.results) else f"{len(failed)} of {len(ranked.results)} {kinds}"
 
 
-def _mean(results: Sequence[TrialResult], get: Callable[[TrialResult], float | None], places: int = 3) -> str:
+def _mean(results: Sequence[TrialResult], get: Callable[[TrialResult], float | None]) -> float | None:
     values = [value for value in map(get, results) if value is not None]
-    return fixed(mean(values) if values else None, places)
+    return mean(values) if values else None
 
 
 def _value(config: Config, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bracket.domain import Outcome, Round, TrialResult
 from bracket.report.summary import Ranked, Summary
-from bracket.report.words import counted, fixed
+from bracket.report.words import counted, score
 
 _FAILED = {
     Outcome.DIVERGED: "melted",
@@ -43,13 +43,13 @@ def why_undecided(summary: Summary) -> str:
 
 def _of_finals(finals: Sequence[Ranked]) -> str:
     baseline = next((r for r in finals if r.origin == "baseline"), None)
-    judged = [r for r in finals if r.total is not None]
-    if baseline is None or baseline.total is not None or not judged:
+    scored = [r for r in finals if r.total is not None]
+    if baseline is None or baseline.total is not None or not scored:
         return ""
-    best = judged[0]
+    best = scored[0]
     return (
         f"The baseline failed in the finals: {_failures(baseline.results)}. Nothing could be compared with it, so "
-        f"nothing is proved. The best of the others is {best.label}, with a score of {fixed(best.total)}."
+        f"nothing is proved. The best of the others is {best.label}, with a score of {score(best.total)}."
     )
 
 

@@ -94,9 +94,19 @@ def fixed(x: float | None, places: int = 3) -> str:
     return NOTHING if x is None or not math.isfinite(x) else _minus(f"{x:.{places}f}")
 
 
-def signed(x: float | None, places: int = 3) -> str:
-    """A difference with its sign: "+0.032", or minus 0.01; a dash for none."""
-    return NOTHING if x is None or not math.isfinite(x) else _minus(f"{x:+.{places}f}")
+def score(total: float | None) -> str:
+    """A score's total, or a part of it (0..1, lower is better), as people read it: 0 to 100, higher is better."""
+    return judged(None if total is None else 1 - total)
+
+
+def judged(x: float | None) -> str:
+    """What a judge says, or one of its axes (0..1, higher is better), as people read it: 0 to 100."""
+    return fixed(None if x is None else 100 * x, 1)
+
+
+def points(difference: float | None) -> str:
+    """How much higher something is judged (in 0..1), with its sign, in points of 100: "+3.2", or minus 1.0."""
+    return NOTHING if difference is None or not math.isfinite(difference) else _minus(f"{100 * difference:+.1f}")
 
 
 def p_value(p: float) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult, mean
 from bracket.report.tables import OUTCOMES
-from bracket.report.words import counted, p_value, percent, signed
+from bracket.report.words import counted, p_value, percent, points
 from bracket.session.confirm import NO_COMMON_SEED, duellists
 from bracket.session.duel import (
     Course,
@@ -259,7 +259,7 @@ def added(fight: Fight) -> str:
 
 
 def lead(fight: Fight, c: Comparison) -> str:
-    """How far it is and who leads: "Pair 3 of 5: winner ahead in 3 of 3, mean +0.210." """
+    """How far it is and who leads: "Pair 3 of 5: winner ahead in 3 of 3, mean +21.0 points." """
     head = f"{fight.kind.capitalize()} {len(c.dots)} of {fight.planned}"
     why = f" ({fight.why.rstrip('.')})" if fight.why else ""
     lost = f", {counted(fight.left_out, fight.kind)} left out{why}" if fight.left_out else ""
@@ -270,7 +270,7 @@ def lead(fight: Fight, c: Comparison) -> str:
     if not c.dots:
         return f"{counted(fight.planned, fight.kind)} to come."
     against = "" if c.other == BASELINE else " of the runner-up"
-    return f"{head}: winner ahead{against} in {c.ahead} of {len(c.dots)}, mean {signed(c.mean)}{lost}."
+    return f"{head}: winner ahead{against} in {c.ahead} of {len(c.dots)}, mean {points(c.mean)} points{lost}."
 
 
 def evidence(fight: Fight, c: Comparison) -> str:

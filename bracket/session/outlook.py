@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bracket.domain import Knob, Trial, TrialResult
-from bracket.report.words import counted, number
+from bracket.report.words import counted, judged
 from bracket.search.enough import Enough, Outlook
 from bracket.session.settings import SessionSettings
 
@@ -54,4 +54,4 @@ def _stopped(outlook: Outlook) -> str:
 
 
 def _amount(gain: float) -> str:
-    return number(gain, 1) if gain >= 0.0005 else "less than 0.001"
+    return f"{judged(gain)} points" if gain >= 0.0005 else "less than 0.1 points"

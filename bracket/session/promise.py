@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bracket.dataset import KIND_WORDS, Scan
 from bracket.domain import DatasetSplit
-from bracket.report.words import counted, duration, fixed, number, percent
+from bracket.report.words import counted, duration, judged, number, percent
 from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread
 from bracket.stats.claims import POWER
@@ -167,7 +167,7 @@ def _size(factor: float | None, spread: float | None) -> str:
     if factor is None:  # held off by `fewest_pairs` and `fewest_prompts`
         return "any size"
     if spread is not None:
-        return f"about {fixed(factor * spread)} in score"
+        return f"about {judged(factor * spread)} points"
     return f"about {number(factor, 2)} standard deviations"
 
 

@@ -15,6 +15,7 @@ from bracket.domain import Outcome, Round, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import FREE_SPACE, NO_SPACE, is_full, write_json
 from bracket.judges import Judge
+from bracket.report import words
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, for_device
 from bracket.runner.outcome import failed, hang_limit, main_memory
@@ -210,7 +211,7 @@ class RoundRunner:
                 weights = self.context.score_settings(result.trial.steps)
                 score = combine(weights, result.judgements, result.validation_loss, usable)
             self.store.finish(replace(result, score=score))
-            log.info("%s scored: %s", result.trial.id, f"{score.total:.3f}" if score else result.outcome)
+            log.info("%s scored: %s", result.trial.id, words.score(score.total) if score else result.outcome)
         told = len(left) < len(waiting)
         waiting[:] = left
         return told

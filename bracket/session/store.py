@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from bracket.domain import Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
+from bracket.domain import SCALES, Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.errors import StorageBusy, StorageError
 from bracket.files import database_trouble
 from bracket.search.space import active, distributions
@@ -334,6 +334,7 @@ def _told(result: TrialResult) -> dict[str, Any]:
         "outcome": result.outcome.value,
         "cause": result.cause,
         "score": None if score is None else vars(score),
+        "scales": SCALES,
         "validation_loss": result.validation_loss,
         "train_seconds": result.train_seconds,
         "axes": dict(result.axes),

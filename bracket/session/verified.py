@@ -24,6 +24,7 @@ from bracket.judges import Judge
 from bracket.report import certificate
 from bracket.report.added_check import left_out_of
 from bracket.report.evidence import SIDES, plain
+from bracket.report.words import judged
 from bracket.session import foreign, stages
 from bracket.session.calibrate import calibrate
 from bracket.session.drawing import drawn_in
@@ -188,7 +189,7 @@ def _judgements(path: Path) -> list[str]:
     # Two askings differ by the noise of both.
     allowed = max(TIE_BAND, _NOISE * float(np.sqrt(np.mean(apart**2) / 2)))
     return [
-        f"{row['file']} was judged {row['score']:.3f}; the same judge now says {again:.3f}."
+        f"{row['file']} was judged {judged(row['score'])}; the same judge now says {judged(again)}."
         for (row, again), gap in zip(first, gaps, strict=True)
         if gap > allowed
     ]

@@ -1,4 +1,7 @@
-"""A verdict in words. Units and n are always named; a claim about a file is never worded as one about settings."""
+"""A verdict in words. Units and n are always named; a claim about a file is never worded as one about settings.
+
+What was judged is told in points of 100, as everywhere that people read; claims hold it in 0..1.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ def sentence(verdict: Verdict, winner_label: str) -> str:
     return " ".join(parts + _seed_note(verdict))
 
 
-def short_sentence(verdict: Verdict, winner_label: str) -> str:
-    """The verdict on one line without Markdown."""
+def short_sentence(verdict: Verdict, winner_label: str, *, points: bool = True) -> str:
+    """The verdict on one line without Markdown; `points=False` words it as certificates without scales have it."""
     checkpoint, config = verdict.checkpoint, verdict.config
     if verdict.kind == "baseline_leads":
         return f"Nothing beat the baseline in the finals; {winner_label} stays the best"
@@ -48,7 +51,7 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
     if verdict.kind == "judge_refused":
         return f"{winner_label} leads, but {verdict.gate}"
     if verdict.kind == "no_difference":
-        return f"No difference found between {winner_label} and the baseline ({_tested_on(checkpoint, config)})"
+        return f"No difference found between {winner_label} and the baseline ({_tested_on(checkpoint, config, points)})"
     lost = verdict.kind == "baseline_wins"
     subject = f"The baseline beats {winner_label}, with" if lost else f"{winner_label} wins:"
     if verdict.about == "config":
@@ -57,7 +60,10 @@ def short_sentence(verdict: Verdict, winner_label: str) -> str:
         if claim.says == "often":
             taken = f"{claim.lost if lost else claim.won} of {runs}"
             return f"{subject} {taken}, about the settings"
-        return f"{subject} {_signed(claim.mean_difference)} mean score over {runs}, about the settings"
+        if not points:
+            return f"{subject} {_signed(claim.mean_difference, 1)} mean score over {runs}, about the settings"
+        size = _size(abs(claim.mean_difference))
+        return f"{subject} pictures judged {size} higher over {runs}, about the settings"
     file = _required(checkpoint)
     share = f"{_percent(file.win_rate)} of {_pictures_of(file)}"
     return f"{subject} {share} ({_rate_interval(file)}), about this LoRA file"
@@ -105,10 +111,10 @@ def _config_result(verdict: Verdict) -> str:
     sides = "two-sided" if verdict.kind == "baseline_wins" else "one-sided"
     reached = evidence(claim.watched, "pair") if claim.watched and claim.decided else f"{sides} p = {_p(p)}"
     began = f"Trained afresh with {plural(claim.pairs, 'new seed')} each, these settings"
-    size = f"{abs(claim.mean_difference):.3f} {way} than the baseline's"
+    size = f"{_size(abs(claim.mean_difference))} {way} than the baseline's"
     surely = f"({interval(claim)}, {reached})"
     if claim.says in (None, "average"):
-        return f"{began} score {size} on average, on a scale from 0 to 1 {surely}."
+        return f"{began} are judged {size} on average, on a scale from 0 to 100 {surely}."
     side = "winner" if claim.mean_difference > 0 else "baseline"
     taken = f"{claim.won if side == 'winner' else claim.lost} of {claim.pairs}"
     shown = "win more often than they lose" if side == "winner" else "lose more often than they win"
@@ -116,7 +122,7 @@ def _config_result(verdict: Verdict) -> str:
         f"{began} {shown}: " if claim.says else f"{began} and the baseline's are not alike: the {side}'s are ahead in "
     )
     return (
-        f"{first}{taken} pairs, where they score {size}, on a scale from 0 to 1 {surely}. For a claim about the "
+        f"{first}{taken} pairs, where they are judged {size}, on a scale from 0 to 100 {surely}. For a claim about the "
         f"average so few pairs are not enough: a rare much {other} score could make up for it."
     )
 
@@ -166,7 +172,7 @@ def _found_nothing(verdict: Verdict) -> list[str]:
 def _undecided(claim: ConfigClaim) -> str:
     pairs = plural(claim.pairs, "paired training seed")
     verb, whom = ("differs", "it") if claim.pairs == 1 else ("differ", "them")
-    shown = f"{pairs} {verb} by {_signed(claim.mean_difference)} on average ({interval(claim)}); "
+    shown = f"{pairs} {verb} by {_signed(claim.mean_difference)} points on average ({interval(claim)}); "
     if claim.watched and not claim.complete and not claim.decided:
         return f"{shown}{hopeless(claim.watched, 'pair')}."
     return f"{shown}{_could_have_found(claim, whom)}"
@@ -180,19 +186,20 @@ def _stopped(what: str, claim: PairedClaim, unit: str) -> list[str]:
 
 def _could_have_found(claim: PairedClaim, units: str) -> str:
     if not claim.sd or claim.detectable is None:
-        return f"every pair differs by {_signed(claim.mean_difference)}."
+        return f"every pair differs by {_signed(claim.mean_difference)} points."
     share, size = _percent(claim.power), _size(claim.detectable)
-    return f"a true difference in mean score of {size} would have been found by {units} {share} of the time."
+    return f"a true mean difference of {size} would have been found by {units} {share} of the time."
 
 
-def _tested_on(checkpoint: CheckpointClaim | None, config: ConfigClaim | None) -> str:
+def _tested_on(checkpoint: CheckpointClaim | None, config: ConfigClaim | None, points: bool) -> str:
     claims = []
     if checkpoint and checkpoint.can_support:
         claims.append((plural(checkpoint.prompts, f"fresh {checkpoint.unit}"), checkpoint.detectable))
     if config and config.can_support:
         claims.append((plural(config.pairs, "paired training seed"), config.detectable))
     return "; ".join(
-        units if size is None else f"{units}, {_size(size)} could have been found" for units, size in claims
+        units if size is None else f"{units}, {_size(size, 100 if points else 1)} could have been found"
+        for units, size in claims
     )
 
 
@@ -215,12 +222,12 @@ def interval(claim: PairedClaim) -> str:
     if claim.interval_method == INVERSION:
         sides = 2 if isinstance(claim, CheckpointClaim) else 1
         if low is not None and (high is None or low >= 0) and sides == 1:
-            return f"at least {_signed(low)}, {_level(1 - claim.alpha)} sure"
+            return f"at least {_signed(low)} points, {_level(1 - claim.alpha)} sure"
         if high is not None and (low is None or high <= 0) and sides == 1:
-            return f"at most {_signed(high)}, {_level(1 - claim.alpha / 2)} sure"
+            return f"at most {_signed(high)} points, {_level(1 - claim.alpha / 2)} sure"
         if low is None or high is None:
             return "too few for an interval"
-        return f"{_level(claim.interval_level)} interval {_signed(low)} to {_signed(high)}"
+        return f"{_level(claim.interval_level)} interval {_signed(low)} to {_signed(high)} points"
     if claim.interval_method != "confidence_sequence" and low is None:
         return "no interval from one value"
     if low is None or high is None:
@@ -229,7 +236,7 @@ def interval(claim: PairedClaim) -> str:
         "t": ", assuming normal differences",
         "confidence_sequence": ", which holds whatever ended the duel",
     }.get(claim.interval_method, "")
-    return f"{_percent(claim.interval_level)} interval {_signed(low)} to {_signed(high)}{assumed}"
+    return f"{_percent(claim.interval_level)} interval {_signed(low)} to {_signed(high)} points{assumed}"
 
 
 def _percent(share: float) -> str:
@@ -240,13 +247,19 @@ def _level(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _signed(difference: float) -> str:
-    text = f"{difference:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text
+def _signed(difference: float, most: int = 100) -> str:
+    """On a scale from 0 to `most`."""
+    text = f"{most * difference:+.{_places(most)}f}"
+    return text if text.strip("+-0.") else text[1:]
 
 
-def _size(difference: float) -> str:
-    return f"{difference:.3f}" if difference >= 0.0005 else "under 0.001"
+def _size(difference: float, most: int = 100) -> str:
+    unit, places = " points" if most > 1 else "", _places(most)
+    return f"{most * difference:.{places}f}{unit}" if difference >= 0.0005 else f"under {0.1**places:.{places}f}{unit}"
+
+
+def _places(most: int) -> int:
+    return 1 if most > 1 else 3
 
 
 def _p(value: float | None) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import takewhile
 
 from bracket.domain import Round, mean
-from bracket.report.words import counted, fixed
+from bracket.report.words import counted, score
 from bracket.session.bracket_view import Cell, Column, Drawing, Lane, fold
 from bracket.ui import gallery
 from bracket.ui.format import esc, frame_html, reason, trial_state
@@ -138,14 +138,14 @@ def _card(lane: Lane, cell: Cell, made: Drawing, row: int, *, edge: bool, sparks
     tone = _tone(cell, won=lane.id == made.winner)
     name = f"baseline: {lane.label}" if lane.origin == "baseline" else lane.label
     words = _words(cell, column)
-    score = f'<span class="score">{fixed(mean(cell.scores))}</span>' if cell.scores and cell.place else ""
+    mark = f'<span class="score">{score(mean(cell.scores))}</span>' if cell.scores and cell.place else ""
     spoken = f"{name}, {opens}: {words or 'training'}. Opens its pictures and curves."
     return (
         f'<button type="button" class="card {tone} {cell.fate}{" edge" if edge else ""}" data-key="{key(lane, cell)}" '
         f'data-trial="{esc(opens)}" aria-label="{esc(spoken)}" title="{esc(_title(cell, name))}" '
         f"{_at(cell.column, row)}>{_face(lane, cell, made)}"
         f'<span class="name">{esc(name)}</span>'
-        f'<span class="words"><span class="tone">{esc(words)}</span>{score}</span>'
+        f'<span class="words"><span class="tone">{esc(words)}</span>{mark}</span>'
         f'{_foot(cell, column, made, sparks=sparks)}<span class="progress"><i></i></span></button>'
     )
 
@@ -197,17 +197,16 @@ def _foot(cell: Cell, column: Column, made: Drawing, *, sparks: bool) -> str:
 
 
 def _interval(cell: Cell, made: Drawing) -> str:
-    """Scores of all seeds on the finals' common scale: a bar from the lowest to the highest, a mark at their mean."""
+    """Scores of all seeds on the finals' common scale: a bar from the worst to the best, a mark at their mean."""
     furthest = takewhile(lambda lane: lane.reach >= cell.column, made.lanes)
     every = [s for lane in furthest for c in lane.cells if c.column == cell.column for s in c.scores]
-    low, wide = min(every), (max(every) - min(every)) or 1.0
-    left, right, middle = (
-        (value - low) / wide * 100 for value in (min(cell.scores), max(cell.scores), mean(cell.scores))
-    )
-    seeds = counted(len(cell.scores), "seed")
-    words = f"mean {fixed(mean(cell.scores))}, from {fixed(min(cell.scores))} to {fixed(max(cell.scores))} over {seeds}"
+    worst, wide = max(every), (max(every) - min(every)) or 1.0
+    own = mean(cell.scores), max(cell.scores), min(cell.scores)
+    middle, left, right = ((worst - total) / wide * 100 for total in own)
+    told = "mean {}, from {} to {}".format(*map(score, own))
+    words = f"{told} over {counted(len(cell.scores), 'seed')}"
     return (
-        f'<span class="foot range" title="{words}; further left is better"><i style="left:{left:.1f}%;'
+        f'<span class="foot range" title="{words}; further right is better"><i style="left:{left:.1f}%;'
         f'width:{right - left:.1f}%"></i><b style="left:{middle:.1f}%"></b></span>'
     )
 

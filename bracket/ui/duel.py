@@ -7,7 +7,7 @@ import zlib
 
 from bracket.domain import Sample
 from bracket.errors import BracketError
-from bracket.report.words import config_label, percent, signed
+from bracket.report.words import config_label, percent, points
 from bracket.search.space import varying
 from bracket.session import duel_view
 from bracket.session.duel_plan import BASELINE, WINNER
@@ -112,17 +112,17 @@ def _dots(c: Comparison) -> str:
     if w.low is not None or w.high is not None:
         low, high = (-reach if w.low is None else w.low), (reach if w.high is None else w.high)
         said = _SURE.format(level=percent(w.level))
-        told = f"{signed(w.low) if w.low is not None else 'open'} to {signed(w.high) if w.high is not None else 'open'}"
+        told = " to ".join("open" if end is None else points(end) for end in (w.low, w.high))
         lines.append(
             f'<line class="sure" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{base}" y2="{base}">'
-            f"<title>{esc(told)}. {esc(said)}</title></line>"
+            f"<title>{esc(told)} points. {esc(said)}</title></line>"
         )
     step = (base - 16) / max(1, len(c.dots))
     for place, dot in enumerate(c.dots):
         tone = "ours" if dot.difference > 0 else "theirs" if dot.difference < 0 else "even"
         lines.append(
             f'<circle class="{tone}" cx="{x(dot.difference):.1f}" cy="{8 + step * (place + 0.5):.1f}" r="3.5">'
-            f"<title>{esc(dot.label)}: {signed(dot.difference)}</title></circle>"
+            f"<title>{esc(dot.label)}: {points(dot.difference)} points</title></circle>"
         )
     at = x(c.mean)
     lines.append(f'<line class="mean" x1="{at:.1f}" x2="{at:.1f}" y1="{base - 6}" y2="{base + 6}"/>')
@@ -130,7 +130,7 @@ def _dots(c: Comparison) -> str:
     lines.append(f'<text x="{_EDGE}" y="{_HEIGHT - 4}">{other} better</text>')
     lines.append(f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - 4}" text-anchor="end">winner better</text>')
     lines.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle">0</text>')
-    return _svg(f"Difference in judged score, {len(c.dots)} units, mean {signed(c.mean)}", lines)
+    return _svg(f"Difference in what is judged, {len(c.dots)} units, mean {points(c.mean)} points", lines)
 
 
 def _path(fight: Fight, c: Comparison) -> str:

@@ -76,7 +76,7 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "strategy": settings.search.strategy,
         "reduction": settings.search.reduction,
         "objectives": ", ".join(settings.search.objectives),
-        "stop_below": settings.search.stop_below,
+        "stop_below": round(100 * settings.search.stop_below, 6),
         "memory": settings.search.memory,
         "sample_weight": settings.score.sample_weight,
         "extra_args": shlex.join(settings.extra_args),
@@ -112,7 +112,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
         "strategy": values["strategy"],
         "reduction": judge_form.number(values["reduction"], REDUCTION),
         "objectives": tuple(w.strip() for w in text(values["objectives"]).split(",") if w.strip()),
-        "stop_below": judge_form.number(values["stop_below"], STOP_BELOW),
+        "stop_below": _stop_below(values["stop_below"]),
         "memory": bool(values["memory"]),
     }
     made = validated(
@@ -251,7 +251,7 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
     reads: dict[str, Callable[[], object]] = {
         **{n: partial(judge_form.number, values[n], label, int) for n, (_, _, label) in NUMBERS.items()},
         "reduction": partial(judge_form.number, values["reduction"], REDUCTION),
-        "stop_below": partial(judge_form.number, values["stop_below"], STOP_BELOW),
+        "stop_below": partial(_stop_below, values["stop_below"]),
         "extra_args": lambda: split_words(text(values["extra_args"])),
         "own_prompts": lambda: own_prompts(values["own_prompts"]),
         **judge_form.checks(values),
@@ -263,6 +263,18 @@ def faults(values: Mapping[str, Any]) -> list[Fault]:
             found += [Fault("knobs", str(error), (place, column)) for column, error in wrong]
     error = None if found else _error_of(lambda: to_settings(values))
     return found or (_named(error) if error else [])
+
+
+def _stop_below(given: object) -> float:
+    """From points of score, as the form has it, to the 0..1 of the settings.
+
+    Raises:
+        SettingsError: it is no number, or outside the scale.
+    """
+    points = judge_form.number(given, STOP_BELOW)
+    if not 0 <= points < 100:
+        raise SettingsError(f"{STOP_BELOW}: {points:g} is not from 0 to 100", remedy="Give it in points of score.")
+    return round(points / 100, 8)
 
 
 def _error_of(read: Callable[[], object]) -> SettingsError | None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Outcome, Problem, Sample, by_kind
-from bracket.report.words import NOTHING, counted, duration, fixed
+from bracket.report.words import counted, duration, score
 from bracket.session.view import SessionView, TrialView
 
 _MOST = 50
@@ -123,8 +123,8 @@ def trial_tone(trial: TrialView) -> str:
 
 
 def trial_score(trial: TrialView) -> str:
-    """The total score (lower is better), or a dash."""
-    return NOTHING if trial.score is None else fixed(trial.score.total)
+    """The score, 0 to 100, or a dash."""
+    return score(trial.score.total if trial.score else None)
 
 
 def reason(cause: str) -> str:

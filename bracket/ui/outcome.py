@@ -12,7 +12,7 @@ from bracket.dataset.media import VIDEO_SUFFIXES
 from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import read_json
-from bracket.report.words import fixed, knob_name, knob_value
+from bracket.report.words import knob_name, knob_value, score
 from bracket.session.stages import duellists
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.summarise import ARGV
@@ -28,8 +28,8 @@ TABLE = (
     "Steps",
     "State",
     "Score",
-    "Samples",
-    "Loss part",
+    "Judged",
+    "By loss",
     "Held-out loss",
     "Reason",
 )
@@ -184,14 +184,10 @@ def _best_first(trials: Sequence[TrialView]) -> list[TrialView]:
 
 
 def _row(t: TrialView) -> list[object]:
-    score = t.score
-    numbers = (
-        (score.total, score.sample_part, score.loss_part, t.validation_loss)
-        if score
-        else (None,) * 3 + (t.validation_loss,)
-    )
-    rounded = [None if n is None or not math.isfinite(n) else round(n, 4) for n in numbers]
-    return [t.id, t.round.value, t.label, t.seed, t.steps, trial_state(t), *rounded, reason(t.cause)]
+    parts = (t.score.total, t.score.sample_part, t.score.loss_part) if t.score else (math.nan,) * 3
+    told = [round(100 * (1 - part), 1) if math.isfinite(part) else None for part in parts]
+    loss = None if t.validation_loss is None or not math.isfinite(t.validation_loss) else round(t.validation_loss, 4)
+    return [t.id, t.round.value, t.label, t.seed, t.steps, trial_state(t), *told, loss, reason(t.cause)]
 
 
 def compare_choices(view: SessionView) -> list[tuple[str, str]]:
@@ -200,7 +196,7 @@ def compare_choices(view: SessionView) -> list[tuple[str, str]]:
     order = list(Round)
     drawn.sort(key=lambda t: (-order.index(t.round), t.score.total if t.score else math.inf))
     shown = drawn[:MOST_ROWS]
-    return [(f"{t.id} · {t.label} · {fixed(t.score.total) if t.score else trial_state(t)}", t.id) for t in shown]
+    return [(f"{t.id} · {t.label} · {score(t.score.total) if t.score else trial_state(t)}", t.id) for t in shown]
 
 
 def compare_html(trials: Sequence[TrialView]) -> str:

@@ -149,9 +149,9 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
         fields["stop_below"] = gr.Number(
             values["stop_below"],
             label="Stop the search early when the rest would likely gain less than",
-            info="In score, 0 to 1: 0.01 is a hundredth of the scale. 0 never stops early.",
+            info="In points of score, of which there are 100. 0 never stops early.",
             minimum=0,
-            step=0.005,
+            step=0.5,
             elem_id="stop-below",
         )
         fields["extra_args"] = gr.Textbox(

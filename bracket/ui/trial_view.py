@@ -10,7 +10,7 @@ import gradio as gr
 
 from bracket.domain import Config, Round
 from bracket.errors import SettingsError
-from bracket.report.words import counted, fixed, knob_name, knob_value
+from bracket.report.words import counted, fixed, judged, knob_name, knob_value, score
 from bracket.search.rungs import key
 from bracket.session.view import SessionView, TrialView
 from bracket.ui import gallery, vote
@@ -146,16 +146,16 @@ def _score_html(trial: TrialView) -> str:
     if s is not None:
         loss = trial.validation_loss
         held = f", held-out loss {fixed(loss)}" if loss is not None and math.isfinite(loss) else ""
-        rows = f"<p><b>{fixed(s.total)}</b> <span class='quiet'>lower is better; pictures {fixed(s.sample_part)}, "
-        rows += f"loss {fixed(s.loss_part)}{held}</span></p>"
+        rows = f"<p><b>{score(s.total)}</b> <span class='quiet'>of 100; judged {score(s.sample_part)}, "
+        rows += f"by loss {score(s.loss_part)}{held}</span></p>"
     axes = "".join(
         f'<tr><th scope="row">{esc(name.replace("_", " "))}</th><td><span class="level"><i style="width:'
-        f'{max(0.0, min(1.0, value)) * 100:.0f}%"></i></span><b>{fixed(value, 2)}</b></td></tr>'
+        f'{max(0.0, min(1.0, value)) * 100:.0f}%"></i></span><b>{judged(value)}</b></td></tr>'
         for name, value in trial.axes.items()
     )
     table = f'<table class="axes"><tbody>{axes}</tbody></table>' if axes else ""
-    judged = '<p class="quiet">What the judge says of its pictures, from 0 to 1</p>' if axes else ""
-    return f"<h3>Score</h3>{rows}{judged}{table}"
+    title = '<p class="quiet">What the judge says of its pictures, from 0 to 100</p>' if axes else ""
+    return f"<h3>Score</h3>{rows}{title}{table}"
 
 
 def _notes_html(trial: TrialView) -> str:

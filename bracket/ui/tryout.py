@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bracket.domain import DatasetSplit, Judgement, Preference, Sample
 from bracket.errors import BracketError, JudgeError
-from bracket.report.words import duration, percent
+from bracket.report.words import duration, judged, percent
 from bracket.session.settings import JudgeSettings
 from bracket.ui.context import said
 from bracket.ui.format import esc, sentence
@@ -178,9 +178,9 @@ def look_html(look: Look) -> str:
 def scores_html(a: Judgement, b: Judgement) -> str:
     """The two scores and their axes as bars side by side."""
     axes = list(dict.fromkeys([*a.axes, *b.axes]))
-    rows = _row("score", (a.score, b.score), (a.spread, b.spread), "whole")
+    rows = _row("judged", (a.score, b.score), (a.spread, b.spread), "whole")
     rows += "".join(_row(n, (a.axes.get(n), b.axes.get(n)), (0.0, 0.0)) for n in axes)
-    how = f'<p class="quiet">Scores: {esc(a.how)}.</p>' if a.how else ""
+    how = f'<p class="quiet">Judged: {esc(a.how)}.</p>' if a.how else ""
     head = "<thead><tr><td></td><th>Left</th><th>Right</th></tr></thead>"
     return f'<table class="axes">{head}<tbody>{rows}</tbody></table>{how}'
 
@@ -209,7 +209,7 @@ def asked_html(one: Asked, two: Asked) -> str:
             f"<tr><th>{esc(o)}</th><td>{_bar(_chance(one, o))}</td><td>{_bar(_chance(two, o))}</td></tr>"
             for o in options
         )
-    values = " and ".join("no answer" if v is None else f"{v:.2f}" for v in (one.value, two.value))
+    values = " and ".join(judged(v) if v is not None else "no answer" for v in (one.value, two.value))
     system = f'<p class="quiet">{esc(one.question.system)}</p>' if one.question.system else ""
     return (
         f"<details><summary>{esc(one.axis)} <span>{values} · {esc(one.how or two.how)}</span></summary>"
@@ -226,8 +226,8 @@ def _row(name: str, values: tuple[float | None, float | None], spreads: tuple[fl
 def _bar(value: float | None, spread: float = 0.0) -> str:
     if value is None:
         return '<span class="none">–</span>'
-    more = f" ± {spread:.2f}" if spread else ""
-    return f'<span class="level"><i style="width:{100 * value:.1f}%"></i></span><b>{value:.2f}{more}</b>'
+    more = f" ± {judged(spread)}" if spread else ""
+    return f'<span class="level"><i style="width:{100 * value:.1f}%"></i></span><b>{judged(value)}{more}</b>'
 
 
 def _chance(asked: Asked, option: str) -> float | None:

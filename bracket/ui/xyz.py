@@ -13,7 +13,7 @@ import gradio as gr
 from bracket.domain import Round, Sample
 from bracket.errors import BracketError
 from bracket.report import xyz
-from bracket.report.words import NOTHING, config_label, fixed
+from bracket.report.words import NOTHING, config_label, score
 from bracket.session.grid import save
 from bracket.session.view import SessionView
 from bracket.ui import vote
@@ -253,5 +253,5 @@ def _tip(cell: xyz.Cell) -> str:
     chosen = f", the {cell.words} that match" if cell.words else ""
     return (
         f"{trial.id}: {config_label(trial.config, trial.config)}, training seed {trial.seed}, {trial.steps} steps, "
-        f"score {fixed(cell.score)}{chosen}"
+        f"score {score(cell.score)}{chosen}"
     )

@@ -219,7 +219,7 @@ def test_a_swayed_judge_s_batch_is_void(make: Make, tmp_path: Path) -> None:
     )
     dim = [sample(tmp_path, g) for g in (60, 100)]
     with pytest.raises(
-        JudgeError, match=r"praise painted into this one raised it by 0\.76.*batch of 2 judgements is void"
+        JudgeError, match=r"praise painted into this one raised it by 76 points of 100.*batch of 2 judgements is void"
     ) as e:
         judge.score(dim)
     assert e.value.path == dim[0].path

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bracket.domain import Judgement, Outcome, Round, Sample, TrialResult
+from bracket.domain import Judgement, Outcome, Round, Sample, TrialResult, mean
 from bracket.errors import CertificateError
 from bracket.report import certificate
 from bracket.report.evidence import plan_of
@@ -77,6 +77,34 @@ def test_a_changed_judgement_is_caught_even_when_sealed_anew(finished: Summary, 
 def test_a_changed_axis_breaks_the_seal(finished: Summary, content: dict[str, Any]) -> None:
     content["duel"]["winner"][0]["axes"]["adherence"] = 1.0
     assert verify(content, finished, sealed=False) == ["The content was changed after the certificate was sealed."]
+
+
+def _even(content: dict[str, Any]) -> None:
+    """As if neither was better: half of the prompts, and of the pairs, for each."""
+    for place, (ours, theirs) in enumerate(zip(*content["duel"].values(), strict=True)):
+        ours["score"] = theirs["score"] + (0.03 if place // 2 % 2 else -0.03)
+    for place, pair in enumerate(content["pairs"]):
+        for ours, theirs in zip(pair["winner_judgements"], pair["baseline_judgements"], strict=True):
+            ours["score"] = theirs["score"] + (0.03 if place % 2 else -0.03)
+        pair["winner"] = mean([row["score"] for row in pair["winner_judgements"]])
+    content |= certificate.what_follows(content)
+
+
+def test_files_say_their_scales_and_those_of_before_keep_the_words_of_their_day(
+    finished: Summary, content: dict[str, Any]
+) -> None:
+    assert content["scales"]["judged"] == "0 to 1, higher is better"
+    _even(content)
+    size = content["verdict"]["checkpoint"]["detectable"]
+    assert verify(content, finished) == []
+    assert f"8 fresh prompts, {100 * size:.1f} points could have been found" in content["sentence"]
+    del content["scales"]
+    assert any("sentence" in line for line in verify(content, finished))
+    content |= certificate.what_follows(content)
+    assert f"8 fresh prompts, {size:.3f} could have been found" in content["sentence"]
+    assert verify(content, finished) == []
+    content["scales"] = {"judged": "0 to 100, higher is better"}
+    assert "The certificate names other scales than its numbers have." in verify(content, finished)
 
 
 def _lower_pair(content: dict[str, Any]) -> None:

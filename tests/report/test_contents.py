@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bracket.domain import Outcome, Round
+from bracket.domain import Outcome, Round, mean
 from bracket.report import contents, figures, pictures, tables
 from bracket.report.document import Code, Document, Fold, Paragraph, Table
 from bracket.report.summary import Summary
@@ -23,10 +24,32 @@ def section(document: Document, id: str) -> Any:
 
 
 def test_the_verdict_comes_first_and_the_method_last(document: Document) -> None:
-    assert document.headline.startswith("lr 1e-3, rank 8 wins: trained afresh with 5 new seeds, it scores 0.8")
+    assert document.headline.startswith("lr 1e-3, rank 8 wins: trained afresh with 5 new seeds, it is judged 8")
     assert [s.id for s in document.sections] == [
         "settings", "pictures", "scores", "failures", "loss", "mattered", "statistics", "judge", "more", "how",
     ]  # fmt: skip
+
+
+def test_verdict_tables_and_figures_have_one_scale_and_one_direction(finished: Summary, document: Document) -> None:
+    assert finished.winner and finished.baseline and finished.verdict.config
+    lead = finished.verdict.config.mean_difference
+    headline = re.search(r"judged (\d+\.\d), the baseline (\d+\.\d)", document.headline)
+    assert headline is not None
+    ours, theirs = map(float, headline.groups())
+    assert ours - theirs == pytest.approx(100 * lead, abs=0.11), "of two rounded to a tenth"
+    assert f"judged {100 * lead:.1f} points higher" in document.sections[6].blocks[0].text  # type: ignore[union-attr]
+    assert document.facts[3].value == f"+{100 * lead:.1f}"
+
+    finals = tables.ranking_table(finished, finished.rounds[Round.FINALS])
+    place, told = finals.columns.index("Score"), finals.columns.index("Judged")
+    rows = {row.tone: row.cells for row in finals.rows}
+    for at in (place, told, finals.columns.index("Adherence")):
+        assert 0 < float(rows["baseline"][at]) < float(rows["winner"][at]) <= 100
+    assert float(rows["winner"][told]) == pytest.approx(
+        100 * mean([r.axes["adherence"] for r in finished.winner.results]), abs=0.06
+    )
+    worst, best = map(float, rows["winner"][place + 1].split("–"))
+    assert worst < float(rows["winner"][place]) < best
 
 
 def test_settings_that_differ_come_first(finished: Summary) -> None:

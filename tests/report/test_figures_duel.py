@@ -56,7 +56,7 @@ def test_few_units_show_their_differences_alone(finished: Summary) -> None:
     prompts.draw(axes, LIGHT)
     drawn = [np.asarray(found.get_offsets()) for found in axes.collections]
     (dots,) = [offsets for offsets in drawn if offsets.shape == (8, 2)]
-    np.testing.assert_allclose(dots[:, 1], (ours - theirs).mean(axis=1))
+    np.testing.assert_allclose(dots[:, 1], 100 * (ours - theirs).mean(axis=1))
 
 
 def test_the_path_of_the_e_value_and_what_decides(finished: Summary) -> None:
@@ -80,7 +80,7 @@ def test_a_duel_that_the_baseline_decided_shows_its_side_too(finished: Summary) 
 def test_a_wide_interval_does_not_press_the_dots_flat(finished: Summary) -> None:
     axes = Canvas().add_subplot()
     of_pairs(finished, [0.02, -0.03], 5).draw(axes, LIGHT)
-    assert np.ptp(axes.get_ylim()) <= 4 * 0.05 + 1e-9
+    assert np.ptp(axes.get_ylim()) <= 4 * 5 + 1e-9
 
 
 def test_both_halves_are_drawn(finished: Summary, tmp_path: Path) -> None:

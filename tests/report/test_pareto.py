@@ -74,12 +74,12 @@ def test_the_trade_is_said_with_its_price() -> None:
     assert section.title == "The trade-off of likeness and adherence"
     assert isinstance(text, Paragraph) and isinstance(figure, Figure) and isinstance(table, Table)
     assert "3 of 5 configs stand on the front" in text.text
-    assert "From lr 3e-4 to lr 5e-3 likeness rises by 0.600, and adherence falls by 0.600." in text.text
+    assert "From lr 3e-4 to lr 5e-3 likeness rises by 60.0, and adherence falls by 60.0 points." in text.text
     assert "The winner is not on the front" in text.text
     assert [row.cells for row in table.rows] == [
-        ("lr 5e-3", "0.900", "0.200", "0.300"),
-        ("lr 2e-3", "0.600", "0.700", "0.250"),
-        ("lr 3e-4", "0.300", "0.800", "0.400"),
+        ("lr 5e-3", "90.0", "20.0", "70.0"),
+        ("lr 2e-3", "60.0", "70.0", "75.0"),
+        ("lr 3e-4", "30.0", "80.0", "60.0"),
     ]
 
 

@@ -61,7 +61,7 @@ def test_no_difference_names_what_could_have_been_found(finished: Summary, verdi
     assert claim.detectable is not None
     text = said(summary)
     assert text.startswith("That is a finding")
-    assert f"8 fresh prompts find a true difference of {claim.detectable:.3f} in 80 % of cases" in text
+    assert f"8 fresh prompts find a true difference of {100 * claim.detectable:.1f} points in 80 % of cases" in text
 
 
 def test_the_baseline_winning_is_said(finished: Summary, verdict_for: Decide) -> None:
@@ -113,6 +113,7 @@ def test_welch_is_of_the_finals_alone(finished: Summary) -> None:
     table = next(block for block in statistics.descriptive(finished) if isinstance(block, Table))
     assert [row.cells[0] for row in table.rows] == ["baseline (lr 1e-4, rank 8)", "runner-up (lr 2e-3, rank 2)"]
     assert all(row.cells[1] == "2 and 2" for row in table.rows)
+    assert table.rows[0].cells[2].startswith("+"), "the winner's score is the higher one"
     assert statistics.descriptive(replace(finished, rounds={Round.SEARCH: finished.rounds[Round.SEARCH]})) == []
 
 
@@ -150,7 +151,7 @@ def test_how_a_duel_ended_is_said(finished: Summary) -> None:
     assert "Compared: 8 of 12 pairs of fresh trainings" in won
     assert "the e-value reached 100 at pair 8 of 12; it is 136 now" in won
     assert "by chance in at most 1.0 % of such tests" in won
-    assert "+0.030 (at least +0.030, 95 % sure)" in won
+    assert "+3.0 points (at least +3.0 points, 95 % sure)" in won
     assert "it ended after 1 of 5 pairs: whatever the rest had shown" in told([-0.03], 5)
     assert "stopped by hand after 3 of 8 pairs; e-value 6.0 of 100 needed" in told([0.03] * 3, 8)
     assert "e-value" not in told([0.03] * 3, 6)
@@ -161,5 +162,5 @@ def test_further_comparisons_have_a_table(finished: Summary) -> None:
     claims = [config_claim([lead] * 6, comparisons=2) for lead in (0.03, -0.01)]
     summary = replace(finished, verdict=decide("w", "b", config=claims[0], other_configs={"runner_up": claims[1]}))
     table = [block for block in statistics.claims(summary) if isinstance(block, Table)][-1]
-    assert table.rows[0].cells[:3] == ("runner-up", "the settings", "\N{MINUS SIGN}0.010")
+    assert table.rows[0].cells[:3] == ("runner-up", "the settings", "\N{MINUS SIGN}1.0")
     assert table.rows[0].cells[-1] == "not shown"

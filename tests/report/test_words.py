@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from bracket.report import words
@@ -45,10 +47,16 @@ def test_config_label_without_a_varying_knob_names_all() -> None:
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
-    assert words.signed(-0.0001) == "0.000"
-    assert words.signed(-0.01) == f"{MINUS}0.010"
-    assert words.signed(0.01) == "+0.010"
-    assert words.signed(None) == "–"
+    assert words.points(-0.0001) == "0.0"
+    assert words.points(-0.01) == f"{MINUS}1.0"
+    assert words.points(0.407) == "+40.7"
+    assert words.points(None) == words.points(math.nan) == "–"
+
+
+def test_files_hold_0_to_1_and_people_read_0_to_100_with_the_better_higher() -> None:
+    assert (words.score(0.259), words.score(0.547)) == ("74.1", "45.3"), "a lower total is the better score"
+    assert (words.judged(0.845), words.judged(1.0)) == ("84.5", "100.0")
+    assert words.score(None) == words.judged(None) == words.judged(math.nan) == "–"
 
 
 def test_knob_names() -> None:

@@ -69,8 +69,9 @@ def test_the_file_tells_what_made_each_picture(tmp_path: Path) -> None:
         "pictures": [{"prompt": PROMPTS[0], "sample_seed": 1, "step": 120}],
     }  # fmt: skip
     assert told["cells"][1]["score"] is None
+    assert told["scales"]["score"] == "0 to 1, lower is better", "files keep their numbers and say which they are"
     assert str(tmp_path) not in text["bracket"] + text["Description"], "a file to pass on names no folders"
-    assert "a: lr 1e-4, rank 8, training seed 7, 120 steps, score 0.500" in text["Description"]
+    assert "a: lr 1e-4, rank 8, training seed 7, 120 steps, score 50.0" in text["Description"]
     assert text["Title"] == "Größe × 星"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from bracket.domain import Outcome, Round, Score, TrialResult, Wanted
+from bracket.domain import SCALES, Outcome, Round, Score, TrialResult, Wanted
 from bracket.errors import StorageBusy, StorageError
 from bracket.presets import find_preset
 from bracket.session.store import Store, _told
@@ -39,6 +39,7 @@ def test_a_result_comes_back_as_it_was_told(tmp_path: Path) -> None:
     store.finish(told)
     store.close()
     assert Store(tmp_path).results(Round.SEARCH) == [told]
+    assert _told(told)["scales"] == SCALES, "the ledger keeps 0..1 and says that lower is better"
 
 
 def test_telling_twice_changes_nothing(tmp_path: Path) -> None:

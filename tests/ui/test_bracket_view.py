@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from bracket.cli_text import status_lines
 from bracket.domain import Outcome, Round, Score
 from bracket.errors import SettingsError
 from bracket.session import view
 from bracket.session.bracket_view import Drawing, lay_out
-from bracket.ui import bracket_cards, bracket_view, trial_view
+from bracket.ui import bracket_cards, bracket_view, outcome, trial_view
 from tests.ui.made import PROMPTS
 
 
@@ -68,7 +69,22 @@ def test_cards_say_who_goes_on_and_who_is_out(done: view.SessionView) -> None:
 def test_finals_show_how_sure_they_are(done: view.SessionView) -> None:
     words = re.findall(r'title="(mean [^"]*)"', tree(done))
     assert len(words) == 4
-    assert re.fullmatch(r"mean 0\.\d+, from 0\.\d+ to 0\.\d+ over 2 seeds; further left is better", words[0])
+    assert re.fullmatch(r"mean \d+\.\d, from \d+\.\d to \d+\.\d over 2 seeds; further right is better", words[0])
+
+
+def test_card_table_overlay_and_command_line_say_the_same_score(done: view.SessionView) -> None:
+    column = outcome.TABLE.index("Score")
+    rows = {str(row[0]): row for row in outcome.table_rows(done)}
+    won, baseline = (next(t for t in done.trials if t.id == id_) for id_ in ("search-2-001", "search-2-000"))
+    assert won.score and baseline.score and won.score.total < baseline.score.total
+    for trial in (won, baseline):
+        assert trial.score
+        told = f"{100 * (1 - trial.score.total):.1f}"
+        assert f'<span class="score">{told}</span>' in card(tree(done), trial.id)
+        assert str(rows[trial.id][column]) == told
+        assert f"<b>{told}</b>" in trial_view.told(done, trial.id)["more"]
+        assert any(trial.id in line and f"score {told}" in line for line in status_lines(done))
+    assert rows[won.id][column] > rows[baseline.id][column], "the better is the higher"  # type: ignore[operator]
 
 
 def test_the_duel_counts_its_pairs(done: view.SessionView) -> None:

@@ -84,7 +84,7 @@ def test_there_is_no_panel_before_the_plan(runs: Path) -> None:
 
 def test_effect_comes_first_then_the_evidence_with_its_real_threshold(early: view.SessionView) -> None:
     html = duel.panel_html(early)
-    assert "Prompt 3 of 12: winner ahead in 2 of 3, mean +0.083." in html
+    assert "Prompt 3 of 12: winner ahead in 2 of 3, mean +8.3 points." in html
     assert "200 decides" in html, "two-sided: a fifth of 5 %, halved"
     assert html.index("winner ahead") < html.index("e-value")
     assert html.count("<circle") == 4, "a dot a prompt, and the end of the path"
@@ -135,7 +135,7 @@ def test_the_exact_test_speaks_at_the_planned_end(tmp_path: Path) -> None:
 
 def test_status_has_a_line_of_the_duel(early: view.SessionView) -> None:
     (line,) = [line for line in status_lines(early) if line.startswith("The duel:")]
-    assert line.startswith("The duel: Prompt 3 of 12: winner ahead in 2 of 3, mean +0.083. e-value ")
+    assert line.startswith("The duel: Prompt 3 of 12: winner ahead in 2 of 3, mean +8.3 points. e-value ")
 
 
 def test_a_poll_reads_only_what_changed(early: view.SessionView, monkeypatch: pytest.MonkeyPatch) -> None:

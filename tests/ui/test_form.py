@@ -124,7 +124,7 @@ def test_every_wrong_field_is_told_at_once(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("configs", 0), ("judge_share", -1), ("stop_below", -1), ("reduction", 0)]
+    ("field", "value"), [("configs", 0), ("judge_share", -1), ("stop_below", -1), ("stop_below", 100), ("reduction", 0)]
 )
 def test_a_number_out_of_range_is_a_fault_of_its_field(values: dict[str, Any], field: str, value: object) -> None:
     assert [f.field for f in form.faults({**values, field: value})] == [field]

@@ -42,7 +42,7 @@ def test_trials_in_words() -> None:
     assert words.trial_state(replace(TRIAL, outcome=Outcome.DIVERGED)) == "melted"
     assert words.trial_tone(replace(TRIAL, outcome=Outcome.OUT_OF_MEMORY)) == "bad"
     assert words.trial_tone(replace(TRIAL, outcome=Outcome.STOPPED)) == "quiet"
-    assert words.trial_score(replace(TRIAL, score=Score(0.31249, 0.1, 0.4))) == "0.312"
+    assert words.trial_score(replace(TRIAL, score=Score(0.31249, 0.1, 0.4))) == "68.8"
     assert words.trial_score(TRIAL) == "–"
 
 

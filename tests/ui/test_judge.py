@@ -200,7 +200,7 @@ def look(**changes: Any) -> tryout.Look:
 def test_the_question_and_its_answers_are_shown_in_full() -> None:
     html = tryout.look_html(look())
     assert "How &lt;good&gt;?" in html and "Be strict." in html and "Two &lt;refusals&gt;" in html
-    assert "width:75.0%" in html and "<b>0.75</b>" in html and "0.25 ± 0.10" in html
+    assert "width:75.0%" in html and "<b>75.0</b>" in html and "25.0 ± 10.0" in html
     assert "It prefers the right picture in both orders." in html
     assert "0.61 s a picture · 12 s for the first, loading included · 1.2 s to compare" in html
     texts = tryout.look_html(look(asked=((asked(None, "good", "bad"),), (asked(None, "good"),))))

@@ -66,4 +66,6 @@ def test_objectives_that_were_typed_stay_in_sight() -> None:
 def test_the_form_gives_back_how_the_search_is_made(asked: SessionSettings) -> None:
     search = SearchSettings(strategy="nsga2", objectives=("likeness", "hands"), reduction=2.5, rungs=4, stop_below=0.01)
     given = asked.model_copy(update={"search": search})
-    assert form.to_settings(form.to_values(given)).search == search
+    values = form.to_values(given)
+    assert values["stop_below"] == 1.0, "the form speaks in points of score, the settings keep 0..1"
+    assert form.to_settings(values).search == search

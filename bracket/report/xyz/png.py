@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bracket.domain import SCALES
 from bracket.errors import SettingsError
 from bracket.files import written_whole
 from bracket.report.grid import (
@@ -24,7 +25,7 @@ from bracket.report.grid import (
     wrapped,
     write,
 )
-from bracket.report.words import NOTHING, config_label, counted
+from bracket.report.words import NOTHING, config_label, counted, score
 from bracket.report.xyz.build import Cell, Grid, Plane
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def described(grid: Grid, title: str, metadata: Mapping[str, str | int | float])
         "title": title,
         **metadata,
         "shown": grid.stage,
+        "scales": SCALES,
         "axes": axes,
         "cells": cells,
         "notes": list(grid.notes),
@@ -182,7 +184,7 @@ def _lines(grid: Grid) -> list[str]:
     trials = {cell.trial.id: cell for _, cell in _places(grid)}
     return [
         f"{name}: {config_label(c.trial.config, c.trial.config)}, training seed {c.trial.seed}, {c.trial.steps} steps, "
-        f"score {NOTHING if c.score is None else f'{c.score:.3f}'}"
+        f"score {score(c.score)}"
         for name, c in trials.items()
     ]
 
