@@ -23,8 +23,8 @@ _LOSS_WARNING = (
     "not yet a better picture."
 )
 _SCORE_WORDS = (
-    "Everything here lies between 0 and 100, higher is better, but the validation loss. Judged is what the judge says, "
-    "By loss what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
+    "All but the validation loss lies between 0 and 100, and higher is better. Judged is what the judge says, By loss "
+    "what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _LONG_LABEL = 60

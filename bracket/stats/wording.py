@@ -123,7 +123,7 @@ def _config_result(verdict: Verdict) -> str:
     )
     return (
         f"{first}{taken} pairs, where they are judged {size}, on a scale from 0 to 100 {surely}. For a claim about the "
-        f"average so few pairs are not enough: a rare much {other} score could make up for it."
+        f"average so few pairs are not enough: a rare one judged much {other} could make up for it."
     )
 
 

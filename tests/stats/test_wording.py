@@ -51,7 +51,7 @@ def test_settings_that_win_name_seeds_interval_and_p() -> None:
     assert (
         "they are judged 3.0 points higher than the baseline's, on a scale from 0 to 100 (at least +2.0 points" in text
     )
-    assert "one-sided p = 0.016)" in text and "a rare much lower score could make up for it" in text
+    assert "one-sided p = 0.016)" in text and "a rare one judged much lower could make up for it" in text
     assert "6 of 6 paired training seeds, about the settings" in short_sentence(VERDICTS["settings win"], LABEL)
     assert "needed runs" not in text
 
