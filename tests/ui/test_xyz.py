@@ -61,7 +61,7 @@ def test_the_overlay_tells_the_whole_of_a_trials_settings(done: view.SessionView
     html = xyz.shown(done, xyz.Grids(), None, *NOTHING_ASKED)[5]
     words = re.search(r'data-large="([^"]+)"', html)
     assert words and re.match(
-        r"finals-000: lr 1e-4, rank 8, batch \d+.*, training seed 21, 200 steps, score 0\.\d+", words[1]
+        r"finals-000: lr 1e-4, rank 8, batch \d+.*, training seed 21, 200 steps, score \d+\.\d,", words[1]
     )
     assert f"the best of 2 that match\n{PROMPTS[0]}\nsample seed 100, step 200" in words[1]
 
