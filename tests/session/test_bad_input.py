@@ -3,6 +3,7 @@ nothing lost."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,8 @@ def test_a_search_that_has_little_left_ends_early_and_says_so(tmp_path: Path, da
     words = f"The search stopped after {tried} of 16 configs: the other {16 - tried} were expected to improve"
     assert words in (folder / "session.log").read_text()
     assert words in said(folder)
+    amount = re.search(r"improve the best score by (?:less than )?(\d+\.\d) points at most", said(folder))
+    assert amount and float(amount[1]) < 90, "in the points that people read, where the settings have 0.9"
     assert view.read(folder).state == "done"
     scripted.play(folder)
     assert len(results(scripted.play(folder))) == tried, "a restart decides the same"

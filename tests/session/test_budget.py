@@ -159,7 +159,7 @@ def test_pairs_say_what_they_could_detect(asked: SessionSettings) -> None:
     assert f"A lead of about {sd:.1f} standard deviations between trainings is found in 80 %" in config.words
     assert "10 pairs (+5 min) would find one of about" in config.words
     *_, measured = promise.promises(asked, promise.Fresh(20, 20), Spread(pairs=0.01), lambda n: 60.0 * n)
-    assert f"about {sd * 0.01:.3f} in score (if trainings differ as in earlier sessions)" in measured.words
+    assert f"about {100 * sd * 0.01:.1f} points (if trainings differ as in earlier sessions)" in measured.words
 
 
 def test_too_few_verdict_prompts_promise_nothing(asked: SessionSettings) -> None:
