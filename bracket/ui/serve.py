@@ -174,8 +174,8 @@ def _share(served: Served, hosts: Hosts) -> str:
 
     try:
         url = setup_tunnel("127.0.0.1", served.port, secrets.token_urlsafe(32), None, None)
-    except Exception:  # noqa: BLE001 - a helper of others' that fails in many ways; the app goes on without it
-        _log.warning("the share link could not be made", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - a helper of others' that fails in many ways; the app goes on without it
+        _log.warning("the share link could not be made: %s", next(iter(str(error).splitlines()), type(error).__name__))
         return ""
     host = urlsplit(url).hostname or ""
     hosts.allowed.append(host)

@@ -115,6 +115,7 @@ def early() -> None:
             source, *rest = gradio.get_source(environment, template)
             return source.replace("<head>", head, 1), *rest
 
-    head = f"<head><script>{script('early.js')}</script>"
+    # Gradio names the page itself, but for the one that asks for a password.
+    head = f"<head><title>bracket</title><script>{script('early.js')}</script>"
     if head not in gradio.get_source(templates.env, "frontend/index.html")[0]:
         templates.env.loader = Early()

@@ -84,8 +84,15 @@ class Place:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
         self.own = shutil.which("mount") is not None and not subprocess.run(mount, capture_output=True).returncode
 
-    def read_only(self, yes: bool) -> None:
-        subprocess.run(["mount", "-o", f"remount,{'ro' if yes else 'rw'}", str(self.folder)], check=True)
+    def read_only(self, yes: bool) -> bool:
+        """Whether it is so now: what is still open for writing keeps it from being read-only."""
+        command = ["mount", "-o", f"remount,{'ro' if yes else 'rw'}", str(self.folder)]
+        until = time.monotonic() + GRACE
+        while failed := subprocess.run(command, capture_output=True).returncode != 0:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.2)
+        return not failed
 
     @contextmanager
     def full(self) -> Iterator[None]:
@@ -294,7 +301,8 @@ class Worker:
 
     def befall(self, kind: str, task: Callable[[], None]) -> tuple[str, list[str]]:
         if kind == "read-only":
-            self.place.read_only(True)
+            if not self.place.read_only(True):
+                return "", []
             try:
                 return kind, self.refused(forked(task, self.log))
             finally:

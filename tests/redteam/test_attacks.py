@@ -524,6 +524,7 @@ def test_without_the_password_there_is_nothing(locked: Live) -> None:
         assert locked.ask("/config", headers={"Cookie": cookie}).status == 401
     page = locked.ask("/")
     assert page.status == 200 and b"zorp" not in page.body and b"auth_required" in page.body
+    assert b"<title>bracket</title>" in page.body, "whoever is asked for a password sees by whom"
 
 
 def test_passwords_are_guessed_slowly_and_the_log_tells(locked: Live) -> None:
