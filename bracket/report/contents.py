@@ -194,7 +194,8 @@ def _weights(summary: Summary) -> str:
     weight = score.get("sample_weight") if isinstance(score, Mapping) else None
     if not isinstance(weight, int | float):
         return ""
-    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss against the baseline's"
+    scale = "on the judge's scale" if score.get("edition", 1) > 1 else "against the baseline's"
+    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss {scale}"
 
 
 def _flat(values: Mapping[str, Any]) -> str:

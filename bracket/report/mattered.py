@@ -46,6 +46,7 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
         "note": _left_out(searched),
         "importance": [one.as_dict() for one in searched.importance],
         "knee": searched.knee.as_dict() if searched.knee else None,
+        "weights": searched.weights.as_dict() if searched.weights else None,
         "concordance": searched.concordance.as_dict() if searched.concordance else None,
         "suggestion": summary.suggestion,
         "figures": [
@@ -65,8 +66,8 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
 
 def sentences(searched: Searched) -> list[str]:
     """What can be said of this search, and what can't for want of trials."""
-    said = [_importance(searched), _curve(searched), _knee(searched), _map(searched), _concordance(searched)]
-    return [text for text in said if text]
+    parts = (_importance, _curve, _knee, _map, _weights, _concordance)
+    return [text for part in parts if (text := part(searched))]
 
 
 def _importance(searched: Searched) -> str:
@@ -157,6 +158,17 @@ def _best_place(knob: Knob, value: float) -> str:
     elif knob.kind == "int":
         value = round(value)
     return f"{knob_title(knob.name)} {knob_value(knob.name, value)}"
+
+
+def _weights(searched: Searched) -> str:
+    found = searched.weights
+    if found is None:
+        return ""
+    return (
+        f"In trials of {searched.compared.steps} steps the loss counts {fixed(found.asked, 2)} and the pictures "
+        f"{fixed(1 - found.asked, 2)}. In effect the loss carries {fixed(found.among_all, 2)} of the score's spread "
+        f"among all {found.trials} configs, and {fixed(found.among_best, 2)} among the best {found.best}."
+    )
 
 
 def _concordance(searched: Searched) -> str:

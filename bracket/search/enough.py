@@ -64,8 +64,8 @@ class Enough:
 
     def __init__(self, knobs: Sequence[Knob], *, configs: int, below: float) -> None:
         self._knobs, self._configs, self.below = tuple(knobs), configs, below
-        self._known: dict[tuple[str, ...], float | None] = {}
-        """Expected gain by the trials it rests on."""
+        self._known: dict[tuple[tuple[str, float | None], ...], float | None] = {}
+        """Expected gain by the trials it rests on and their scores, which move with the round's others."""
 
     def __call__(self, told: Sequence[TrialResult], begun: int) -> bool:
         """Whether those left can hardly change the answer. Arguments as `look`."""
@@ -85,7 +85,7 @@ class Enough:
         step = 1 << max(0, (len(told) // 32).bit_length() - 1)
         last = len(told) // step * step
         prefixes = [told[:n] for n in range(last, last - _LAST * step, -step) if n >= FEWEST]
-        asked = {tuple(r.trial.id for r in prefix): prefix for prefix in prefixes}
+        asked = {tuple((r.trial.id, r.score.total if r.score else None) for r in p): p for p in prefixes}
         known = self._known
         self._known = {ids: known[ids] if ids in known else self._gain(prefix) for ids, prefix in asked.items()}
         gains = [gain for gain in self._known.values() if gain is not None]

@@ -47,6 +47,8 @@ class Proposer:
         self._begun: set[str] = set()
         self._told: set[str] = set()
         """Ids of the trials that are in the study, and of those with their result."""
+        self._values: dict[str, float] = {}
+        """What the study was told, by trial."""
 
     def next(
         self, number: int, told: Sequence[TrialResult], open_: Sequence[Trial], chosen: Sequence[Config] = ()
@@ -78,7 +80,8 @@ class Proposer:
     def _sync(self, told: Sequence[TrialResult], open_: Sequence[Trial]) -> optuna.Study:
         """The study with all that the ledger knows; only what is new is added.
 
-        While there is something borrowed every result moves the quantiles, and the study is made anew for it.
+        A result may move the others' values (scores follow from their whole round, and while something is borrowed
+        they are quantiles); the study is then made anew.
         """
         counting = [r for r in told if r.score or r.outcome is Outcome.DIVERGED]
         values = {r.trial.id: r.score.total for r in counting if r.score}
@@ -86,7 +89,9 @@ class Proposer:
         if left:
             places = quantiles([values.get(r.trial.id) for r in counting])
             values = {r.trial.id: place for r, place in zip(counting, places, strict=True)}
-        if self._study is None or (self._lent and any(r.trial.id not in self._told for r in told)):
+        moved = any(values.get(trial) != value for trial, value in self._values.items())
+        self._values = values
+        if self._study is None or moved or len(left) != self._lent:
             self._study, self._lent = self._new_study(), len(left)
             self._numbers, self._begun, self._told = {}, set(), set()
             for borrowed in left:

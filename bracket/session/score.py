@@ -3,15 +3,25 @@
 The loss part is the *validation* loss, never the training loss: training loss is not comparable across configs. It is
 measured under the config's own batch size, timestep shift, weighting and dropout, on pictures the LoRA has memorised
 by then, and on random timesteps that dominate its variance. The validation loss uses held-out pictures with fixed
-noise and fixed timesteps, the same for every config, and is set against the baseline's of the same round.
+noise and fixed timesteps, the same for every config.
+
+How far two losses lie apart says nothing beside how far two judged scores do: as parts of their own units, a weight of
+0.3 counted 0.07 among the best configs of the recorded demo (tests/benchmarks/tabular). So the loss is put on the
+judge's scale by quantile normalisation within a round and length: the trial with the k-th lowest loss has the k-th best
+judged part as its loss part. Both parts then have the same spread, among all and among the best, and a weight means
+what it says. It follows from all trials that held, so scores move while a round goes on; the order in which trials end
+changes nothing. By the first edition the loss was set against the baseline's, v / (v + v_baseline).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bracket.domain import Judgement, Score, mean
+from bracket.domain import Judgement, Score, TrialResult, mean
 from bracket.session.settings import ScoreSettings
+from bracket.stats.concordance import matched
 
 
 def loss_part(validation_loss: float, baseline_loss: float) -> float:
@@ -44,7 +54,8 @@ def combine(
 
     Without a validation loss to compare with (no held-out pictures, or a baseline that failed) the samples alone
     count; the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike.
-    A trial that lacks a validation loss while the round has one gets the worst loss part.
+    A trial that lacks a validation loss while the round has one gets the worst loss part. By the second edition this
+    is what stands until the ledger is read, see `on_one_scale`.
     """
     return combine_parts(settings, sample_part(judgements), validation_loss, baseline_loss) if judgements else None
 
@@ -53,8 +64,35 @@ def combine_parts(
     settings: ScoreSettings, samples: float, validation_loss: float | None, baseline_loss: float | None
 ) -> Score:
     """See `combine`; `samples` is the samples' part, 0 for the best."""
+    weight = settings.sample_weight if settings.edition > 1 else None
     if baseline_loss is None:
-        return Score(total=samples, loss_part=0.5, sample_part=samples)
+        return Score(samples, 0.5, samples, weight)
     loss = 1.0 if validation_loss is None else loss_part(validation_loss, baseline_loss)
-    total = settings.loss_weight * loss + settings.sample_weight * samples
-    return Score(total=total, loss_part=loss, sample_part=samples)
+    return Score(settings.loss_weight * loss + settings.sample_weight * samples, loss, samples, weight)
+
+
+def on_one_scale(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Results of one round, in their order, with the scores that follow from all those of the same length.
+
+    A trial without a validation loss has the worst loss part of its rung; where none has one the samples alone count.
+    """
+    groups: dict[int, list[TrialResult]] = {}
+    for result in results:
+        if result.score is not None and result.score.sample_weight is not None:
+            groups.setdefault(result.trial.rung, []).append(result)
+    scores = {trial: score for group in groups.values() for trial, score in _rescored(group).items()}
+    return [replace(r, score=scores[r.trial.id]) if r.trial.id in scores else r for r in results]
+
+
+def _rescored(group: Sequence[TrialResult]) -> dict[str, Score]:
+    """Scores of trials of one length, by trial."""
+    known = [(r.trial.id, r.score, r.validation_loss) for r in group if r.score is not None]
+    samples = [score.sample_part for _, score, _ in known]
+    none = all(loss is None for *_, loss in known)
+    parts = samples if none else matched([math.inf if loss is None else loss for *_, loss in known], samples)
+    found = {}
+    for (trial, score, _), part in zip(known, parts, strict=True):
+        weight = 1.0 if score.sample_weight is None else score.sample_weight
+        total = (1.0 - weight) * part + weight * score.sample_part
+        found[trial] = replace(score, total=total, loss_part=part)
+    return found

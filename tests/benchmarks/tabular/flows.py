@@ -18,6 +18,7 @@ from bracket.search.enough import Enough
 from bracket.search.rungs import Rung, key, standing
 from bracket.search.space import effective
 from bracket.search.strategy import make_strategy
+from bracket.session.score import on_one_scale
 from bracket.session.settings import ScoreSettings
 from bracket.session.stages import rank
 from tests.benchmarks.tabular.grid import LADDER
@@ -64,7 +65,7 @@ def search(
         best = [r for r in standing(found) if r.trial.origin != "baseline"]
         if finalists and best:
             wanted = finals(found, best[:finalists], seeds)
-            ranking = [r for r in rank(sim.run(wanted)) if r.total is not None]
+            ranking = [r for r in rank(on_one_scale(sim.run(wanted))) if r.total is not None]
             return Ended(sim.steps, ranking[0].config if ranking else best[0].trial.config)
         return Ended(sim.steps, best[0].trial.config if best else BASELINE)
 
@@ -87,7 +88,7 @@ def searched(
     )
     told: list[TrialResult] = []
     while wanted := strategy.propose(told, (), room):
-        told += sim.run(wanted)
+        told = on_one_scale([*told, *sim.run(wanted)])
     return told
 
 
