@@ -191,8 +191,7 @@ def _weights(summary: Summary) -> str:
     if not summary.loss_counts:
         return "judged pictures alone: these trials have no validation losses that can be compared"
     score = summary.settings.get("score")
-    weight = score.get("sample_weight") if isinstance(score, Mapping) else None
-    if not isinstance(weight, int | float):
+    if not isinstance(score, Mapping) or not isinstance(weight := score.get("sample_weight"), int | float):
         return ""
     scale = "on the judge's scale" if score.get("edition", 1) > 1 else "against the baseline's"
     return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss {scale}"

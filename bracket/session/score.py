@@ -76,23 +76,17 @@ def on_one_scale(results: Sequence[TrialResult]) -> list[TrialResult]:
 
     A trial without a validation loss has the worst loss part of its rung; where none has one the samples alone count.
     """
-    groups: dict[int, list[TrialResult]] = {}
-    for result in results:
+    found = list(results)
+    rungs: dict[int, list[tuple[int, Score, float | None]]] = {}
+    for place, result in enumerate(results):
         if result.score is not None and result.score.sample_weight is not None:
-            groups.setdefault(result.trial.rung, []).append(result)
-    scores = {trial: score for group in groups.values() for trial, score in _rescored(group).items()}
-    return [replace(r, score=scores[r.trial.id]) if r.trial.id in scores else r for r in results]
-
-
-def _rescored(group: Sequence[TrialResult]) -> dict[str, Score]:
-    """Scores of trials of one length, by trial."""
-    known = [(r.trial.id, r.score, r.validation_loss) for r in group if r.score is not None]
-    samples = [score.sample_part for _, score, _ in known]
-    none = all(loss is None for *_, loss in known)
-    parts = samples if none else matched([math.inf if loss is None else loss for *_, loss in known], samples)
-    found = {}
-    for (trial, score, _), part in zip(known, parts, strict=True):
-        weight = 1.0 if score.sample_weight is None else score.sample_weight
-        total = (1.0 - weight) * part + weight * score.sample_part
-        found[trial] = replace(score, total=total, loss_part=part)
+            rungs.setdefault(result.trial.rung, []).append((place, result.score, result.validation_loss))
+    for held in rungs.values():
+        samples, losses = [score.sample_part for _, score, _ in held], [loss for *_, loss in held]
+        no_loss = all(loss is None for loss in losses)
+        parts = samples if no_loss else matched([math.inf if loss is None else loss for loss in losses], samples)
+        for (place, score, _), part in zip(held, parts, strict=True):
+            weight = score.sample_weight or 0.0
+            total = (1.0 - weight) * part + weight * score.sample_part
+            found[place] = replace(results[place], score=replace(score, total=total, loss_part=part))
     return found

@@ -136,9 +136,9 @@ class Simulator:
 
     def run(self, wanted: Sequence[Wanted]) -> list[TrialResult]:
         """Train, look and score. A trial that continues another pays only for its further steps."""
-        ended = [self._end(w) for w in wanted]
-        self.results += ended
-        return ended
+        for w in wanted:
+            self.results.append(self._end(w))
+        return self.results[-len(wanted) :] if wanted else []
 
     def _end(self, wanted: Wanted) -> TrialResult:
         name = f"{wanted.round.value}-{wanted.rung}-{len(self.results):05d}"
