@@ -299,12 +299,14 @@ class Score:
 
     With a `sample_weight` total and loss part follow from the round's other trials (`bracket.session.score`), and the
     ledger works them out anew whenever it is read. Without one, as by the first edition of the score, they stand.
+    `full_weight` is what the samples count where the loss has no right to the rest that a short trial gives it.
     """
 
     total: float
     loss_part: float
     sample_part: float
     sample_weight: float | None = None
+    full_weight: float | None = None
 
 
 @dataclass(frozen=True)

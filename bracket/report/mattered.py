@@ -168,7 +168,17 @@ def _weights(searched: Searched) -> str:
         f"In trials of {searched.compared.steps} steps the loss counts {fixed(found.asked, 2)} and the pictures "
         f"{fixed(1 - found.asked, 2)}. In effect the loss carries {fixed(found.among_all, 2)} of the score's spread "
         f"among all {found.trials} configs, and {fixed(found.among_best, 2)} among the best {found.best}."
+        f"{_good(searched)}"
     )
+
+
+def _good(searched: Searched) -> str:
+    found = searched.good
+    if found is None:
+        return ""
+    measured = f"tau {fixed(found.tau, 2)}, {fixed(found.low, 2)} to {fixed(found.high, 2)}, {found.trials} configs"
+    ranked = "rank against each other" if found.opposes else "do not rank against each other"
+    return f" Among the better half by loss, loss and pictures {ranked} ({measured})."
 
 
 def _concordance(searched: Searched) -> str:

@@ -86,6 +86,17 @@ def concordance(losses: ArrayLike, parts: ArrayLike, *, alpha: float = 0.05) -> 
     return Concordance(tau, min(low, tau), max(high, tau), 1 - alpha, a.size, by_loss, by_judge, place)
 
 
+def among_good(losses: ArrayLike, parts: ArrayLike, *, alpha: float = 0.1) -> Concordance | None:
+    """`concordance` of the better half by loss: that both know the melted from the others says nothing of the good.
+
+    Chosen by one of the two measures alone, as among the best by their sum both would seem to oppose each other. None
+    for fewer than twice `NEEDED` trials.
+    """
+    a, b = as_floats(losses, ndim=1), as_floats(parts, ndim=1)
+    good = np.argsort(a, kind="stable")[: a.size // 2]
+    return concordance(a[good], b[good], alpha=alpha) if good.size >= NEEDED else None
+
+
 def matched(values: Sequence[float], scale: Sequence[float]) -> list[float]:
     """`values` on another measure's scale by quantile normalisation (Bolstad et al., Bioinformatics 19, 2003): the k-th
     lowest becomes the k-th lowest of `scale`, equals become the middle of their places. Both have the same length."""

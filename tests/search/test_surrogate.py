@@ -90,10 +90,10 @@ def test_a_long_search_goes_on_with_tpe(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_fit_that_breaks_down_leaves_the_proposal_to_tpe(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def breaks(*_: object) -> dict[str, object]:
+    def breaks(*_: object) -> object:
         raise np.linalg.LinAlgError("not positive definite")
 
-    monkeypatch.setattr("optuna.samplers.GPSampler.sample_relative", breaks)
+    monkeypatch.setattr("bracket.stats.process.fit", breaks)
     told = [_told(n, {"learning_rate": 10.0**-n}, 0.5) for n in range(2, 6)]
     tpe = Proposer("tpe", RATE, seed=0, configs=12)
     assert Surrogate(RATE, seed=0, configs=12).next(4, told, []) == tpe.next(4, told, [])

@@ -233,7 +233,7 @@ def test_scores_follow_from_the_round_in_whatever_order_it_ended_and_old_ones_st
         parts = [(0.1, 0.2001), (0.5, 0.2), (0.9, 0.7)]
         for n in order:
             samples, loss = parts[n]
-            score = Score(0.3, 0.5, samples, weight)
+            score = Score(0.3, 0.5, samples, weight, weight)
             store.finish(TrialResult(trials[n], Outcome.OK, score=score, validation_loss=loss))
         return [r.score.total for r in Store(folder).results(Round.SEARCH) if r.score]
 
