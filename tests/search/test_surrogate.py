@@ -98,3 +98,12 @@ def test_a_fit_that_breaks_down_leaves_the_proposal_to_tpe(
     tpe = Proposer("tpe", RATE, seed=0, configs=12)
     assert Surrogate(RATE, seed=0, configs=12).next(4, told, []) == tpe.next(4, told, [])
     assert "so TPE proposes config 4: not positive definite" in caplog.text
+
+
+def test_scores_that_move_with_their_round_are_told_anew() -> None:
+    rng = np.random.default_rng(1)
+    configs = [random_config(PLAIN, rng) for _ in range(12)]
+    before, after = ([_told(n, c, float(v)) for n, (c, v) in enumerate(zip(configs, rng.random(12)))] for _ in range(2))
+    asked_before, fresh = (Proposer("tpe", PLAIN, seed=3, configs=12) for _ in range(2))
+    asked_before.next(10, before[:10], [])
+    assert asked_before.next(12, after, []) == fresh.next(12, after, [])
