@@ -103,7 +103,17 @@ def test_a_fit_that_breaks_down_leaves_the_proposal_to_tpe(
 def test_scores_that_move_with_their_round_are_told_anew() -> None:
     rng = np.random.default_rng(1)
     configs = [random_config(PLAIN, rng) for _ in range(12)]
-    before, after = ([_told(n, c, float(v)) for n, (c, v) in enumerate(zip(configs, rng.random(12)))] for _ in range(2))
+    before, after = ([_told(n, config, float(rng.random())) for n, config in enumerate(configs)] for _ in range(2))
     asked_before, fresh = (Proposer("tpe", PLAIN, seed=3, configs=12) for _ in range(2))
     asked_before.next(10, before[:10], [])
     assert asked_before.next(12, after, []) == fresh.next(12, after, [])
+
+
+def test_only_the_order_of_scores_counts() -> None:
+    rng = np.random.default_rng(2)
+    configs, totals = [random_config(PLAIN, rng) for _ in range(12)], rng.random(12)
+    asked = [
+        Surrogate(PLAIN, seed=3, configs=24).next(12, [_told(n, c, t) for n, (c, t) in enumerate(told)], [])
+        for told in (list(zip(configs, totals, strict=True)), list(zip(configs, np.exp(9 * totals), strict=True)))
+    ]
+    assert asked[0] == asked[1]
