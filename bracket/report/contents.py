@@ -24,7 +24,7 @@ _LOSS_WARNING = (
 )
 _SCORE_WORDS = (
     "All but the validation loss lies between 0 and 100, and higher is better. Judged is what the judge says, By loss "
-    "what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
+    "what the loss alone would. Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _LONG_LABEL = 60

@@ -11,7 +11,7 @@ from bracket.report.document import Block, Bullets, Paragraph, Row, Section, Sub
 from bracket.report.drawing import DARK, LIGHT, Kind, Plot
 from bracket.report.searched import Searched, trials_of
 from bracket.report.summary import Summary
-from bracket.report.words import counted, fixed, knob_title, knob_value, p_value
+from bracket.report.words import counted, fixed, knob_title, knob_value, p_value, percent
 from bracket.stats.concordance import NEEDED as NEEDED_FOR_TAU
 from bracket.stats.landscape import NEEDED as NEEDED_FOR_MAP
 from bracket.stats.landscape import NEEDED_VALUES
@@ -165,9 +165,9 @@ def _weights(searched: Searched) -> str:
     if found is None:
         return ""
     return (
-        f"In trials of {searched.compared.steps} steps the loss counts {fixed(found.asked, 2)} and the pictures "
-        f"{fixed(1 - found.asked, 2)}. In effect the loss carries {fixed(found.among_all, 2)} of the score's spread "
-        f"among all {found.trials} configs, and {fixed(found.among_best, 2)} among the best {found.best}."
+        f"In trials of {searched.compared.steps} steps the loss counts {percent(found.asked)} and the pictures "
+        f"{percent(1 - found.asked)}. In effect the loss carries {percent(found.among_all)} of the score's spread "
+        f"among all {found.trials} configs, and {percent(found.among_best)} among the best {found.best}."
         f"{_good(searched)}"
     )
 

@@ -100,9 +100,9 @@ def test_what_the_loss_really_counts_is_said() -> None:
         for r, loss, part in zip(results_of(CONFIGS[:6], _bowl), (0, 2, 4, 6, 8, 10), (0, 1, 2, 3, 4, 6), strict=True)
     ]
     said = (
-        "of 100 steps the loss counts 0.30 and the pictures 0.70. In effect the loss carries 0.43 of the score's spread"
+        "of 100 steps the loss counts 30 % and the pictures 70 %. In effect the loss carries 43 % of the score's spread"
     )
-    assert f"{said} among all 6 configs, and 0.46 among the best 3." in _said(told)  # 0.3 · 2 against 0.7 · 1
+    assert f"{said} among all 6 configs, and 46 % among the best 3." in _said(told)  # 0.3 · 2 against 0.7 · 1
     assert "carries" not in _said(results_of(CONFIGS, _bowl))
 
 
