@@ -295,11 +295,18 @@ SCALES = {"score": "0 to 1, lower is better", "judged": "0 to 1, higher is bette
 
 @dataclass(frozen=True)
 class Score:
-    """Lower is better; every part lies in 0..1. People read 100 times one minus it, see `report.words.score`."""
+    """Lower is better; every part lies in 0..1. People read 100 times one minus it, see `report.words.score`.
+
+    With a `sample_weight` total and loss part follow from the round's other trials (`bracket.session.score`), and the
+    ledger works them out anew whenever it is read. Without one, as by the first edition of the score, they stand.
+    `full_weight` is what the samples count where the loss has no right to the rest that a short trial gives it.
+    """
 
     total: float
     loss_part: float
     sample_part: float
+    sample_weight: float | None = None
+    full_weight: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _LOSS_WARNING = (
 )
 _SCORE_WORDS = (
     "All but the validation loss lies between 0 and 100, and higher is better. Judged is what the judge says, By loss "
-    "what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
+    "what the loss alone would. Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _LONG_LABEL = 60
@@ -191,10 +191,10 @@ def _weights(summary: Summary) -> str:
     if not summary.loss_counts:
         return "judged pictures alone: these trials have no validation losses that can be compared"
     score = summary.settings.get("score")
-    weight = score.get("sample_weight") if isinstance(score, Mapping) else None
-    if not isinstance(weight, int | float):
+    if not isinstance(score, Mapping) or not isinstance(weight := score.get("sample_weight"), int | float):
         return ""
-    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss against the baseline's"
+    scale = "on the judge's scale" if score.get("edition", 1) > 1 else "against the baseline's"
+    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss {scale}"
 
 
 def _flat(values: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from bracket.domain import Knob, Round, TrialResult
 from bracket.report.pictures import learning_rate_knob
 from bracket.report.summary import Summary
 from bracket.report.words import config_label
-from bracket.stats.concordance import Concordance, concordance
+from bracket.stats.concordance import Concordance, InEffect, among_good, concordance, in_effect
 from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
 from bracket.stats.importance import KnobImportance, knob_importance
 from bracket.stats.landscape import Landscape, landscape
@@ -43,6 +43,8 @@ class Searched:
         rate: the learning rate's knob, if one varies. curve: the score over it.
         ended: learning rate of every config that held or melted at any length, and whether it melted. knee: of these.
         map: None when there are too few trials, or no two numeric knobs.
+        weights: what loss and pictures carry of these configs' scores; None where that can't be told.
+        good: how far loss and pictures agree among the better half by loss, by which short trials lean on the loss.
         judged: places in `compared` of the configs with a validation loss; concordance: of these.
     """
 
@@ -54,6 +56,8 @@ class Searched:
     ended: tuple[tuple[float, bool], ...]
     knee: Knee | None
     map: TwoKnobs | None
+    weights: InEffect | None
+    good: Concordance | None
     judged: tuple[int, ...]
     concordance: Concordance | None
 
@@ -82,6 +86,8 @@ def look(summary: Summary) -> Searched:
         ended=ended,
         knee=failure_knee([value for value, _ in ended], [bad for _, bad in ended]) if ended else None,
         map=_map(summary, tried, importance),
+        weights=_weights(tried) if tried else None,
+        good=among_good(losses, parts) if losses else None,
         judged=judged,
         concordance=concordance(losses, parts) if losses else None,
     )
@@ -105,6 +111,11 @@ def _importance(summary: Summary, tried: Sequence[Tried]) -> list[KnobImportance
 def _curve(tried: Sequence[Tried], rate: str) -> Curve | None:
     known = [one for one in tried if rate in one.config]
     return lr_curve([float(one.config[rate]) for one in known], [one.total for one in known]) if known else None
+
+
+def _weights(tried: Sequence[Tried]) -> InEffect | None:
+    parts = [(one.total, one.loss_part, one.sample_part) for one in tried]
+    return in_effect(*zip(*parts, strict=True))
 
 
 def _map(summary: Summary, tried: Sequence[Tried], importance: Sequence[KnobImportance]) -> TwoKnobs | None:

@@ -97,6 +97,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
                         again.judgements,
                         again.validation_loss,
                         references.get(rung),
+                        context.settings.score.sample_weight,
                     )
                 store.finish(replace(again, score=score))
                 done += 1

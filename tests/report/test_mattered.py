@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from bracket.domain import TrialResult
+from bracket.domain import Score, TrialResult
 from bracket.report import drawing, figures, mattered
 from bracket.report.document import Bullets, Figure, Paragraph, Subheading, Table
 from bracket.report.searched import look
@@ -92,6 +92,18 @@ def test_too_few_trials_say_what_it_would_take() -> None:
     assert "can't be told: it takes 6 scored" in _said(results_of(CONFIGS[:1], _bowl))
     assert mattered.section(summary_of([]), look(summary_of([])), []).blocks == ()
     assert figures.plots(summary_of([])) == []
+
+
+def test_what_the_loss_really_counts_is_said() -> None:
+    told = [
+        replace(r, score=Score(0.3 * loss + 0.7 * part, loss, part))
+        for r, loss, part in zip(results_of(CONFIGS[:6], _bowl), (0, 2, 4, 6, 8, 10), (0, 1, 2, 3, 4, 6), strict=True)
+    ]
+    said = (
+        "of 100 steps the loss counts 30 % and the pictures 70 %. In effect the loss carries 43 % of the score's spread"
+    )
+    assert f"{said} among all 6 configs, and 46 % among the best 3." in _said(told)  # 0.3 · 2 against 0.7 · 1
+    assert "carries" not in _said(results_of(CONFIGS, _bowl))
 
 
 def test_the_section_has_words_then_figures_then_the_next_space() -> None:
