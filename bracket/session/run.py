@@ -37,6 +37,7 @@ from bracket.session.summarise import REMARKS, summarise
 from bracket.session.timing import Speed, estimate, remember, remembered
 from bracket.session.view import VERDICT_FILE
 from bracket.stats import sentence
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
         drawing.draw(runner, [drawing.Drawing(context.folder / "before", None, context.choosing_job().prompts)])
-        before += drawing.drawn_in(context.trainer, context.folder / "before")
+        before += drawn_in(context.trainer, context.folder / "before")
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)
