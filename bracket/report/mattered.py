@@ -65,7 +65,14 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
 
 def sentences(searched: Searched) -> list[str]:
     """What can be said of this search, and what can't for want of trials."""
-    said = [_importance(searched), _curve(searched), _knee(searched), _map(searched), _concordance(searched)]
+    said = [
+        _importance(searched),
+        _curve(searched),
+        searched.held,
+        _knee(searched),
+        _map(searched),
+        _concordance(searched),
+    ]
     return [text for text in said if text]
 
 
