@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bracket.errors import StorageError
 from bracket.files import storage_errors
@@ -46,8 +46,7 @@ _IMPOSTORS = (
 _PICKLES = (b"pk\x03\x04", b"\x80\x02")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a tensor's numbers lie: their kind ("F32", "BF16"…), and its first byte and the one after its last."""
 
     dtype: str
