@@ -41,7 +41,7 @@ anything is below 1, and what learned its pictures by heart not far above. Of th
 damaged ones that held 1.95, and the first that melted has 2.3."""
 STRUCTURE = Limits(1.1, 1.7)
 """The base's share of coarse structure over the pictures' own, counted only where these don't follow their prompts. Of
-photographs' variance 0.70 is coarse, of noise 0.03 to 0.09; of the demo's pictures 0.93, of its confetti 0.25. What held
+photographs' variance 0.70 is coarse, of noise 0.03 to 0.09; of the demo's own 0.93, of its confetti 0.25. What held
 reaches 1.03. By itself it would take a line drawing (0.19) for noise."""
 FOLLOWED = Limits(0.8, 0.7)
 """How often a picture is more like the base's of its own prompt than like the base's of another; 0.5 is chance. What
