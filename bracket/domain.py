@@ -24,7 +24,10 @@ Config = Mapping[str, Value]
 
 
 class Outcome(StrEnum):
-    """How a trial ended. Only `OK` trials of one round are ranked together."""
+    """How a trial ended. Only `OK` trials of one round are ranked together.
+
+    `DIVERGED` is what people are told as *melted*: numbers that are none, or a model that draws nothing any more.
+    """
 
     OK = "ok"
     DIVERGED = "diverged"

@@ -66,7 +66,7 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
 
 def sentences(searched: Searched) -> list[str]:
     """What can be said of this search, and what can't for want of trials."""
-    parts = (_importance, _curve, _knee, _map, _weights, _concordance)
+    parts = (_importance, _curve, lambda found: found.held, _knee, _map, _weights, _concordance)
     return [text for part in parts if (text := part(searched))]
 
 

@@ -12,6 +12,7 @@ from bracket.report.claimed import claims, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules
+from bracket.report.searched import held
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import same, scored, totals
 from bracket.report.undecided import why_undecided
@@ -63,7 +64,8 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
         "baseline_leads": _means_baseline_leads,
     }[verdict.kind](summary)
     notes = tuple(Paragraph(note, "warning") for note in verdict.notes)
-    return (Paragraph(text), *notes)
+    melted = (Paragraph(told),) if (told := held(summary)) else ()
+    return (Paragraph(text), *melted, *notes)
 
 
 def _means_config(summary: Summary) -> str:

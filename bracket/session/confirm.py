@@ -14,12 +14,13 @@ from bracket.errors import JudgeError
 from bracket.files import write_json
 from bracket.session import duel, stages
 from bracket.session.blind import Control, score_mixed
-from bracket.session.drawing import Drawing, draw, drawn_in
+from bracket.session.drawing import Drawing, draw
 from bracket.session.duel_plan import FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
 from bracket.session.evaluate import keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
 from bracket.session.rounds import RoundRunner
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,6 @@ from bracket.judges import Judge
 from bracket.session import confirm, foreign
 from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
-from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
 from bracket.session.job import Context, make_context, slots_of
@@ -29,6 +28,7 @@ from bracket.session.judges import session_judge
 from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
+from bracket.trainers.base import drawn_in
 
 _PLANS = "plan*.json"
 _ARMS = (WINNER, BASELINE, RUNNER_UP)

@@ -16,6 +16,7 @@ from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
+from bracket.report.searched import held
 from bracket.report.summary import Summary
 from bracket.report.undecided import nothing_judged, why_undecided
 from bracket.runner.claims import claimed
@@ -37,6 +38,7 @@ from bracket.session.summarise import REMARKS, summarise
 from bracket.session.timing import Speed, estimate, remember, remembered
 from bracket.session.view import VERDICT_FILE
 from bracket.stats import sentence
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +208,7 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
     said = why_undecided(summary) or sentence(summary.verdict, label)
-    write_text(context.folder / "report" / VERDICT_FILE, said)
+    write_text(context.folder / "report" / VERDICT_FILE, f"{said} {held(summary)}".strip())
     return summary, path
 
 
@@ -249,7 +251,7 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
         drawing.draw(runner, [drawing.Drawing(context.folder / "before", None, context.choosing_job().prompts)])
-        before += drawing.drawn_in(context.trainer, context.folder / "before")
+        before += drawn_in(context.trainer, context.folder / "before")
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)

@@ -22,7 +22,6 @@ from bracket.session import memory
 from bracket.session.blind import read_controls
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
-from bracket.session.drawing import drawn_in
 from bracket.session.duel import trial_judgements
 from bracket.session.fight import read_fight, verdict_of
 from bracket.session.job import Context
@@ -30,7 +29,7 @@ from bracket.session.pairwise import read_ranking
 from bracket.session.settings import fingerprint_in
 from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
-from bracket.trainers.base import newest
+from bracket.trainers.base import drawn_in, newest
 
 log = logging.getLogger(__name__)
 ARGV = "argv.json"

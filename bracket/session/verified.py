@@ -27,7 +27,6 @@ from bracket.report.evidence import SIDES, plain
 from bracket.report.words import judged
 from bracket.session import foreign, stages
 from bracket.session.calibrate import calibrate
-from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
 from bracket.session.fight import read_fight
 from bracket.session.job import with_own_seeds
@@ -39,6 +38,7 @@ from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import Store
 from bracket.stats.sequential import EDITION
 from bracket.trainers import make_trainer
+from bracket.trainers.base import drawn_in
 
 Level = Literal["numbers", "pictures", "judgements"]
 LEVELS: tuple[Level, ...] = ("numbers", "pictures", "judgements")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
 from bracket.session.score import at_length, combine_parts
 from bracket.session.settings import ScoreSettings
+from bracket.stats.melting import Signs
 from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS, Point
 
 DATA = Path(__file__).with_name("embedded.npz")
@@ -48,6 +49,11 @@ class Table:
         """How good a config really is (*cells): the checker's mean at full length, over all seeds. A melted training
         counts as 0."""
         return np.asarray(np.nan_to_num(self.truth[..., -1, :], nan=0.0).mean(axis=(0, -1)), np.float32)
+
+    @property
+    def base_loss(self) -> float:
+        """The base's own validation loss, as nearly as the table has it: of the lowest learning rate's first rung."""
+        return float(self.loss[:, 0, ..., 0].mean())
 
     @property
     def seeds(self) -> int:
@@ -144,6 +150,7 @@ class Simulator:
 
     def __init__(self, table: Table, seeds: Mapping[int, int], score: ScoreSettings) -> None:
         self.table, self._seeds, self._score = table, seeds, score
+        self._base_loss = table.base_loss
         self.steps = 0
         """Training steps spent so far."""
         self.results: list[TrialResult] = []
@@ -164,7 +171,8 @@ class Simulator:
         trial = Trial(name, w.round, w.origin, w.config, w.seed, w.steps, folder, w.schedule, rung=w.rung)
         place = (self._seeds[wanted.seed], *cell_of(wanted.config), LADDER.index(wanted.steps))
         judged, loss = float(self.table.score[place].mean()), float(self.table.loss[place])
-        melted = not np.isfinite(judged)
+        # No training of the table ended in NaN; those that melted are told as a session tells them, by the loss.
+        melted = not np.isfinite(judged) or bool(Signs(loss=loss, base_loss=self._base_loss).told())
         key = (w.round, w.rung, w.seed)
         if wanted.origin == "baseline":
             self._references[key] = None if melted else loss
