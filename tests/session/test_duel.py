@@ -76,6 +76,17 @@ def test_a_pair_holds_each_arms_mean(tmp_path: Path) -> None:
     assert (pair.seed, round(pair.winner, 9), round(pair.baseline, 9), left_out) == (7, 0.7, 0.3, ())
 
 
+def test_a_pair_is_of_one_training_seed_in_whatever_order_trainings_end(tmp_path: Path) -> None:
+    ours, theirs = (0.61, 0.72, 0.83, 0.94, 0.55), (0.1, 0.3, 0.2, 0.5, 0.4)
+    seeds = PLANNED.training_seeds
+    winners = [_ended(tmp_path, "winner", seed, v) for seed, v in zip(seeds, ours, strict=True)]
+    baselines = [_ended(tmp_path, "baseline", seed, v) for seed, v in zip(seeds, theirs, strict=True)]
+    wanted = tuple(Pair(*pair) for pair in zip(seeds, ours, theirs, strict=True))
+    assert _pairs([*winners[::-1], *baselines]) == _pairs([*baselines[2:], *winners, *baselines[:2]]) == (wanted, ())
+    course = course_of_pairs(PLANNED, scores_by_seed(PLANNED, [*winners[::-1], *baselines]))
+    assert course.differences["baseline"] == pytest.approx([0.51, 0.42, 0.63, 0.44, 0.15])
+
+
 def test_an_arm_that_melted_counts_as_the_worst(tmp_path: Path) -> None:
     melted = _ended(tmp_path, "winner", 7, outcome=Outcome.DIVERGED)
     assert _pairs([_ended(tmp_path, "baseline", 7, 0.4), melted]) == ((Pair(7, 0.0, 0.4),), ())

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bracket.stats import Watched, e_values, sign_flip, watch
 from bracket.stats.sequential import BETS, conclusion, fewest_units
@@ -33,6 +35,13 @@ def test_zeros_move_nothing_and_count_as_units() -> None:
 def test_several_duels_at_once_are_each_by_itself() -> None:
     rows = np.random.default_rng(0).normal(size=(5, 12)).round(1)
     assert np.allclose(e_values(rows), [e_values(row) for row in rows])
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
+def test_no_stake_knows_what_comes_later(d: list[int]) -> None:
+    found = e_values(d)
+    for units in range(1, len(d)):
+        assert e_values(d[:units]) == pytest.approx(found[:units], abs=0), d
 
 
 @pytest.mark.parametrize("units", [1, 3, 5, 8])
