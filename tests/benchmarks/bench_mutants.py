@@ -113,6 +113,9 @@ def nearest(path: str) -> list[str]:
     """The tests of a module: its own first, then those of its room that import it, from it or from its package."""
     _, room, name = Path(path).with_suffix("").parts[-3:]
     own = f"tests/{room}/test_{name}.py"
+    if not (ROOT / own).exists():  # it is tested by way of those that use it
+        users = [p for p in sorted((ROOT / path).parent.glob("[a-z]*.py")) if f".{name} import" in p.read_text()]
+        return list(dict.fromkeys(test for p in users for test in nearest(str(p.relative_to(ROOT)))))
     public = "|".join(re.findall(r"^(?:def|class) ([A-Za-z]\w*)", (ROOT / path).read_text(), re.MULTILINE))
     named = re.compile(rf"bracket\.{room}\.{name}\b|from bracket\.{room} import[^\n]*\b{name}\b|\b({public or name})\b")
     found = sorted((ROOT / "tests" / room).glob("test_*.py"), key=lambda p: p.stat().st_size)

@@ -126,10 +126,11 @@ def test_a_detectable_difference_is_detected() -> None:
     rng = np.random.default_rng(0)
     d = rng.normal(size=12)
     d = (d - d.mean()) / d.std(ddof=1) * 0.05
-    size = config_claim(d).detectable
+    claim = config_claim(d)
+    size = claim.detectable
     assert size is not None
-    found = [config_claim(rng.normal(size, 0.05, 12)).p_greater <= 0.05 for _ in range(1500)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.035)
+    found = [sign_flip(rng.normal(size, 0.05, 12)).p_greater <= claim.final_alpha for _ in range(1500)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
 
 
 def test_claims_survive_json() -> None:
@@ -196,6 +197,14 @@ def test_intervals_keep_what_watching_may_spend() -> None:
         assert claim.interval_level == pytest.approx(test.level - spent)
         low, high, _ = win_rate_interval(((shown > 0) + 0.0)[:, None], alpha=alpha)
         assert (claim.win_rate_low, claim.win_rate_high) == pytest.approx((low, high))
+
+
+def test_an_early_win_by_little_has_an_interval_as_little() -> None:
+    d = np.array([0.004, 0.005, 0.006] * 4)
+    won, lost = config_claim(d), config_claim(-d)
+    assert (won.decided, lost.decided) == ("winner", "baseline")
+    assert 0.004 <= (won.difference_low or 0) < 0.005 < (won.difference_high or 0) < 0.006
+    assert -0.006 < (lost.difference_low or 0) < -0.005 < (lost.difference_high or 0) <= -0.004
 
 
 def test_interval_and_claim_never_contradict() -> None:
