@@ -21,16 +21,16 @@ BOTH = ("winner", "baseline")
 def _summary(*ended: tuple[str, int, Outcome]) -> Summary:
     """What a summary holds of a duel's trainings: by whose they are, of which seed, and how they ended."""
     configs: dict[str, dict[str, Any]] = {"winner": {"lr": 2}, "baseline": {"lr": 1}, "runner_up": {"lr": 3}}
-    ranked = {
-        side: Ranked(config, side, side, tuple(_result(side, config, *rest) for name, *rest in ended if name == side), 0.5)
-        for side, config in configs.items()
-    }  # fmt: skip
+    ranked = {}
+    for side, config in configs.items():
+        results = tuple(_result(side, config, seed, outcome) for name, seed, outcome in ended if name == side)
+        ranked[side] = Ranked(config, side, side, results, 0.5)
     plan = {"training_seeds": SEEDS, "pictures": [], "alpha": 0.05, "edition": 3}
     told = {"winner": ranked["winner"], "baseline_config": {"lr": 1}, "runner_up": ranked["runner_up"], "plan": plan}
     return cast(Summary, SimpleNamespace(rounds={Round.CONFIRMATION: tuple(ranked.values())}, **told))
 
 
-def _result(side: str, config: dict[str, Any], seed: Any, outcome: Any) -> TrialResult:
+def _result(side: str, config: dict[str, Any], seed: int, outcome: Outcome) -> TrialResult:
     return TrialResult(Trial(f"{side}-{seed}", Round.CONFIRMATION, side, config, seed, 1, Path(side)), outcome)
 
 

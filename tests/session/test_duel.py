@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -26,8 +28,10 @@ from bracket.session.duel import (
     score_matrix,
     scores_by_seed,
 )
-from bracket.session.duel_plan import PLAN, DuelPlan, read_plan, rule
+from bracket.session.duel_plan import PLAN, DuelPlan, plan_of, read_plan, rule
 from bracket.session.evaluate import keep_judgements
+from bracket.session.job import Context
+from bracket.session.seeds import Seeds
 
 PROMPTS = tuple("abcdefgh")
 PLANNED = DuelPlan(
@@ -190,6 +194,12 @@ def test_with_two_comparisons_both_must_be_over() -> None:
     assert not course.over and course.counted == (0, 1, 2, 3, 4, 5)
 
 
+def test_a_duel_ended_early_if_a_unit_is_neither_counted_nor_left_out() -> None:
+    assert not Course(6).over and not Course(6, (0, 1)).early
+    assert Course(6, (0, 1), (2,), over=True).early
+    assert not Course(6, (1, 2, 3, 4, 5), (0,), over=True).early
+
+
 def test_an_empty_duel_is_over() -> None:
     assert _course(planned=0).over
 
@@ -250,6 +260,25 @@ def test_scores_are_laid_out_by_prompt_and_seed_in_the_prompts_order(tmp_path: P
 
 
 # The plan
+
+
+@pytest.mark.parametrize("runner_up", [None, {"lr": 3}])
+def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -> None:
+    confirmation = SimpleNamespace(pairs=9, alpha=0.05, live_share=0.2)
+    told = SimpleNamespace(
+        settings=SimpleNamespace(confirmation=confirmation, seeds=Seeds(4), seed=4),
+        dataset=SimpleNamespace(verdict_prompts=PROMPTS),
+        verdict_prompts=PLANNED.drawn,
+        baseline={"lr": 1},
+    )
+    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge")
+    assert list(plan.arms) == ["winner", "baseline", *(["runner_up"] if runner_up else [])]
+    assert (plan.winner, plan.baseline, plan.runner_up, plan.judge) == ({"lr": 2}, {"lr": 1}, runner_up, "a judge")
+    assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.05, 0.2, 3, 4)
+    assert (plan.prompts, plan.pictures, plan.pairs) == (PROMPTS, PLANNED.pictures, 9)
+    assert plan.training_seeds == tuple(Seeds(4).training(Round.CONFIRMATION, 9))
+    # Alone nine pairs decide at 1/0.01 = 100, one of two comparisons at 200.
+    assert f"The duel over 9 pairs is decided as soon as its e-value reaches {200 if runner_up else 100}" in plan.rule
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
