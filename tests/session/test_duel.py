@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from bracket.domain import Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
+from bracket.domain import DatasetSplit, Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import write_text
 from bracket.report.scores import Rules, claims_of
@@ -267,7 +267,7 @@ def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -
     confirmation = SimpleNamespace(pairs=9, alpha=0.05, live_share=0.2)
     told = SimpleNamespace(
         settings=SimpleNamespace(confirmation=confirmation, seeds=Seeds(4), seed=4),
-        dataset=SimpleNamespace(verdict_prompts=PROMPTS),
+        dataset=DatasetSplit(Path("a"), (), (), ("c",), PROMPTS, themes={"a": "sea", "b": "sea", "c": "hill"}),
         verdict_prompts=PLANNED.drawn,
         baseline={"lr": 1},
     )
@@ -277,6 +277,7 @@ def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -
     assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.05, 0.2, 3, 4)
     assert (plan.prompts, plan.pictures, plan.pairs) == (PROMPTS, PLANNED.pictures, 9)
     assert plan.training_seeds == tuple(Seeds(4).training(Round.CONFIRMATION, 9))
+    assert plan.themes == {"a": "sea", "b": "sea"} and "The duel over 7 themes is decided at" in plan.rule
     # Alone nine pairs decide at 1/0.01 = 100, one of two comparisons at 200.
     assert f"The duel over 9 pairs is decided as soon as its e-value reaches {200 if runner_up else 100}" in plan.rule
 
