@@ -102,11 +102,15 @@ def test_a_picture_that_cannot_be_judged_costs_its_own_training_alone(tmp_path: 
     assert (ours.outcome, theirs.outcome) == (Outcome.NO_SAMPLES, Outcome.OK)
     assert "no picture" in ours.cause and [j.sample for j in theirs.judgements] == list(theirs.samples)
     lost = _result(tmp_path, "baseline", outcome=Outcome.CRASHED)
-    only, crashed = judge_together([results[0], lost], Drifting(bad="winner-7/1"), PLAN.order, Control(tmp_path))
-    assert (only.outcome, crashed) == (Outcome.NO_SAMPLES, lost)
+    only, crashed = judge_together(
+        [results[0], lost], judge := Drifting(bad="winner-7/1"), PLAN.order, Control(tmp_path)
+    )
+    assert (only.outcome, crashed) == (Outcome.NO_SAMPLES, lost) and len(judge.calls) == 1, "alone it is asked once"
     assert judge_together([lost], Drifting(), PLAN.order, Control(tmp_path)) == [lost]
     with pytest.raises(JudgeError):
         judge_together(results, _Broken(), PLAN.order, Control(tmp_path))
+    with pytest.raises(JudgeError, match="no model"):
+        judge_together([results[0], lost], _Broken(), PLAN.order, Control(tmp_path))
 
 
 class _Broken(Drifting):

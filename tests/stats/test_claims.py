@@ -18,6 +18,7 @@ from bracket.stats import (
     sign_flip,
     win_rate_interval,
 )
+from bracket.stats.average import average_ends
 from bracket.stats.signflip import ends
 
 
@@ -236,6 +237,11 @@ def test_what_may_be_said_of_the_average() -> None:
     assert (large.says, small.says) == ("average", "often")
     assert large.average_low is not None and small.average_low is not None
     assert 0 < large.average_low < 0.6 and small.average_low < 0
+    # Below at alpha, above at half of it; of two comparisons at half of those; two-sided at half of alpha both ways.
+    d = np.array([0.3, 0.2, 0.5, 0.4, 0.1, -0.1])
+    shared, file = config_claim(d, comparisons=2), checkpoint_claim(0.5 + d, np.full(6, 0.5))
+    assert (shared.average_low, shared.average_high) == average_ends(d, low=0.025, high=0.0125)
+    assert (file.average_low, file.average_high) == pytest.approx(average_ends(d, low=0.025, high=0.025))
     # It melts once and is better else: more often, and no word of the average.
     melts = config_claim([0.1] * 15 + [-0.6])
     assert (melts.won, melts.lost) == (15, 1)

@@ -28,6 +28,10 @@ def test_alpha_is_halved_for_every_try_that_could_have_claimed() -> None:
     assert sum(next_alpha(0.05, able) for able in range(60)) == pytest.approx(0.1), "twice alpha is never passed"
 
 
+def test_what_is_exactly_reached_claims() -> None:
+    assert can_claim(5, alpha=1 / 32, live_share=0.0) and fewest_pairs() == 5
+
+
 def test_no_pairs_claim_nothing() -> None:
     assert not can_claim(0)
 
