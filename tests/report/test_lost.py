@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from bracket.domain import Outcome, Round, Trial, TrialResult
-from bracket.report.lost import ends_of, sensitivity
+from bracket.report.lost import _against, ends_of, sensitivity
 from bracket.report.summary import Pair, Ranked, Summary
 from bracket.stats import config_claim, decide
 from bracket.stats.verdict import Verdict
@@ -76,6 +76,12 @@ def test_whether_a_claim_stands_if_what_was_lost_had_counted_against_it(
     said = sensitivity(_summary(), verdict, pairs)
     assert said.startswith("1 pair had a training that was lost, which counts as 0.")
     assert said.endswith("it holds still." if stands else "it no longer holds.")
+
+
+def test_what_was_lost_counts_as_the_worst_there_is_for_the_side_that_claims() -> None:
+    assert [_against(Pair(1, 0.6, 0.0, lost=("baseline",)), side) for side in (1, -1)] == [0.6 - 1.0, 0.6]
+    assert [_against(Pair(1, 0.0, 0.0, lost=BOTH), side) for side in (1, -1)] == [-1.0, 1.0]
+    assert _against(Pair(1, 0.5, 0.25, 0.0, lost=("runner_up",)), 1) == 0.25
 
 
 def test_nothing_is_owed_where_nothing_was_lost_or_nothing_is_claimed() -> None:

@@ -91,6 +91,12 @@ def test_a_control_picture_that_cannot_be_judged_is_left_out(tmp_path: Path) -> 
     assert len(score_mixed(judge, units, lambda _: ["winner"], control)) == 1
     assert len(score_mixed(judge, units, lambda _: ["winner"], control)) == 1
     assert [len(call) for call in judge.calls] == [2, 1, 1]
+    another = {"u": {"winner": [Sample(tmp_path / "another.png", "p", 0, 1)]}}
+    with pytest.raises(JudgeError):
+        score_mixed(other := Drifting(bad="another"), another, lambda _: ["winner"], Control(tmp_path, [broken]))
+    assert [len(call) for call in other.calls] == [2], (
+        "a picture that is none of the control's is not asked about again"
+    )
     broken.path.write_bytes(b"no picture")
     score_mixed(again := Drifting(), units, lambda _: ["winner"], Control(tmp_path, [broken]))
     assert [len(call) for call in again.calls] == [1] and read_controls(tmp_path) == ()
