@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bracket.stats.sequential import conclusion
-from bracket.stats.tries import can_claim, fewest_pairs, next_alpha
+from bracket.stats.tries import MOST_ALPHA, can_claim, fewest_pairs, next_alpha
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,11 @@ def test_each_halving_takes_one_pair_more(alpha: float, pairs: int) -> None:
 
 def test_alpha_is_halved_for_every_try_that_could_have_claimed() -> None:
     assert [next_alpha(0.05, able) for able in range(4)] == [0.05, 0.025, 0.0125, 0.00625]
-    assert sum(next_alpha(0.05, able) for able in range(60)) == pytest.approx(0.1), "twice alpha is never passed"
+    assert sum(next_alpha(0.05, able) for able in range(60)) == pytest.approx(MOST_ALPHA), "twice alpha is never passed"
+
+
+def test_what_is_exactly_reached_claims() -> None:
+    assert can_claim(5, alpha=1 / 32, live_share=0.0) and fewest_pairs() == 5
 
 
 def test_no_pairs_claim_nothing() -> None:
