@@ -75,8 +75,8 @@ def test_it_is_said_and_no_claim_depends_on_it() -> None:
     assert (with_it.kind, with_it.checkpoint_p) == (without.kind, without.checkpoint_p)
     said = sentence(with_it, "lr 1e-3")
     assert (
-        "Its file keeps 66 % of what the base could (6 prompts without the trigger word, 96.9 % interval 62 % to 85 %); "
-        "the baseline's keeps 100 %. At least 90 % were asked, so it is not recommended." in said
+        "Its file keeps 66 % of what the base could (6 prompts without the trigger word, 96.9 % interval 62 % to 85 %)"
+        "; the baseline's keeps 100 %. At least 90 % were asked, so it is not recommended." in said
     )
     assert short_sentence(with_it, "lr 1e-3") == (
         f"{short_sentence(without, 'lr 1e-3')}; not recommended, as it keeps 66 % of what the base could and 90 % were "
