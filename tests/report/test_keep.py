@@ -28,7 +28,7 @@ def drawn(world: World, side: str) -> tuple[Judgement, ...]:
     found = []
     for i, text in enumerate(TEXTS):
         path = world.picture(world.folder / "confirm" / side / f"plain-{i}.png", WINNER, text)
-        path.write_bytes(path.read_bytes() + side.encode())
+        path.write_bytes(path.read_bytes() + f"{side} {i}".encode())
         found.append(Judgement(Sample(path, text, 900 + i, 120), "clip", LEVELS[side], {"adherence": LEVELS[side]}))
     return tuple(found)
 
