@@ -116,12 +116,13 @@ def _pictures(summary: Summary) -> Section:
 
 def _how_good(summary: Summary) -> str:
     """How good the baseline is: its pictures of the finals as judged, beside the bare base's and the winner's."""
-    parts = [] if summary.base_score is None else [f"the bare base's {judged(summary.base_score)}"]
-    baseline, alone = _judged(summary.baseline), summary.verdict.kind == "baseline_leads"
-    if summary.winner and not alone:
-        parts.append(f"the winner's {fixed(_judged(summary.winner), 2)}")
-    beside = f"; {' and '.join(parts)}" if parts else ""
-    return f"In the finals the baseline's pictures are judged {fixed(baseline, 2)} on average{beside}, 1 is best."
+    parts = [f"the baseline's pictures are judged {judged(_judged(summary.baseline))} on average"]
+    if summary.base_score is not None:
+        parts.append(f"the bare base's {judged(summary.base_score)}")
+    if summary.winner and summary.verdict.kind != "baseline_leads":
+        parts.append(f"the winner's {judged(_judged(summary.winner))}")
+    *first, last = parts
+    return f"In the finals {', '.join(first)}{' and ' if first else ''}{last}."
 
 
 def _judged(ranked: Ranked | None) -> float | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from bracket.report import pictures
 from bracket.report.document import Block, Paragraph, Row, Section, Table
 from bracket.report.summary import Summary
-from bracket.report.words import NOTHING, fixed, percent
+from bracket.report.words import NOTHING, judged, percent
 from bracket.stats.keep import Keep
 from bracket.stats.wording import keep_interval, kept
 
@@ -23,7 +23,7 @@ def section(summary: Summary) -> Section:
     if found and (said := kept(summary.verdict)):
         blocks.append(Paragraph(" ".join(said), "plain" if found.enough else "warning"))
     if found and found.winner and found.baseline:
-        base = Row(("Base, without any LoRA", fixed(found.winner.base), NOTHING, NOTHING), "muted")
+        base = Row(("Base, without any LoRA", judged(found.winner.base), NOTHING, NOTHING), "muted")
         rows = (base, _row("Baseline", found.baseline), _row("Winner", found.winner))
         blocks += [Paragraph(_WHY), Table(("Whose pictures", "Judged", "Keeps", "How surely"), rows, frozenset({1, 2}))]
     if shown := pictures.kept_pictures(summary):
@@ -33,4 +33,4 @@ def section(summary: Summary) -> Section:
 
 def _row(name: str, keep: Keep) -> Row:
     share = NOTHING if keep.share is None else percent(keep.share)
-    return Row((name, fixed(keep.file), share, keep_interval(keep)), "winner" if name == "Winner" else "baseline")
+    return Row((name, judged(keep.file), share, keep_interval(keep)), "winner" if name == "Winner" else "baseline")

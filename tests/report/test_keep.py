@@ -74,9 +74,9 @@ def test_the_report_shows_base_baseline_and_winner_beside_each_other(summary: Su
     blocks = next(s for s in document.sections if s.id == "kept").blocks
     (table,) = (b for b in blocks if isinstance(b, Table))
     assert [row.cells[:3] for row in table.rows] == [
-        ("Base, without any LoRA", "0.800", "–"),
-        ("Baseline", "0.800", "100 %"),
-        ("Winner", "0.500", "62 %"),
+        ("Base, without any LoRA", "80.0", "–"),
+        ("Baseline", "80.0", "100 %"),
+        ("Winner", "50.0", "62 %"),
     ]
     (grid,) = (b for b in blocks if isinstance(b, Pictures))
     assert [row.label for row in grid.rows] == ["Base", "Baseline", "Winner"] and len(grid.columns) == 6
@@ -88,9 +88,9 @@ def test_the_report_shows_base_baseline_and_winner_beside_each_other(summary: Su
 
 
 def test_how_good_the_baseline_is_stands_beside_the_base_and_the_winner(summary: Summary) -> None:
-    (said,) = (b.text for b in document_of(summary).blocks() if isinstance(b, Paragraph) and "on average;" in b.text)
-    assert said.startswith("In the finals the baseline's pictures are judged 0.")
-    assert "; the bare base's 0.36 and the winner's 0.8" in said
+    (said,) = (b.text for b in document_of(summary).blocks() if isinstance(b, Paragraph) and "on average" in b.text)
+    assert said.startswith("In the finals the baseline's pictures are judged ")
+    assert "on average, the bare base's 36.0 and the winner's 8" in said
 
 
 def test_without_such_prompts_nothing_is_said(finished: Summary) -> None:
