@@ -139,6 +139,8 @@ class DatasetSplit:
             independent. One that is not named is a theme of its own.
         origins: where a prompt was taken from, by its text: own, caption (of a picture), bank, recombined (captions).
         kind: of the bank's prompts (person, style…); "" where there are none.
+        keep_prompts: texts without the trigger word that show what is kept of what the base could: those of the
+            verdict's, and after them others that are drawn for this alone.
     """
 
     folder: Path
@@ -154,6 +156,7 @@ class DatasetSplit:
     themes: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
+    keep_prompts: tuple[str, ...] = ()
 
     def shared_themes(self, prompts: Iterable[str]) -> dict[str, str]:
         """The themes of those prompts that share theirs with another of them, by their text."""

@@ -28,6 +28,7 @@ from bracket.session import confirm, drawing, pairwise, plan, spread, stages
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
+from bracket.session.judging import BEFORE, judge_base
 from bracket.session.more_duels import read_plans
 from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
@@ -250,8 +251,9 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         reporter.say(phase="prepare", message="Caching latents and text embeddings")
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
-        drawing.draw(runner, [drawing.Drawing(context.folder / "before", None, context.choosing_job().prompts)])
-        before += drawn_in(context.trainer, context.folder / "before")
+        drawing.draw(runner, [drawing.Drawing(context.folder / BEFORE, None, context.choosing_job().prompts)])
+        before += drawn_in(context.trainer, context.folder / BEFORE)
+        judge_base(context.folder, before, runner.judge, runner)
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)

@@ -94,6 +94,9 @@ class ConfirmationSettings(Strict):
     """Part of alpha that deciding a duel early may spend, where enough units are planned to decide early."""
     runner_up: bool = False
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
+    keep_at_least: Annotated[int, within(0, 100, "it is a percentage")] = 0
+    """Percentage of what the base could without the trigger word that a winner has to keep to be recommended; 0 for
+    none."""
 
 
 class ScoreSettings(Strict):

@@ -34,7 +34,8 @@ class Table:
 
     Attributes:
         score, truth: of every picture, by the judge and by the checker, 0..1; (seeds, *cells, rungs, prompts). NaN from
-            where a training diverged.
+            where a training diverged. The judge's are of its formula 1, to which a lone picture's diversity was its
+            adherence once more.
         loss: validation loss (seeds, *cells, rungs).
         made: whether the training is there (seeds, *cells).
     """
