@@ -85,6 +85,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"{counted(plan.trials, 'trial')}, {counted(plan.steps, 'step')}, {counted(plan.pictures, 'picture')}, "
             f"{plan.disk_bytes / 1e9:.1f} GB of disk.",
             *plan.parted,
+            *plan.again,
             plan.claim,
         ]
         lines += [f"{'+' if p.possible else '-'} {p.about}: {p.words}" for p in plan.promises]

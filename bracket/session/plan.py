@@ -8,13 +8,16 @@ from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
+from bracket.environment import runs_folder
 from bracket.errors import BracketError, DatasetError
 from bracket.homes import ask_parsers, checked_home
 from bracket.presets import Preset
+from bracket.report.again import Standing
 from bracket.report.words import counted
 from bracket.runner import claims
 from bracket.runner.devices import Device
 from bracket.session import memory
+from bracket.session.again import alone, standing_of
 from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
 from bracket.session.judges import judge_problems, judges_of
 from bracket.session.limits import limit_problems
@@ -80,6 +83,8 @@ class Plan:
     workers: int = 1
     parted: tuple[str, ...] = ()
     """How pictures and prompts are parted, and what that costs, in words."""
+    again: tuple[str, ...] = ()
+    """Earlier sessions that asked the same, and what they leave of alpha, in words."""
     lacks: str = ""
     """What this machine would need to run it at all; how long it takes can't be said then."""
 
@@ -158,8 +163,8 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
-    rounds = planned_rounds(settings, speed, workers)
-    settings, fresh, words = _with_prompts_there_are(settings, folder)
+    rounds, before = planned_rounds(settings, speed, workers), standing(settings, folder)
+    settings, fresh, words = _with_prompts_there_are(at_alpha(settings, before.alpha), folder)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
@@ -185,7 +190,28 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         workers=workers,
         parted=words,
         lacks=missing,
+        again=before.words,
     )
+
+
+def standing(settings: SessionSettings, folder: Path | None = None) -> Standing:
+    """Where the session stands among the tries of its question; as if alone where that can't be said.
+
+    Args:
+        folder: the session's, that is or will be; a new one under the runs folder when not given.
+    """
+    try:
+        device = slots_of(settings)[0]
+        at = folder or runs_folder() / ".new"
+        split = known_split(settings, folder)
+        return standing_of(context_of(at, settings, device.kind, split, memory_of(settings, device)))
+    except BracketError:  # said by the checks
+        return alone(settings)
+
+
+def at_alpha(settings: SessionSettings, alpha: float) -> SessionSettings:
+    """The settings with what is left of their alpha, for what is promised of them."""
+    return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"alpha": alpha})})
 
 
 def _with_prompts_there_are(

@@ -19,6 +19,7 @@ from bracket.errors import SettingsError
 from bracket.files import folder_made, storage_errors, sweep_parts
 from bracket.judges import Judge
 from bracket.session import confirm, foreign
+from bracket.session.again import REJUDGED, mark
 from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.drawing import drawn_in
@@ -33,7 +34,7 @@ from bracket.session.store import Store
 _PLANS = "plan*.json"
 _ARMS = (WINNER, BASELINE, RUNNER_UP)
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
-_BEGINNINGS = ("study.db", "winner", "pairwise")
+_BEGINNINGS = ("study.db", "winner", "pairwise", REJUDGED)
 
 
 def rejudge(
@@ -77,6 +78,7 @@ def _context(folder: Path) -> Context:
 def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> int:
     """Judges into the session in `new`; returns how many trials."""
     context, settings = _context(new), load(new)
+    mark(context, old)
     before = drawn_in(context.trainer, new / "before")
     judge = session_judge(settings, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)

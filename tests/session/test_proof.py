@@ -43,16 +43,19 @@ def _of(pairs: int) -> DuelPlan:
 # The plans
 
 
-def test_a_further_duel_has_seeds_of_its_own_and_half_the_alpha() -> None:
+def test_a_further_duel_has_seeds_of_its_own_and_what_is_left_of_alpha() -> None:
     second = further([FIRST], 6, 0)
-    assert (second.alpha, second.training_seeds) == (0.025, (505, 506, 507, 508, 509, 510))
+    assert (second.alpha, second.training_seeds) == (0.005, (505, 506, 507, 508, 509, 510))
     assert (second.prompts, second.pictures, second.others) == ((), (), ("baseline",))
     third = further([FIRST, second], 7, 0)
-    assert (third.alpha, third.training_seeds) == (0.0125, (511, 512, 513, 514, 515, 516, 517))
-    assert "p <= 0.0125" in third.rule
+    assert (third.alpha, third.training_seeds) == (0.005, (511, 512, 513, 514, 515, 516, 517)), "six could claim nothing"
+    second = further([FIRST], 8, 0)
+    third = further([FIRST, second], 9, 0)
+    assert (third.alpha, third.whole_alpha) == (0.0025, 0.05) and "p <= 0.0025" in third.rule
+    assert "share an alpha of 0.05; this one has 0.0025 of it" in third.rule
 
 
-@pytest.mark.parametrize(("pairs", "alpha"), [(0, 0.05), (4, 0.05), (5, 0.025)])
+@pytest.mark.parametrize(("pairs", "alpha"), [(0, 0.04), (4, 0.04), (5, 0.005)])
 def test_a_duel_too_small_for_any_claim_spent_nothing(pairs: int, alpha: float) -> None:
     assert further([_of(pairs)], 5, 0).alpha == alpha
 
@@ -83,7 +86,7 @@ def test_the_number_that_is_needed_is_named() -> None:
     assert offer.problem(5) == "5 pairs can't end in a claim at alpha 0.025; at least 6 are needed"
     assert offer.problem(6) == "" and "are more than" in offer.problem(101)
     assert "needs p ≤ 0.025; the smallest they can show is 0.016" in offer.wants(6)
-    assert "An earlier duel ended without a claim" in offer.wants(6)
+    assert "An earlier duel asked the same and leaves no more" in offer.wants(6)
     assert "earlier" not in proof.Offer(alpha=0.05, live_share=0.2, fewest=5, suggested=5).wants(5)
 
 
