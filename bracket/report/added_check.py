@@ -66,7 +66,8 @@ def _check_plan(name: str, row: Mapping[str, Any], earlier: Sequence[Mapping[str
         yield f"{name} compares other settings than the first."
     if len(Rules.of(plan).comparisons) != 1:
         yield f"{name} names more comparisons than that with the baseline."
-    left = alpha_after(earlier, earlier_of(plan), plan.get("edition", 1))
+    edition = max(one.get("edition", 1) for one in (*earlier, plan))
+    left = alpha_after(earlier, earlier_of(plan), edition)
     if not math.isclose(plan["alpha"], left):
         yield f"{name} has an alpha of {plan['alpha']:g}; the duels before it leave {left:g}."
 

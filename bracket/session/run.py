@@ -16,6 +16,7 @@ from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
+from bracket.report.again import words_of
 from bracket.report.summary import Summary
 from bracket.report.undecided import nothing_judged, why_undecided
 from bracket.runner.claims import claimed
@@ -205,7 +206,7 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
-    said = why_undecided(summary) or sentence(summary.verdict, label)
+    said = why_undecided(summary) or " ".join((sentence(summary.verdict, label), *words_of(summary.plan)))
     write_text(context.folder / "report" / VERDICT_FILE, said)
     return summary, path
 

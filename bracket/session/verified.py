@@ -23,9 +23,11 @@ from bracket.files import read_json
 from bracket.judges import Judge
 from bracket.report import certificate
 from bracket.report.added_check import left_out_of
+from bracket.report.again import earlier_of, first_alpha
 from bracket.report.evidence import SIDES, plain
 from bracket.report.words import judged
 from bracket.session import foreign, stages
+from bracket.session.again import marked
 from bracket.session.calibrate import calibrate
 from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
@@ -38,6 +40,7 @@ from bracket.session.settings import SessionSettings, load
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import Store
 from bracket.stats.sequential import EDITION
+from bracket.stats.tries import SERIES
 from bracket.trainers import make_trainer
 
 Level = Literal["numbers", "pictures", "judgements"]
@@ -128,9 +131,13 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         given["prompts"] = list(dataset.verdict_prompts)
         given["pictures"] = [[p.text, p.seed] for p in pictures]
         given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
-    # Plans of earlier versions lack what came later.
+    if shared := plan.get("edition", 1) >= SERIES:
+        given |= {"whole_alpha": asked.alpha, "alpha": first_alpha(asked.alpha, earlier_of(plan))}
+    if (again := marked(folder)) is not None:
+        given |= {"rejudged": again.rejudged, "earlier": [one.as_dict() for one in again.earlier]}
     for name, value in given.items():
-        if plan.get(name, value) != value and not (name == "order_seed" and plan[name] is None):
+        # Plans of earlier editions lack what came later.
+        if plan.get(name, None if shared else value) != value and not (name == "order_seed" and plan[name] is None):
             yield f"The plan's {name.replace('_', ' ')} are not those that the session's settings give."
     if data["choosing"]["winner_training_seeds"] > settings.finals.seeds:
         yield "The winner was chosen on more training seeds than the finals had."
