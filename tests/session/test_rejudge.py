@@ -12,8 +12,8 @@ from bracket.domain import Outcome, Round
 from bracket.errors import JudgeError, SettingsError
 from bracket.files import read_json
 from bracket.presets import find_preset
-from bracket.session import rejudge as rejudging
 from bracket.session import proof, verified, view
+from bracket.session import rejudge as rejudging
 from bracket.session.duel_plan import PLAN
 from bracket.session.plan import make
 from bracket.session.rejudge import _left_out, rejudge
