@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bracket.domain import Problem, Round, by_kind
 from bracket.presets import Preset
-from bracket.report.again import words_of
 from bracket.report.mattered import space_words
 from bracket.report.summary import Summary
 from bracket.report.undecided import why_undecided
@@ -126,7 +125,7 @@ def ending_lines(folder: Path, summary: Summary | None) -> list[str]:
     return [
         "",
         why_undecided(summary) or short_sentence(summary.verdict, label),
-        *words_of(summary.plan),
+        *summary.again,
         "",
         f"{counted(trials, 'trial')} in {duration(sum(summary.seconds.values()))}.",
         f"Report: {folder / 'report' / 'report.html'}",

@@ -138,8 +138,3 @@ def alpha_after(
     elsewhere = earlier_of(plans[-1]) if earlier is None else earlier
     able = sum(map(could_claim, plans)) + sum(one.settings for one in elsewhere)
     return next_alpha(whole_alpha(plans[0]), able, edition)
-
-
-def words_of(plan: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Where the session of a plan, as it was written down, stands among the tries of its question."""
-    return Standing.of(plan).words if plan else ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bracket.domain import Round, mean
 from bracket.report.added import tries
-from bracket.report.again import alpha_after, words_of
+from bracket.report.again import alpha_after
 from bracket.report.claimed import claims, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
@@ -63,7 +63,7 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
         "judge_refused": _means_refused,
         "baseline_leads": _means_baseline_leads,
     }[verdict.kind](summary)
-    notes = tuple(Paragraph(note, "warning") for note in (*words_of(summary.plan), *verdict.notes))
+    notes = tuple(Paragraph(note, "warning") for note in (*summary.again, *verdict.notes))
     return (Paragraph(text), *notes)
 
 

@@ -117,6 +117,8 @@ class Summary:
         remarks: what the judge wants known of its scores. controls: its scores of one and the same picture, which it
             saw with every unit of the duel, in their order.
         suggestion: the next session's space as `search.suggestion.Suggestion.as_dict` gives it; None before the search.
+        again: earlier sessions that asked the same and what they left of alpha, or whose pictures were judged again, in
+            words.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
 
@@ -157,3 +159,4 @@ class Summary:
     searched: tuple[TrialResult, ...] = ()
     suggestion: Mapping[str, Any] | None = None
     controls: tuple[float, ...] = ()
+    again: tuple[str, ...] = ()

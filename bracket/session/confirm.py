@@ -22,6 +22,7 @@ from bracket.session.evaluate import keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
 from bracket.session.rounds import RoundRunner
+from bracket.session.stamp import stamp
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def fix_plan(runner: RoundRunner) -> DuelPlan | None:
         for words in standing.words:
             log.info("%s", words)
         write_json(context.folder / PLAN, replace(plan, planned=again.now()).as_dict())
+        if context.settings.confirmation.stamp and (why := stamp(context.folder)):
+            log.warning("the plan has no time stamp: %s", why)
     return plan
 
 

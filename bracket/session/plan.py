@@ -16,7 +16,7 @@ from bracket.report.again import Standing
 from bracket.report.words import counted
 from bracket.runner import claims
 from bracket.runner.devices import Device
-from bracket.session import memory
+from bracket.session import memory, stamp
 from bracket.session.again import alone, standing_of
 from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
 from bracket.session.judges import judge_problems, judges_of
@@ -307,6 +307,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     found += _checked(lambda: _split_problems(settings, folder))
     found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
+    found += _checked(lambda: stamp.problems(settings))
     found += _checked(lambda: _trainer_problems(settings, deep))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info" or p in told}.values())

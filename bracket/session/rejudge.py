@@ -31,7 +31,7 @@ from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
 
-_PLANS = "plan*.json"
+_PLANS = "plan*"
 _ARMS = (WINNER, BASELINE, RUNNER_UP)
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
 _BEGINNINGS = ("study.db", "winner", "pairwise", REJUDGED)

@@ -26,7 +26,7 @@ from bracket.report.added_check import left_out_of
 from bracket.report.again import earlier_of, first_alpha
 from bracket.report.evidence import SIDES, plain
 from bracket.report.words import judged
-from bracket.session import foreign, stages
+from bracket.session import foreign, stages, stamp
 from bracket.session.again import marked
 from bracket.session.calibrate import calibrate
 from bracket.session.drawing import drawn_in
@@ -51,8 +51,9 @@ MEANS = {
     "judgements": "the same judge, asked again, gives the same scores",
 }
 NOT_SHOWN = (
-    "No level shows that the pictures came from the trainings named, that a person cast the votes, or that the plan "
-    "was written before the first picture: for that, run the session again."
+    "No level shows that the pictures came from the trainings named, that a person cast the votes, that no earlier "
+    "try was deleted, or, without a time stamp, that the plan was written before the first picture: for that, run the "
+    "session again."
 )
 _NOISE = 3.0
 """A score may be so many standard deviations of the judge's own noise from what it was."""
@@ -84,6 +85,15 @@ def verify(path: Path, upto: Level = "numbers") -> Held:
     return Held(reached)
 
 
+def stamped(path: Path) -> str:
+    """What a time-stamp authority said of a certificate's plan, in words; "" where none was asked.
+
+    Raises:
+        CertificateError: as `verify`.
+    """
+    return stamp.check(path.resolve().parent.parent, str(certificate.load(path).get("plan_sha256"))).words
+
+
 # Pictures
 
 
@@ -102,6 +112,8 @@ def _check_files(data: Row, folder: Path) -> Iterator[str]:
         return
     if plain(settings.question()) != data["settings"]:
         yield "session.yaml has other settings than the certificate."
+    if not (stamped := stamp.check(folder, data["plan_sha256"])).holds:
+        yield stamped.words
     paths = [folder / PLAN, *added_plans(folder)]
     plans = [data["plan"], *(row["plan"] for row in data.get("additions", ()))]
     if data["duel"] or data["pairs"] or paths[0].exists():

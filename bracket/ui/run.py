@@ -154,6 +154,12 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
             step=0.5,
             elem_id="stop-below",
         )
+        fields["stamp"] = gr.Checkbox(
+            values["stamp"],
+            label="Have the duel's plan time-stamped",
+            info="An authority signs its hash once it is fixed: proof that it was there before the first picture.",
+            elem_id="stamp",
+        )
         fields["extra_args"] = gr.Textbox(
             values["extra_args"],
             label="Extra arguments for the trainer",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bracket.domain import Outcome, Round
 from bracket.errors import JudgeError, SettingsError
-from bracket.files import read_json
 from bracket.presets import find_preset
 from bracket.session import proof, verified, view
 from bracket.session import rejudge as rejudging
-from bracket.session.duel_plan import PLAN
-from bracket.session.plan import make
+from bracket.session.plan import make, standing
 from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
 from bracket.session.settings import JudgeSettings, load
@@ -49,8 +48,8 @@ def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path:
     assert write_session_report(tmp_path / "again").exists()
     certificate = tmp_path / "again" / "report" / "certificate.json"
     assert verified.verify(certificate, "pictures") == verified.Held("pictures")
-    plan, name = read_json(certificate)["plan"], old.name
-    assert (plan["rejudged"], plan["alpha"], plan["earlier"]) == (name, read_json(old / PLAN)["alpha"], [])
+    name, (kept, was) = old.name, (standing(load(f), f) for f in (tmp_path / "again", old))
+    assert kept == replace(was, rejudged=name), "it has what the other had"
     for told in ("report.md", "verdict.txt"):
         assert f"{name} judged again" in (tmp_path / "again" / "report" / told).read_text()
     assert "judged again" in proof.offer(tmp_path / "again").refusal
