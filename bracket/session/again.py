@@ -17,13 +17,14 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from bracket.dataset import contents_of
+from bracket.environment import runs_folder
 from bracket.errors import BracketError, StorageError, printable
 from bracket.files import read_json, write_json
 from bracket.reading import Unreadable, read_text
 from bracket.report.again import Earlier, Standing, could_claim, could_claim_file, first_alpha
 from bracket.search.rungs import key
 from bracket.session.duel_plan import PLAN, read_plan
-from bracket.session.job import Context, scanned
+from bracket.session.job import Context, context_of, known_split, memory_of, scanned, slots_of
 from bracket.session.more_duels import added_plans, read_plans
 from bracket.session.settings import SessionSettings, load
 from bracket.session.view import VERDICT_FILE
@@ -59,6 +60,26 @@ def standing_of(context: Context) -> Standing:
     family = _family(context)
     earlier = tries_beside(folder, family, _asked(context.settings, key(context.baseline)))
     return Standing(whole, first_alpha(whole, earlier), earlier, family)
+
+
+def standing(settings: SessionSettings, folder: Path | None = None) -> Standing:
+    """Where the session stands among the tries of its question; as if alone where that can't be said.
+
+    Args:
+        folder: the session's, that is or will be; a new one under the runs folder when not given.
+    """
+    try:
+        device = slots_of(settings)[0]
+        at = folder or runs_folder() / ".new"
+        split = known_split(settings, folder)
+        return standing_of(context_of(at, settings, device.kind, split, memory_of(settings, device)))
+    except BracketError:  # said by the checks
+        return alone(settings)
+
+
+def at_alpha(settings: SessionSettings, alpha: float) -> SessionSettings:
+    """The settings with what is left of their alpha, for what is promised of them."""
+    return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"alpha": alpha})})
 
 
 def alone(settings: SessionSettings) -> Standing:

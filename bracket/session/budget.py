@@ -14,9 +14,9 @@ from functools import lru_cache
 from bracket.errors import SettingsError
 from bracket.report.words import counted, duration
 from bracket.search.rungs import GROWTH
-from bracket.session.again import alone
+from bracket.session.again import alone, at_alpha, standing
 from bracket.session.job import slots_of
-from bracket.session.plan import at_alpha, rounds_of, speed_of, standing, trains_on
+from bracket.session.plan import rounds_of, speed_of, trains_on
 from bracket.session.promise import fewest_pairs
 from bracket.session.settings import SessionSettings
 from bracket.session.timing import Speed

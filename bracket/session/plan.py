@@ -8,16 +8,14 @@ from pathlib import Path
 
 from bracket.dataset import check_dataset, check_disk, split_problems
 from bracket.domain import DatasetSplit, Picture, Problem
-from bracket.environment import runs_folder
 from bracket.errors import BracketError, DatasetError
 from bracket.homes import ask_parsers, checked_home
 from bracket.presets import Preset
-from bracket.report.again import Standing
 from bracket.report.words import counted
 from bracket.runner import claims
 from bracket.runner.devices import Device
 from bracket.session import memory, stamp
-from bracket.session.again import alone, standing_of
+from bracket.session.again import at_alpha, standing
 from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
 from bracket.session.judges import judge_problems, judges_of
 from bracket.session.limits import limit_problems
@@ -192,26 +190,6 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         lacks=missing,
         again=before.words,
     )
-
-
-def standing(settings: SessionSettings, folder: Path | None = None) -> Standing:
-    """Where the session stands among the tries of its question; as if alone where that can't be said.
-
-    Args:
-        folder: the session's, that is or will be; a new one under the runs folder when not given.
-    """
-    try:
-        device = slots_of(settings)[0]
-        at = folder or runs_folder() / ".new"
-        split = known_split(settings, folder)
-        return standing_of(context_of(at, settings, device.kind, split, memory_of(settings, device)))
-    except BracketError:  # said by the checks
-        return alone(settings)
-
-
-def at_alpha(settings: SessionSettings, alpha: float) -> SessionSettings:
-    """The settings with what is left of their alpha, for what is promised of them."""
-    return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"alpha": alpha})})
 
 
 def _with_prompts_there_are(

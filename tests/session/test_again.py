@@ -12,11 +12,12 @@ import pytest
 from bracket.files import read_json, write_json, write_text
 from bracket.report.again import Earlier, Standing, first_alpha
 from bracket.session import again, launch
+from bracket.session.again import standing
 from bracket.session.budget import fit_here, seconds_here
 from bracket.session.duel_plan import PLAN, DuelPlan
 from bracket.session.job import context_of, memory_of, preview_split, slots_of
 from bracket.session.more_duels import further, next_plan
-from bracket.session.plan import make, standing
+from bracket.session.plan import make
 from bracket.session.settings import SessionSettings
 from tests.session import scripted
 

@@ -14,7 +14,8 @@ from bracket.errors import JudgeError, SettingsError
 from bracket.presets import find_preset
 from bracket.session import proof, verified, view
 from bracket.session import rejudge as rejudging
-from bracket.session.plan import make, standing
+from bracket.session.again import standing
+from bracket.session.plan import make
 from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
 from bracket.session.settings import JudgeSettings, load
