@@ -206,7 +206,7 @@ def again(rng: np.random.Generator, sessions: int) -> None:
                 bound = binomtest(wrong, sessions).proportion_ci(0.95, method="exact").high
                 share = f"false {wrong / sessions:.3f}, at most {bound:.3f}"
                 print(f"{name}, {world}, {more} pairs more than needed: {share}", flush=True)
-    for pairs in PAIRS:
+    for pairs in (5, 6, 8, 12):
         seeds = [int(seed) for seed in rng.integers(2**63, size=sessions)]
         first, whole = (
             np.mean([bool(said(session(np.random.default_rng(s), _lead, pairs, alpha))) for s in seeds])
