@@ -111,13 +111,16 @@ def verify(
 
     path = launch.named(session)
     upto: verified.Level = "judgements" if rejudge else "pictures" if pictures else "numbers"
-    held = verified.verify(path if path.is_file() else path / "report" / "certificate.json", upto)
+    file = path if path.is_file() else path / "report" / "certificate.json"
+    held = verified.verify(file, upto)
     for level in verified.LEVELS[: verified.LEVELS.index(held.level) + 1] if held.level else ():
         typer.echo(f"{level.capitalize()} hold: {verified.MEANS[level]}.")
     if held.mismatches:
         failed = verified.LEVELS[verified.LEVELS.index(held.level) + 1 if held.level else 0]
         typer.echo("\n".join([f"{failed.capitalize()} do not hold:", *held.mismatches]), err=True)
         raise typer.Exit(1)
+    if told := verified.stamped(file):
+        typer.echo(told)
     typer.echo(f"The certificate holds at the level {held.level!r}. {verified.NOT_SHOWN}")
 
 

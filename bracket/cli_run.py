@@ -45,6 +45,7 @@ _PLACES = {
     "extra": "extra_args",
     "device": "device",
     "memory": "search.memory",
+    "stamp": "confirmation.stamp",
 }
 """Where in the settings an option of `run` goes."""
 
@@ -101,6 +102,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="cuda:0, cpu…; default: whatever the machine has.")] = None,
     share: Share = False,
     memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Learn from earlier sessions.")] = None,
+    stamp: Annotated[
+        bool | None, typer.Option("--stamp/--no-stamp", help="Have a time-stamp authority sign the duel's plan.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every command; start nothing.")] = False,
     workers: Annotated[int, typer.Option(help="Trials at a time; 0 for one per GPU (or core).")] = 0,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,

@@ -85,6 +85,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"{counted(plan.trials, 'trial')}, {counted(plan.steps, 'step')}, {counted(plan.pictures, 'picture')}, "
             f"{plan.disk_bytes / 1e9:.1f} GB of disk.",
             *plan.parted,
+            *plan.again,
             plan.claim,
         ]
         lines += [f"{'+' if p.possible else '-'} {p.about}: {p.words}" for p in plan.promises]
@@ -124,6 +125,7 @@ def ending_lines(folder: Path, summary: Summary | None) -> list[str]:
     return [
         "",
         why_undecided(summary) or short_sentence(summary.verdict, label),
+        *summary.again,
         "",
         f"{counted(trials, 'trial')} in {duration(sum(summary.seconds.values()))}.",
         f"Report: {folder / 'report' / 'report.html'}",

@@ -5,6 +5,8 @@
     BRACKET_CACHE        folder of what can be made again (default: the system's cache folder for programs)
     BRACKET_CONFIG       folder of what bracket remembers of this machine (default: the system's folder for settings)
     BRACKET_TRAINERS     folder that trainers are installed into (default: `trainers` in the system's folder for data)
+    BRACKET_TIMESTAMP_URL  the RFC 3161 time-stamp authority that signs plans where a session asks for it
+    BRACKET_TIMESTAMP_CA   file with its root certificate, where the system doesn't know it
     BRACKET_AUTH         user:password that the app asks for, where it is not to stand in a list of processes
 
 and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or AI_TOOLKIT:
@@ -53,6 +55,16 @@ def runs_folder() -> Path:
 
 def presets_folder() -> Path:
     return _folder("BRACKET_PRESETS", project_root() / "presets")
+
+
+def timestamp_url() -> str:
+    """Where plans are sent to be signed: set up on the machine alone."""
+    return os.environ.get("BRACKET_TIMESTAMP_URL") or "http://timestamp.digicert.com"
+
+
+def timestamp_ca() -> str:
+    """The file of that authority's root certificate; "" for the system's."""
+    return os.environ.get("BRACKET_TIMESTAMP_CA", "")
 
 
 def user_cache() -> Path:

@@ -6,6 +6,7 @@ from bracket.dataset.checks import check_dataset, check_disk, trigger_problems
 from bracket.dataset.description import Description, places, read_description
 from bracket.dataset.dialects import ai_toolkit_datasets, musubi_toml, sd_scripts_toml, untold, without
 from bracket.dataset.fresh import KIND_CHOICES, KindChoice, PromptChoice, Use
+from bracket.dataset.headers import contents_of
 from bracket.dataset.layout import suggested_words
 from bracket.dataset.links import link_pictures
 from bracket.dataset.media import SUFFIXES
@@ -29,6 +30,7 @@ __all__ = [
     "buckets",
     "check_dataset",
     "check_disk",
+    "contents_of",
     "link_pictures",
     "musubi_toml",
     "parse_prompts",

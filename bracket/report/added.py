@@ -12,26 +12,10 @@ from typing import Any
 from bracket.report.scores import Claims, Rules, claims_of
 from bracket.report.summary import Addition, Pair, Summary
 from bracket.stats.claims import ConfigClaim
-from bracket.stats.tries import can_claim, next_alpha
 from bracket.stats.verdict import Verdict, decide
 
 Try = tuple[Mapping[str, Any], ConfigClaim | None]
 """A duel of the settings: its plan as it was written down, and what it claims; None without a pair."""
-
-
-def alpha_after(plans: Sequence[Mapping[str, Any]]) -> float:
-    """What one more duel of the settings is held to.
-
-    Args:
-        plans: all so far as they were written down, the confirmation's first.
-    """
-    return next_alpha(float(plans[0]["alpha"]), sum(could_claim(plan) for plan in plans))
-
-
-def could_claim(plan: Mapping[str, Any]) -> bool:
-    """Whether enough pairs were planned for a claim about the settings."""
-    rules = Rules.of(plan)
-    return can_claim(rules.pairs, **rules.terms)
 
 
 def claim_of(addition: Addition) -> ConfigClaim | None:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bracket.report.added import alpha_after, claim_of
+from bracket.report.added import claim_of
+from bracket.report.again import alpha_after, earlier_of
 from bracket.report.compare import differences
 from bracket.report.evidence import hash_of
 from bracket.report.scores import RUNNER_UP, Rules
@@ -65,7 +66,8 @@ def _check_plan(name: str, row: Mapping[str, Any], earlier: Sequence[Mapping[str
         yield f"{name} compares other settings than the first."
     if len(Rules.of(plan).comparisons) != 1:
         yield f"{name} names more comparisons than that with the baseline."
-    left = alpha_after(earlier)
+    edition = max(one.get("edition", 1) for one in (*earlier, plan))
+    left = alpha_after(earlier, earlier_of(plan), edition)
     if not math.isclose(plan["alpha"], left):
         yield f"{name} has an alpha of {plan['alpha']:g}; the duels before it leave {left:g}."
 

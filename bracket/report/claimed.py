@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bracket.domain import Outcome
-from bracket.report.added import Try, could_claim, newest_pairs, p_at, tries
+from bracket.report.added import Try, newest_pairs, p_at, tries
+from bracket.report.again import could_claim
 from bracket.report.document import Block, Paragraph, Row, Subheading, Table, Terms
 from bracket.report.evidence import flips, runs_of
 from bracket.report.lost import ends_of, sensitivity
@@ -199,7 +200,7 @@ def _held_to(plan: Mapping[str, Any], before: Sequence[Try], able: int) -> str:
     alpha = _share(float(plan["alpha"]))
     if not able:
         too_few = "An earlier duel was" if len(before) == 1 else "Earlier duels were"
-        return f"{too_few} too small for any claim and spent nothing, so this one has the whole alpha, {alpha}."
+        return f"{too_few} too small for any claim and spent nothing, so this one has all of its alpha, {alpha}."
     pairs = counted(len(before[-1][0]["training_seeds"]), "pair")
     which = f"An earlier duel of {pairs}" if able == 1 else f"{able} earlier duels"
     final = _share(Rules.of(plan).final_alpha(len(plan["training_seeds"]), two_sided=False))

@@ -8,6 +8,7 @@ from typing import Any
 
 from bracket.domain import SCALES, TIE_BAND, Outcome
 from bracket.report.added_check import left_out_of
+from bracket.report.again import earlier_of, first_alpha, whole_alpha
 from bracket.report.compare import same
 from bracket.report.scores import BASELINE, RUNNER_UP
 from bracket.report.words import config_label
@@ -81,9 +82,12 @@ def _check_plan(data: Mapping[str, Any]) -> Iterator[str]:
     plan, verdict, asked = data["plan"], data["verdict"], data["settings"].get("confirmation") or {}
     if not 0 < plan["alpha"] <= MOST_ALPHA:
         yield f"The plan has an alpha of {plan['alpha']:g}; a session's is at most {MOST_ALPHA:g}."
-    for name, alpha in (("verdict", verdict["alpha"]), ("settings", asked.get("alpha"))):
-        if alpha != plan["alpha"]:
-            yield f"The {name} has an alpha of {alpha}, the plan {plan['alpha']:g}."
+    whole = whole_alpha(plan)
+    for name, alpha, planned in (("verdict", verdict["alpha"], plan["alpha"]), ("settings", asked.get("alpha"), whole)):
+        if alpha != planned:
+            yield f"The {name} has an alpha of {alpha}, the plan {planned:g}."
+    if plan.get("whole_alpha") and plan["alpha"] != (left := first_alpha(whole, earlier_of(plan))):
+        yield f"The plan has an alpha of {plan['alpha']:g}; the tries before it leave {left:g} of {whole:g}."
     if plan.get("edition", 1) not in range(1, EDITION + 1):
         yield f"The plan names rules of an edition {plan['edition']} that there is not."
     if plan["winner"] is not None and plan["winner"] not in data["choosing"]["finals"]:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bracket.domain import Round, mean
-from bracket.report.added import alpha_after, tries
+from bracket.report.added import tries
+from bracket.report.again import alpha_after
 from bracket.report.claimed import claims, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
@@ -66,7 +67,7 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
         "judge_refused": _means_refused,
         "baseline_leads": _means_baseline_leads,
     }[verdict.kind](summary)
-    notes = tuple(Paragraph(note, "warning") for note in verdict.notes)
+    notes = tuple(Paragraph(note, "warning") for note in (*summary.again, *verdict.notes))
     melted = (Paragraph(told),) if (told := held(summary)) else ()
     return (Paragraph(text), *melted, *notes)
 

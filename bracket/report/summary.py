@@ -129,6 +129,8 @@ class Summary:
         plain: pictures that show what is kept of what the base could; None before all are judged.
         base_score: mean judged score of `before`; None where it was not judged.
         suggestion: the next session's space as `search.suggestion.Suggestion.as_dict` gives it; None before the search.
+        again: earlier sessions that asked the same and what they left of alpha, or whose pictures were judged again, in
+            words.
         warnings: what the pre-flight or the run wants said (few captions, too few seeds, …).
     """
 
@@ -171,3 +173,4 @@ class Summary:
     controls: tuple[float, ...] = ()
     plain: Plain | None = None
     base_score: float | None = None
+    again: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from functools import lru_cache
 from bracket.errors import SettingsError
 from bracket.report.words import counted, duration
 from bracket.search.rungs import GROWTH
+from bracket.session.again import alone, at_alpha, standing
 from bracket.session.job import slots_of
 from bracket.session.plan import rounds_of, speed_of, trains_on
 from bracket.session.promise import fewest_pairs
@@ -56,7 +57,9 @@ class Fitted:
     words: str
 
 
-def fit(settings: SessionSettings, hours: float, speed: Speed, workers: int, held: Collection[str] = ()) -> Fitted:
+def fit(
+    settings: SessionSettings, hours: float, speed: Speed, workers: int, held: Collection[str] = (), least: int = 0
+) -> Fitted:
     """The settings with as many configs, rungs, finalists, seeds and pairs as so many hours of wall time pay for.
 
     Steps, strategy and all else stay as they are: those are what was asked. Where not even the smallest session fits,
@@ -64,13 +67,14 @@ def fit(settings: SessionSettings, hours: float, speed: Speed, workers: int, hel
 
     Args:
         held: names of `HELD` that stay as the settings have them.
+        least: pairs that a claim about the settings takes; by default of a first session.
 
     Raises:
         SettingsError: nobody has so many hours.
     """
     if not 0 <= hours <= _MOST_HOURS:
         raise SettingsError(f"{hours:g} hours can't be filled", remedy=f"Ask for 0 to {_MOST_HOURS}.")
-    on, least = trains_on(settings), fewest_pairs(settings)
+    on, least = trains_on(settings), least or fewest_pairs(at_alpha(settings, alone(settings).alpha))
     sized = [with_size(settings, size) for size in _sizes(settings, least, held)]
     seconds = [sum(r.seconds for r in rounds_of(s, on, speed, workers)) for s in sized]
     budget = hours * 3600 * (1 + 1e-9)
@@ -86,7 +90,7 @@ def fit_here(settings: SessionSettings, hours: float, held: Collection[str] = ()
     Raises:
         PresetError, SettingsError: there is no such preset or device.
     """
-    return fit(settings, hours, *_here(settings), held)
+    return fit(settings, hours, *_here(settings), held, fewest_pairs(at_alpha(settings, standing(settings).alpha)))
 
 
 def seconds_here(settings: SessionSettings) -> float:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from bracket.domain import Round, Sample, TrialResult
 from bracket.errors import JudgeError
 from bracket.files import write_json
-from bracket.session import duel, stages
+from bracket.report.again import Standing
+from bracket.session import again, duel, stages
 from bracket.session.blind import Control, score_mixed
 from bracket.session.drawing import Drawing, draw
 from bracket.session.duel_plan import BASE, FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
@@ -20,6 +22,7 @@ from bracket.session.evaluate import keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
 from bracket.session.rounds import RoundRunner
+from bracket.session.stamp import stamp
 from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
@@ -39,19 +42,32 @@ def fix_plan(runner: RoundRunner) -> DuelPlan | None:
     kept = read_plan(context.folder)
     if kept is not None:
         return kept
-    plan = plan_for(context, runner.store.results(Round.FINALS), f"{runner.judge.name} {runner.judge.fingerprint}")
+    judge, standing = f"{runner.judge.name} {runner.judge.fingerprint}", again.standing_of(context)
+    plan = plan_for(context, runner.store.results(Round.FINALS), judge, standing)
     if plan is not None:
-        write_json(context.folder / PLAN, plan.as_dict())
+        for words in standing.words:
+            log.info("%s", words)
+        write_json(context.folder / PLAN, replace(plan, planned=again.now()).as_dict())
+        if context.settings.confirmation.stamp and (why := stamp(context.folder)):
+            log.warning("the plan has no time stamp: %s", why)
     return plan
 
 
-def plan_for(context: Context, finals: Sequence[TrialResult], judge: str = "") -> DuelPlan | None:
-    """What the finals leave to compare; None where the baseline won, nothing was judged, or no prompt was kept."""
+def plan_for(
+    context: Context, finals: Sequence[TrialResult], judge: str = "", standing: Standing | None = None
+) -> DuelPlan | None:
+    """What the finals leave to compare; None where the baseline won, nothing was judged, or no prompt was kept.
+
+    Args:
+        standing: of the session among the tries of its question; by default as one that was judged again has it, or as
+            if there were no others.
+    """
     found = stages.duellists(finals)
     if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
         return None
     second = stages.runner_up(finals) if context.settings.confirmation.runner_up else None
-    return plan_of(context, found[0].config, second.config if second else None, judge)
+    standing = standing or again.marked(context.folder) or again.alone(context.settings)
+    return plan_of(context, found[0].config, second.config if second else None, judge, standing)
 
 
 def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from bracket.domain import Config, Prompt, Round
 from bracket.errors import StorageError
 from bracket.files import read_json
+from bracket.report.again import Earlier, Standing, earlier_of
 from bracket.session.job import Context
 from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
@@ -36,6 +37,10 @@ class DuelPlan:
         runner_up: the finals' second beside the baseline, where the winner is compared with it too.
         judge: its name and fingerprint.
         alpha, live_share, edition: see `bracket.stats.sequential.watch`.
+        whole_alpha: what all tries of the same question may err together; `alpha` is what `earlier` ones left of it.
+        family: what is equal for tries of the same question, see `session.again`; earlier: other sessions' tries so
+            far; rejudged: the session whose trainings and pictures these are, judged again.
+        planned: when it was fixed, in ISO 8601.
         prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
         themes: what prompts stem from that do not stand for themselves alone, by their text: those of one theme rise
             and fall together, so they are one unit.
@@ -62,6 +67,11 @@ class DuelPlan:
     keep_at_least: int = 0
     rule: str = ""
     order_seed: int | None = None
+    whole_alpha: float = 0.0
+    family: str = ""
+    earlier: tuple[Earlier, ...] = ()
+    rejudged: str = ""
+    planned: str = ""
 
     @property
     def arms(self) -> dict[str, Config]:
@@ -136,6 +146,11 @@ class DuelPlan:
             keep_at_least=int(data.get("keep_at_least", 0)),
             rule=str(data.get("rule", "")),
             order_seed=None if data.get("order_seed") is None else int(data["order_seed"]),
+            whole_alpha=float(data.get("whole_alpha", 0.0)),
+            family=str(data.get("family", "")),
+            earlier=earlier_of(data),
+            rejudged=str(data.get("rejudged", "")),
+            planned=str(data.get("planned", "")),
         )
 
 
@@ -146,21 +161,21 @@ def drawn_order(seed: int, unit: Iterable[object], arms: Iterable[str]) -> list[
     return sorted(arms, key=lambda arm: hashlib.sha256(f"{seed}/{about}/{arm}".encode()).digest())
 
 
-def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: str) -> DuelPlan:
-    """The plan that the settings ask for."""
-    s = context.settings.confirmation
+def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: str, standing: Standing) -> DuelPlan:
+    """The plan that the settings ask for, from where the session stands among the tries of its question."""
+    s, alpha = context.settings.confirmation, standing.alpha
     seeds = tuple(context.settings.seeds.training(Round.CONFIRMATION, s.pairs))
     comparisons = 2 if runner_up is not None else 1
     prompts, plain = tuple(context.dataset.verdict_prompts), context.keep_pictures()
     themes = context.dataset.shared_themes(prompts)
     units, unit = context.dataset.count_themes(prompts), "theme" if themes else "prompt"
-    said = rule(units, s.pairs, s.alpha, s.live_share, comparisons, unit)
+    said = f"{standing.rule} {rule(units, s.pairs, alpha, s.live_share, comparisons, unit)}"
     return DuelPlan(
         winner=dict(winner),
         baseline=dict(context.baseline),
         runner_up=dict(runner_up) if runner_up is not None else None,
         judge=judge,
-        alpha=s.alpha,
+        alpha=alpha,
         live_share=s.live_share,
         prompts=prompts,
         pictures=tuple((p.text, p.seed) for p in context.verdict_prompts()),
@@ -171,6 +186,10 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
         keep_at_least=s.keep_at_least,
         rule=f"{said} {_KEPT}" if plain else said,
         order_seed=context.settings.seed,
+        whole_alpha=standing.whole,
+        family=standing.family,
+        earlier=standing.earlier,
+        rejudged=standing.rejudged,
     )
 
 

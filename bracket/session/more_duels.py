@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bracket.domain import Round
 from bracket.errors import StorageError
-from bracket.report.added import alpha_after
+from bracket.report.again import Earlier, Standing, alpha_after
 from bracket.session.duel_plan import FOLDER, PLAN, DuelPlan, read_plan_at, rule
 from bracket.session.seeds import Seeds
 from bracket.stats.sequential import EDITION
@@ -45,18 +45,25 @@ def next_plan(folder: Path) -> Path:
 
 
 def further(
-    earlier: Sequence[DuelPlan], pairs: int, session_seed: int, begun: Collection[int] = (), edition: int = 1
+    earlier: Sequence[DuelPlan],
+    pairs: int,
+    session_seed: int,
+    begun: Collection[int] = (),
+    edition: int = 1,
+    elsewhere: Sequence[Earlier] = (),
 ) -> DuelPlan:
     """One more duel of the settings, winner against baseline, on fresh training seeds; `stats.tries` has its rules.
 
     Args:
-        earlier: the plans so far.
+        earlier: the plans so far; elsewhere: other sessions' tries of the same question so far.
         begun: training seeds that the ledger has of the confirmation, whether or not a plan names them.
         edition: of the session's seeds.
     """
     first, used = earlier[0], {*begun, *(seed for plan in earlier for seed in plan.training_seeds)}
     seeds = Seeds(session_seed, edition).training(Round.CONFIRMATION, len(used) + pairs)
-    alpha = alpha_after([plan.as_dict() for plan in earlier])
+    whole = first.whole_alpha or first.alpha
+    standing = Standing(whole, alpha_after([plan.as_dict() for plan in earlier], elsewhere), tuple(elsewhere))
+    alpha = standing.alpha
     return DuelPlan(
         winner=dict(first.winner),
         baseline=dict(first.baseline),
@@ -68,6 +75,10 @@ def further(
         pictures=(),
         pairs=pairs,
         training_seeds=tuple([seed for seed in seeds if seed not in used][:pairs]),
-        rule=f"{rule(0, pairs, alpha, first.live_share, 1)} Only the pairs of this plan count in its duel.",
+        rule=f"{standing.rule} {rule(0, pairs, alpha, first.live_share, 1)} Only the pairs of this plan count in its "
+        "duel.",
         order_seed=session_seed,
+        whole_alpha=whole,
+        family=first.family,
+        earlier=standing.earlier,
     )

@@ -14,7 +14,8 @@ from bracket.presets import Preset
 from bracket.report.words import counted
 from bracket.runner import claims
 from bracket.runner.devices import Device
-from bracket.session import memory
+from bracket.session import memory, stamp
+from bracket.session.again import at_alpha, standing
 from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
 from bracket.session.judges import judge_problems, judges_of
 from bracket.session.limits import limit_problems
@@ -80,6 +81,8 @@ class Plan:
     workers: int = 1
     parted: tuple[str, ...] = ()
     """How pictures and prompts are parted, and what that costs, in words."""
+    again: tuple[str, ...] = ()
+    """Earlier sessions that asked the same, and what they leave of alpha, in words."""
     lacks: str = ""
     """What this machine would need to run it at all; how long it takes can't be said then."""
 
@@ -158,8 +161,8 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
-    rounds = planned_rounds(settings, speed, workers)
-    settings, fresh, words, keeping = _with_prompts_there_are(settings, folder)
+    rounds, before = planned_rounds(settings, speed, workers), standing(settings, folder)
+    settings, fresh, words, keeping = _with_prompts_there_are(at_alpha(settings, before.alpha), folder)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
@@ -186,6 +189,7 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
         workers=workers,
         parted=words,
         lacks=missing,
+        again=before.words,
     )
 
 
@@ -285,6 +289,7 @@ def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path |
     found += _checked(lambda: _split_problems(settings, folder))
     found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
     found += _checked(lambda: judge_problems(settings, preview_split(settings)))
+    found += _checked(lambda: stamp.problems(settings))
     found += _checked(lambda: _trainer_problems(settings, deep))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info" or p in told}.values())

@@ -6,15 +6,15 @@ Both doors ask here. What an addition is held to and why it counts its own pairs
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bracket.domain import Round
 from bracket.errors import SessionBusy, SettingsError
 from bracket.files import write_json
-from bracket.report.added import alpha_after, could_claim
+from bracket.report.again import alpha_after, could_claim
 from bracket.report.words import counted, duration
-from bracket.session import foreign
+from bracket.session import again, foreign
 from bracket.session.calibrate import calibrate
 from bracket.session.control import Lock, Progress, read_progress, running_process, write_progress
 from bracket.session.duel_plan import DuelPlan
@@ -40,7 +40,7 @@ class Offer:
     Attributes:
         refusal: why none can be, as a sentence without its stop; "" where they can. remedy: what to do then.
         alpha: of the next duel of the settings; live_share: the part of it that watching may spend.
-        tries: duels of the settings so far that could have ended in a claim.
+        tries: duels of the settings so far that could have ended in a claim, in other sessions of the question too.
         fewest: pairs below which it can't end in a claim; suggested: at least those, and as many as the preset plans.
     """
 
@@ -63,7 +63,7 @@ class Offer:
         if not self.tries:
             return held
         earlier = "An earlier duel" if self.tries == 1 else f"{self.tries} earlier duels"
-        return f"{held} {earlier} ended without a claim, so alpha is {self.alpha:.3g} now: trying again costs."
+        return f"{held} {earlier} asked the same and leave{'s' if self.tries == 1 else ''} no more: trying again costs."
 
     def problem(self, pairs: int) -> str:
         """Why so many pairs can't be added; "" where they can."""
@@ -138,7 +138,9 @@ def begin(folder: Path, pairs: int) -> DuelPlan:
     try:
         with Lock(folder):
             _offer(folder, settings).heed(folder, pairs)
-            plan = further(read_plans(folder), pairs, settings.seed, _begun_seeds(folder), settings.seed_edition)
+            elsewhere, begun = again.since(folder, settings), _begun_seeds(folder)
+            plan = further(read_plans(folder), pairs, settings.seed, begun, settings.seed_edition, elsewhere)
+            plan = replace(plan, planned=again.now())
             _say_planned(folder, pairs)  # first, so that a kill leaves nothing that Resume does not mend
             write_json(next_plan(folder), plan.as_dict())
             return plan
@@ -157,11 +159,12 @@ def _offer(folder: Path, settings: SessionSettings) -> Offer:
         store.close()
     if refusal:
         return Offer(refusal, remedy)
-    written = [plan.as_dict() for plan in plans]
-    alpha, share = alpha_after(written), plans[0].live_share
+    written, elsewhere = [plan.as_dict() for plan in plans], again.since(folder, settings)
+    alpha, share = alpha_after(written, elsewhere), plans[0].live_share
     fewest = fewest_pairs(alpha=alpha, live_share=share)
     suggested = max(fewest, settings.load_preset().rounds.pairs)
-    return Offer("", "", alpha, share, sum(map(could_claim, written)), fewest, suggested)
+    tries = sum(map(could_claim, written)) + sum(one.settings for one in elsewhere)
+    return Offer("", "", alpha, share, tries, fewest, suggested)
 
 
 def _nothing_to_prove(folder: Path, store: Store) -> tuple[str, str]:
@@ -171,6 +174,8 @@ def _nothing_to_prove(folder: Path, store: Store) -> tuple[str, str]:
         return "the finals left nothing that can be compared with the baseline", "See in the report what failed."
     if found[0].origin == "baseline":
         return "the baseline won the finals, so there is nothing to prove", "Search again, in another space."
+    if again.marked(folder) is not None:
+        return "it was judged again, which is no new evidence", "Add proof to the session whose trainings these are."
     if fight.plan is None:
         return (
             "no prompts were kept for the verdict, so nothing fresh can be judged",

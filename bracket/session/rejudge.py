@@ -19,6 +19,7 @@ from bracket.errors import SettingsError
 from bracket.files import folder_made, storage_errors, sweep_parts
 from bracket.judges import Judge
 from bracket.session import confirm, foreign
+from bracket.session.again import REJUDGED, mark
 from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.duel_plan import BASE, BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
@@ -31,10 +32,10 @@ from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
 from bracket.trainers.base import drawn_in
 
-_PLANS = "plan*.json"
+_PLANS = "plan*"
 _ARMS = (WINNER, BASELINE, RUNNER_UP, BASE)
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
-_BEGINNINGS = ("study.db", "winner", "pairwise")
+_BEGINNINGS = ("study.db", "winner", "pairwise", REJUDGED)
 
 
 def rejudge(
@@ -78,6 +79,7 @@ def _context(folder: Path) -> Context:
 def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> int:
     """Judges into the session in `new`; returns how many trials."""
     context, settings = _context(new), load(new)
+    mark(context, old)
     before = drawn_in(context.trainer, new / "before")
     judge = session_judge(settings, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)

@@ -24,7 +24,7 @@ from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes import sweep_orphans, write_command_sh
 from bracket.runner.watch import Progress as Watched
-from bracket.session import confirm, drawing, pairwise, plan, spread, stages
+from bracket.session import confirm, drawing, pairwise, plan, spread, stages, stamp
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
@@ -204,12 +204,14 @@ def write_session_report(folder: Path) -> Path:
 
 def _report(context: Context, store: Store, judge: str, seconds: dict[str, float]) -> tuple[Summary, Path]:
     early = ended_early(context.settings, context.knobs, store.results(Round.SEARCH))
-    summary = summarise(context, store, judge=judge, seconds=seconds, warnings=[f"{early}."] if early else [])
+    told = [f"{early}." if early else "", stamp.missing(context.folder, context.settings)]
+    summary = summarise(context, store, judge=judge, seconds=seconds, warnings=[*filter(None, told)])
     path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
-    said = why_undecided(summary) or sentence(summary.verdict, label)
-    write_text(context.folder / "report" / VERDICT_FILE, f"{said} {held(summary)}".strip())
+    outcome = why_undecided(summary) or sentence(summary.verdict, label)
+    words = " ".join(filter(None, (outcome, held(summary), *summary.again)))
+    write_text(context.folder / "report" / VERDICT_FILE, words)
     return summary, path
 
 

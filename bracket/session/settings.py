@@ -97,6 +97,8 @@ class ConfirmationSettings(Strict):
     keep_at_least: Annotated[int, within(0, 100, "it is a percentage")] = 0
     """Percentage of what the base could without the trigger word that a winner has to keep to be recommended; 0 for
     none."""
+    stamp: bool = False
+    """Have a time-stamp authority sign the plan's hash when it is fixed; `BRACKET_TIMESTAMP_URL` says which."""
 
 
 class ScoreSettings(Strict):

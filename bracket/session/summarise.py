@@ -15,10 +15,12 @@ from bracket.errors import StorageError
 from bracket.files import read_json, read_mapping, storage_errors, write_json
 from bracket.homes import UPSTREAMS, known_home
 from bracket.homes.look import commit_of
+from bracket.report.again import Standing
 from bracket.report.summary import Ranked, Summary
 from bracket.runner.processes import write_command_sh
 from bracket.search.suggestion import suggest
 from bracket.session import memory
+from bracket.session.again import marked
 from bracket.session.blind import read_controls
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
@@ -50,6 +52,7 @@ def summarise(
     pair = duellists(store.results(Round.FINALS))
     winner, baseline = _found_again(rounds[Round.FINALS], pair) if pair else (None, None)
     fight = read_fight(context.folder, store, plan_for(context, store.results(Round.FINALS)))
+    standing = Standing.of(fight.plan) if fight.plan else marked(context.folder)
     calibration = calibrate(context.folder, store, fight.duel)
     ranking, flip_rate = read_ranking(context.folder)
     s = context.settings
@@ -92,6 +95,7 @@ def summarise(
         versions=_versions(context),
         promotion=promotion(context),
         memory=memory.told(context.folder),
+        again=standing.words if standing else (),
         loss_counts=any(r.validation_loss is not None for r in told),
     )
 

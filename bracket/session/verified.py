@@ -23,9 +23,11 @@ from bracket.files import read_json
 from bracket.judges import Judge
 from bracket.report import certificate
 from bracket.report.added_check import left_out_of
+from bracket.report.again import earlier_of, first_alpha
 from bracket.report.evidence import SIDES, plain
 from bracket.report.words import judged
-from bracket.session import foreign, stages
+from bracket.session import foreign, stages, stamp
+from bracket.session.again import marked
 from bracket.session.calibrate import calibrate
 from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
 from bracket.session.fight import read_fight
@@ -37,6 +39,7 @@ from bracket.session.settings import SessionSettings, load
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import Store
 from bracket.stats.sequential import EDITION
+from bracket.stats.tries import SERIES
 from bracket.trainers import make_trainer
 from bracket.trainers.base import drawn_in
 
@@ -48,8 +51,9 @@ MEANS = {
     "judgements": "the same judge, asked again, gives the same scores",
 }
 NOT_SHOWN = (
-    "No level shows that the pictures came from the trainings named, that a person cast the votes, or that the plan "
-    "was written before the first picture: for that, run the session again."
+    "No level shows that the pictures came from the trainings named, that a person cast the votes, that no earlier "
+    "try was deleted, or, without a time stamp, that the plan was written before the first picture: for that, run the "
+    "session again."
 )
 _NOISE = 3.0
 """A score may be so many standard deviations of the judge's own noise from what it was."""
@@ -81,6 +85,15 @@ def verify(path: Path, upto: Level = "numbers") -> Held:
     return Held(reached)
 
 
+def stamped(path: Path) -> str:
+    """What a time-stamp authority said of a certificate's plan, in words; "" where none was asked.
+
+    Raises:
+        CertificateError: as `verify`.
+    """
+    return stamp.check(path.resolve().parent.parent, str(certificate.load(path).get("plan_sha256"))).words
+
+
 # Pictures
 
 
@@ -99,6 +112,8 @@ def _check_files(data: Row, folder: Path) -> Iterator[str]:
         return
     if plain(settings.question()) != data["settings"]:
         yield "session.yaml has other settings than the certificate."
+    if not (stamped := stamp.check(folder, data["plan_sha256"])).holds:
+        yield stamped.words
     paths = [folder / PLAN, *added_plans(folder)]
     plans = [data["plan"], *(row["plan"] for row in data.get("additions", ()))]
     if data["duel"] or data["pairs"] or paths[0].exists():
@@ -130,9 +145,13 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         given["pictures"] = [[p.text, p.seed] for p in pictures]
         given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
         given["plain"] = [[p.text, p.seed] for p in keep_pictures(settings, dataset)]
-    # Plans of earlier versions lack what came later.
+    if shared := plan.get("edition", 1) >= SERIES:
+        given |= {"whole_alpha": asked.alpha, "alpha": first_alpha(asked.alpha, earlier_of(plan))}
+    if (again := marked(folder)) is not None:
+        given |= {"rejudged": again.rejudged, "earlier": [one.as_dict() for one in again.earlier]}
     for name, value in given.items():
-        if plan.get(name, value) != value and not (name == "order_seed" and plan[name] is None):
+        # Plans of earlier editions lack what came later.
+        if plan.get(name, None if shared else value) != value and not (name == "order_seed" and plan[name] is None):
             yield f"The plan's {name.replace('_', ' ')} are not those that the session's settings give."
     if data["choosing"]["winner_training_seeds"] > settings.finals.seeds:
         yield "The winner was chosen on more training seeds than the finals had."

@@ -222,7 +222,7 @@ def split_alpha(
     """What watching and the exact test of so many planned units may spend; arguments and errors as `watch`."""
     _check(alpha, comparisons, live_share)
     live = alpha * live_share / comparisons / (2 if two_sided else 1)
-    if edition > 1 and _largest_e_value(planned) * live < 1:
+    if edition > 1 and largest_e_value(planned) * live < 1:
         return Split(0.0, alpha)
     return Split(live, alpha * (1 - live_share))
 
@@ -262,7 +262,7 @@ def e_values(differences: ArrayLike) -> Floats:
     return found
 
 
-def _largest_e_value(units: int) -> float:
+def largest_e_value(units: int) -> float:
     """Of so many units, all won at full stake."""
     with np.errstate(over="ignore"):
         return float(np.mean(np.power(1 + np.array(BETS), units)))
@@ -329,7 +329,7 @@ def _confidence_sequence(d: Floats, alpha: float) -> tuple[float | None, float |
 
 def lower_end(d: Floats, threshold: float) -> float | None:
     """A value that is excluded, as near below the sequence's end as a ten-thousandth of the spread or so."""
-    if not d.size or _largest_e_value(d.size) < threshold:
+    if not d.size or largest_e_value(d.size) < threshold:
         return None
     least, spread = float(d.min()), float(np.ptp(d))
     if spread <= 1e-12 * abs(least):

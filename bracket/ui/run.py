@@ -154,6 +154,12 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
             step=0.5,
             elem_id="stop-below",
         )
+        fields["stamp"] = gr.Checkbox(
+            values["stamp"],
+            label="Have the duel's plan time-stamped",
+            info="An authority signs its hash once it is fixed: proof that it was there before the first picture.",
+            elem_id="stamp",
+        )
         fields["extra_args"] = gr.Textbox(
             values["extra_args"],
             label="Extra arguments for the trainer",
@@ -185,11 +191,13 @@ def plan_html(plan: Plan) -> str:
     time = f"Time is {basis}." + (f" {counted(plan.workers, 'trial')} at a time." if plan.workers > 1 else "")
     if plan.lacks:
         time = f"It needs {plan.lacks}, and none is seen here: how long it would take can't be said."
+    again = f'<p class="quiet" id="again">{"<br>".join(map(esc, plan.again))}</p>' if plan.again else ""
     lent = f'<p class="quiet">{esc(plan.memory)}</p>' if plan.memory else ""
     return (
         f'<h2>The plan</h2>{_bracket(plan.rounds, timed=not plan.lacks)}<dl class="totals">{shown}</dl>'
         f'<p class="quiet">{esc(time)}</p>'
         f'<p class="quiet" id="parted">{"<br>".join(map(esc, plan.parted))}</p>'
+        f"{again}"
         f'<p class="claim">{esc(plan.claim)}</p>{_promises(plan.promises)}{lent}'
         f"{problems_html(dict.fromkeys(plan.problems))}"
     )

@@ -5,8 +5,10 @@
 Duels of the settings as a session runs them, watched after every unit and ended by its own rules, then weighed by
 `decide`. In each world nothing may be claimed for the winner in more than 5 % of the sessions that is not so there:
 that the arms differ, that it wins more often, or that its average is higher. `all` counts every claim, as a reader
-would who hears "on average" in each. First, duels of two files over prompts that share themes. Last, the power in a
-plain world, the coverage of both intervals, and how often an interval and its claim contradict each other.
+would who hears "on average" in each. First, duels of two files over prompts that share themes. Then whoever tries until
+something is said: five sessions in a row, and a session with six additions, each try held to what the ones before left
+of alpha and given the fewest pairs that can claim, or more. Last, the power in a plain world, the coverage of both
+intervals, and how often an interval and its claim contradict each other.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from bracket.session.duel import duel_of, follow
 from bracket.session.duel_plan import BASELINE, WINNER, DuelPlan
 from bracket.stats import ConfigClaim, config_claim, decide
 from bracket.stats.signflip import Floats
+from bracket.stats.tries import fewest_pairs, next_alpha
 
 PAIRS = (5, 8, 12)
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
@@ -97,23 +100,33 @@ WORLDS = {
 }
 
 
-def session(rng: np.random.Generator, draw: Draw, pairs: int) -> ConfigClaim:
+def session(rng: np.random.Generator, draw: Draw, pairs: int, alpha: float = 0.05) -> ConfigClaim:
     """The claim of one duel, ended where its rules end it."""
     ours, theirs = draw(rng, pairs)
     seeds = tuple(range(pairs))
-    plan = DuelPlan(winner={}, baseline={}, alpha=0.05, prompts=(), pictures=(), pairs=pairs, training_seeds=seeds)
+    plan = DuelPlan(winner={}, baseline={}, alpha=alpha, prompts=(), pictures=(), pairs=pairs, training_seeds=seeds)
     course = follow(plan, [{"baseline": float(d)} for d in ours - theirs], two_sided=False)
-    return config_claim(course.differences["baseline"], planned=pairs)
+    return config_claim(course.differences["baseline"], planned=pairs, alpha=alpha)
+
+
+def tries(rng: np.random.Generator, draw: Draw, count: int, more: int) -> str:
+    """What the first of so many tries that claims anything says; each has `more` pairs than it needs at least."""
+    for able in range(count):
+        alpha = next_alpha(0.05, able)
+        if what := said(session(rng, draw, fewest_pairs(alpha=alpha) + more, alpha)):
+            return what
+    return ""
 
 
 def said(claim: ConfigClaim) -> str:
     """What is said for the winner: "", or as `PairedClaim.says` has it, "alike" for neither."""
-    return (claim.says or "alike") if decide("w", "b", config=claim).kind == "config" else ""
+    return (claim.says or "alike") if decide("w", "b", config=claim, alpha=claim.alpha).kind == "config" else ""
 
 
 def contradicts(claim: ConfigClaim) -> bool:
     """Whether the interval excludes 0 where nothing is claimed, or reaches below it where the winner is."""
-    kind, low, high = decide("w", "b", config=claim).kind, claim.difference_low, claim.difference_high
+    verdict = decide("w", "b", config=claim, alpha=claim.alpha)
+    kind, low, high = verdict.kind, claim.difference_low, claim.difference_high
     if kind == "config":
         return low is None or low < 0
     return (low is not None and low > 0) or (kind != "baseline_wins" and high is not None and high < 0)
@@ -169,6 +182,7 @@ def main(sessions: int = 2000) -> None:
             print(f"{name:<14}{pairs:>6}{sum(shares):>8.3f}{shares[0]:>9.3f}{shares[1]:>8.3f}{shares[2]:>8.3f}"
                   f"{wrong / sessions:>8.3f}{bound:>9.3f}", flush=True)  # fmt: skip
     print(f"interval against claim: {clash} of {total} contradict")
+    again(rng, sessions)
     for lead in (0.0, 0.06, 0.12):
         for pairs in PAIRS:
             draw: Draw = lambda r, n, lead=lead: (_normal(r, n, 0.4 + lead), _normal(r, n, 0.4))  # noqa: E731
@@ -180,6 +194,25 @@ def main(sessions: int = 2000) -> None:
             ]
             shares = ", ".join(f"{share:.3f}" for share in held)
             print(f"lead {lead:.2f}, {pairs} pairs: ends hold in {shares} (lower, upper; the average's)", flush=True)
+
+
+def again(rng: np.random.Generator, sessions: int) -> None:
+    """Whoever tries until something is said, and the power of a first try beside one that has all of alpha."""
+    for name, count in (("five sessions in a row", 5), ("a session and six additions", 7)):
+        for world in ("same", "melting", "skewed", "crashes"):
+            for more in (0, 3):
+                found = [tries(rng, WORLDS[world].draw, count, more) for _ in range(sessions)]
+                wrong = sum(bool(what) and what not in WORLDS[world].true for what in found)
+                bound = binomtest(wrong, sessions).proportion_ci(0.95, method="exact").high
+                share = f"false {wrong / sessions:.3f}, at most {bound:.3f}"
+                print(f"{name}, {world}, {more} pairs more than needed: {share}", flush=True)
+    for pairs in (5, 6, 8, 12):
+        seeds = [int(seed) for seed in rng.integers(2**63, size=sessions)]
+        first, whole = (
+            np.mean([bool(said(session(np.random.default_rng(s), _lead, pairs, alpha))) for s in seeds])
+            for alpha in (next_alpha(0.05, 0), 0.05)
+        )
+        print(f"lead 1.1 sd, {pairs} pairs: a first try finds {first:.3f}, with all of alpha {whole:.3f}", flush=True)
 
 
 if __name__ == "__main__":

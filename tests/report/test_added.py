@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bracket.report import certificate, statistics
-from bracket.report.added import alpha_after, newest_pairs, p_at, tries, weigh
+from bracket.report.added import newest_pairs, p_at, tries, weigh
+from bracket.report.again import alpha_after
 from bracket.report.document import Bullets, Paragraph, Table
 from bracket.report.evidence import hash_of, plan_of
 from bracket.report.scores import Rules, claims_of
@@ -60,21 +61,21 @@ def _verdict(summary: Summary) -> tuple[str, float | None, int]:
 def test_the_newest_duel_speaks_for_the_settings_and_counts_its_own_pairs(long: Summary, tmp_path: Path) -> None:
     few = with_additions(long, 2, 5)
     assert _verdict(few) == ("config", 1 / 32, 5)
-    assert few.verdict.config and few.verdict.config.alpha == 0.05, "two pairs could claim nothing and spent nothing"
+    assert few.verdict.config and few.verdict.config.alpha == 0.04, "two pairs could claim nothing and spent nothing"
     assert newest_pairs(few) == few.additions[0].pairs and _held(few, tmp_path) == []
 
 
-def test_a_second_try_is_held_to_half_and_a_third_to_a_quarter(long: Summary, tmp_path: Path) -> None:
-    lost = with_additions(long, 5, 6, lose=(1002,))
-    assert lost.verdict.config and (lost.verdict.config.alpha, lost.verdict.config_p) == (0.025, 1 / 64)
+def test_a_second_try_is_held_to_a_tenth_and_a_third_to_half_of_that(long: Summary, tmp_path: Path) -> None:
+    lost = with_additions(long, 5, 8, lose=(1002,))
+    assert lost.verdict.config and (lost.verdict.config.alpha, lost.verdict.config_p) == (0.005, 1 / 256)
     assert lost.verdict.kind == "config" and lost.verdict.alpha == 0.05, "the files are held to what they were"
     claims = [claim for _, claim in tries(lost) if claim]
-    assert [claim.alpha for claim in claims] == [0.05, 0.025] and p_at(lost, 0) == claims[0].p_greater > 0.05
+    assert [claim.alpha for claim in claims] == [0.05, 0.005] and p_at(lost, 0) == claims[0].p_greater > 0.05
     (said,) = _held(lost, tmp_path)
     assert said.startswith("Seed 1002: the winner's mean score"), "all else holds: here one pair's score was made up"
-    twice = with_additions(long, 5, 6, lose=(1002, 1007))
+    twice = with_additions(long, 5, 8, lose=(1002, 1007))
     assert twice.verdict.kind != "config"
-    assert alpha_after([plan for plan, _ in tries(twice)]) == 0.0125
+    assert alpha_after([plan for plan, _ in tries(twice)]) == 0.0025
 
 
 def test_an_addition_without_a_pair_leaves_the_verdict_as_it_was(long: Summary, tmp_path: Path) -> None:
@@ -95,8 +96,8 @@ def test_the_report_keeps_what_came_before(long: Summary) -> None:
             row.cells for b in blocks if isinstance(b, Table) and b.columns[0] == "Earlier duel" for row in b.rows
         ]
 
-    text, rows = said(with_additions(long, 5, 6, lose=(1002,)))
-    assert "An earlier duel of 5 pairs ended without a claim; this one" in text and "held to p ≤ 0.025" in text
+    text, rows = said(with_additions(long, 5, 8, lose=(1002,)))
+    assert "An earlier duel of 5 pairs ended without a claim; this one" in text and "held to p ≤ 0.005" in text
     assert [(cells[0], cells[1]) for cells in rows] == [("5 pairs", "0.05")] and "needs p ≤ 0.05" in rows[0][3]
     text, rows = said(with_additions(long, 2, 5))
     assert "too small for any claim and spent nothing" in text and rows[0][3] == "too few pairs for a claim"
@@ -108,8 +109,8 @@ def test_what_more_pairs_take_is_said_with_what_they_are_held_to(long: Summary) 
     def bullets(summary: Summary) -> str:
         return " ".join(next(b for b in statistics.more_runs(summary) if isinstance(b, Bullets)).items)
 
-    assert "alpha of 0.0125 and takes at least 7 of them" in bullets(with_additions(long, 5, 6, lose=(1002, 1007)))
-    assert "prove" not in bullets(with_additions(long, 5, 6, lose=(1002,))), "they are proved"
+    assert "alpha of 0.0025 and takes at least 9 of them" in bullets(with_additions(long, 5, 8, lose=(1002, 1007)))
+    assert "prove" not in bullets(with_additions(long, 5, 8, lose=(1002,))), "they are proved"
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -120,7 +121,7 @@ Change = Callable[[dict[str, Any]], object]
     [
         (
             lambda c: c["additions"][0]["plan"].update(alpha=0.05),
-            "has an alpha of 0.05; the duels before it leave 0.025",
+            "has an alpha of 0.05; the duels before it leave 0.005",
         ),
         (lambda c: c["additions"][0]["plan"]["training_seeds"].__setitem__(0, 1000), "training seed 1000 of duel 2"),
         (lambda c: c["additions"][0]["plan"]["training_seeds"].__setitem__(0, 42), "training seed 42 of duel 2"),
@@ -135,7 +136,7 @@ Change = Callable[[dict[str, Any]], object]
     ],
 )
 def test_every_change_is_named(long: Summary, change: Change, said: str) -> None:
-    content = certificate.build(with_additions(long, 5, 6, lose=(1002,)))
+    content = certificate.build(with_additions(long, 5, 8, lose=(1002,)))
     change(content)
     for row in content["additions"]:
         row["plan_sha256"] = hash_of(row["plan"]) if row["plan_sha256"] != "0" else "0"

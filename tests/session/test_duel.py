@@ -15,6 +15,7 @@ import pytest
 from bracket.domain import DatasetSplit, Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import write_text
+from bracket.report.again import Standing
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Pair
 from bracket.session.duel import (
@@ -264,14 +265,15 @@ def test_scores_are_laid_out_by_prompt_and_seed_in_the_prompts_order(tmp_path: P
 
 @pytest.mark.parametrize("runner_up", [None, {"lr": 3}])
 def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -> None:
-    confirmation = SimpleNamespace(pairs=9, alpha=0.05, live_share=0.2)
+    confirmation = SimpleNamespace(pairs=9, alpha=0.05, live_share=0.2, keep_at_least=0)
     told = SimpleNamespace(
         settings=SimpleNamespace(confirmation=confirmation, seeds=Seeds(4), seed=4),
         dataset=DatasetSplit(Path("a"), (), (), ("c",), PROMPTS, themes={"a": "sea", "b": "sea", "c": "hill"}),
         verdict_prompts=PLANNED.drawn,
+        keep_pictures=tuple,
         baseline={"lr": 1},
     )
-    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge")
+    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge", Standing(0.05, 0.05))
     assert list(plan.arms) == ["winner", "baseline", *(["runner_up"] if runner_up else [])]
     assert (plan.winner, plan.baseline, plan.runner_up, plan.judge) == ({"lr": 2}, {"lr": 1}, runner_up, "a judge")
     assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.05, 0.2, 3, 4)

@@ -43,16 +43,19 @@ def _of(pairs: int) -> DuelPlan:
 # The plans
 
 
-def test_a_further_duel_has_seeds_of_its_own_and_half_the_alpha() -> None:
+def test_a_further_duel_has_seeds_of_its_own_and_what_is_left_of_alpha() -> None:
     second = further([FIRST], 6, 0)
-    assert (second.alpha, second.training_seeds) == (0.025, (505, 506, 507, 508, 509, 510))
+    assert (second.alpha, second.training_seeds) == (0.005, (505, 506, 507, 508, 509, 510))
     assert (second.prompts, second.pictures, second.others) == ((), (), ("baseline",))
     third = further([FIRST, second], 7, 0)
-    assert (third.alpha, third.training_seeds) == (0.0125, (511, 512, 513, 514, 515, 516, 517))
-    assert "p <= 0.0125" in third.rule
+    assert (third.alpha, third.training_seeds) == (0.005, tuple(range(511, 518))), "six could claim nothing"
+    second = further([FIRST], 8, 0)
+    third = further([FIRST, second], 9, 0)
+    assert (third.alpha, third.whole_alpha) == (0.0025, 0.05) and "p <= 0.0025" in third.rule
+    assert "share an alpha of 0.05; this one has 0.0025 of it" in third.rule
 
 
-@pytest.mark.parametrize(("pairs", "alpha"), [(0, 0.05), (4, 0.05), (5, 0.025)])
+@pytest.mark.parametrize(("pairs", "alpha"), [(0, 0.04), (4, 0.04), (5, 0.005)])
 def test_a_duel_too_small_for_any_claim_spent_nothing(pairs: int, alpha: float) -> None:
     assert further([_of(pairs)], 5, 0).alpha == alpha
 
@@ -83,7 +86,7 @@ def test_the_number_that_is_needed_is_named() -> None:
     assert offer.problem(5) == "5 pairs can't end in a claim at alpha 0.025; at least 6 are needed"
     assert offer.problem(6) == "" and "are more than" in offer.problem(101)
     assert "needs p ≤ 0.025; the smallest they can show is 0.016" in offer.wants(6)
-    assert "An earlier duel ended without a claim" in offer.wants(6)
+    assert "An earlier duel asked the same and leaves no more" in offer.wants(6)
     assert "earlier" not in proof.Offer(alpha=0.05, live_share=0.2, fewest=5, suggested=5).wants(5)
 
 
@@ -134,10 +137,10 @@ def test_pairs_that_were_added_prove_the_settings(asked: Path) -> None:
     assert before.verdict.kind == "checkpoint" and len(before.pairs) == 2
     assert "additions" not in _held(asked)
     offer = proof.offer(asked)
-    assert (offer.refusal, offer.alpha, offer.tries, offer.fewest) == ("", 0.05, 0, 5)
+    assert (offer.refusal, offer.alpha, offer.tries, offer.fewest) == ("", 0.04, 0, 5)
     cost = proof.cost(asked, 5)
     assert "10 trainings of 8 steps, 80 steps in all: about" in cost.words and cost.trainings.seconds > 0
-    with pytest.raises(SettingsError, match=r"4 pairs can't end in a claim at alpha 0\.05; at least 5 are needed"):
+    with pytest.raises(SettingsError, match=r"4 pairs can't end in a claim at alpha 0\.04; at least 5 are needed"):
         proof.begin(asked, 4)
     kept = (asked / PLAN).read_bytes()
 
@@ -170,30 +173,30 @@ def test_trying_again_is_held_to_less_and_what_came_before_stays_in_the_report(
     first = _play(folder, judge)
     assert first.verdict.config_p is not None and first.verdict.kind != "config" and len(first.pairs) == 5
     offer = proof.offer(folder)
-    assert (offer.alpha, offer.tries, offer.fewest) == (0.025, 1, 6)
-    with pytest.raises(SettingsError, match="at least 6 are needed"):
-        proof.begin(folder, 5)
+    assert (offer.alpha, offer.tries, offer.fewest) == (0.005, 1, 8)
+    with pytest.raises(SettingsError, match="at least 8 are needed"):
+        proof.begin(folder, 7)
 
-    proof.begin(folder, 6)
+    proof.begin(folder, 8)
     second = _play(folder, judge)
 
-    assert second.verdict.kind != "config" and second.verdict.alpha == 0.05
+    assert second.verdict.kind != "config" and second.verdict.alpha == 0.04
     claim = second.verdict.config
-    assert claim is not None and (claim.alpha, claim.pairs) == (0.025, 3), "hopeless as soon as one of six is lost"
+    assert claim is not None and (claim.alpha, claim.pairs) == (0.005, 3), "hopeless as soon as one of eight is lost"
     assert [c.pairs for _, c in tries(second) if c] == [5, 3]
     report = (folder / "report" / "report.md").read_text()
-    assert "An earlier duel of 5 pairs ended without a claim; this one" in report and "held to p ≤ 0.025" in report
+    assert "An earlier duel of 5 pairs ended without a claim; this one" in report and "held to p ≤ 0.005" in report
     held = _held(folder)
     assert held["first_claim"] == first.verdict.config.as_dict()  # type: ignore[union-attr]
     progress = read_json(folder / "state.json")
     assert progress["done"] == progress["planned"], "what is spared is no longer planned"
 
-    proof.begin(folder, 7)
+    proof.begin(folder, 9)
     third = _play(folder, judge)
 
-    assert third.verdict.kind == "config" and third.verdict.config_p == 1 / 128
+    assert third.verdict.kind == "config" and third.verdict.config_p == 1 / 512
     assert "2 earlier duels ended without a claim" in (folder / "report" / "report.md").read_text()
-    assert [row["plan"]["alpha"] for row in _held(folder)["additions"]] == [0.025, 0.0125]  # type: ignore[attr-defined]
+    assert [row["plan"]["alpha"] for row in _held(folder)["additions"]] == [0.005, 0.0025]  # type: ignore[attr-defined]
     _forged(folder)
 
 
@@ -203,8 +206,9 @@ def _forged(folder: Path) -> None:
 
     path = folder / "report" / "certificate.json"
     for change, said in (
-        (lambda rows: rows[0]["plan"].update(alpha=0.05), "the duels before it leave 0.025"),
-        (lambda rows: rows.pop(0), "has an alpha of 0.0125; the duels before it leave 0.025"),
+        (lambda rows: rows[0]["plan"].update(alpha=0.05), "the duels before it leave 0.005"),
+        (lambda rows: rows[0]["plan"].update(alpha=0.025, edition=2), "the duels before it leave 0.005"),
+        (lambda rows: rows.pop(0), "has an alpha of 0.0025; the duels before it leave 0.005"),
         (lambda rows: rows[1]["plan"]["training_seeds"].__setitem__(0, USED), f"training seed {USED} of duel 3"),
         (lambda rows: rows[0]["pairs"][0].update(winner=0.99), "the winner's mean score is given as 0.99"),
         (lambda rows: rows[0]["claim"].update(p_greater=0.001), "additions.0.claim.p_greater"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from bracket.domain import Outcome, Round
 from bracket.errors import JudgeError, SettingsError
 from bracket.presets import find_preset
+from bracket.session import proof, verified, view
 from bracket.session import rejudge as rejudging
-from bracket.session import verified, view
+from bracket.session.again import standing
+from bracket.session.plan import make
 from bracket.session.rejudge import _left_out, rejudge
 from bracket.session.run import write_session_report
 from bracket.session.settings import JudgeSettings, load
@@ -46,6 +49,12 @@ def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path:
     assert write_session_report(tmp_path / "again").exists()
     certificate = tmp_path / "again" / "report" / "certificate.json"
     assert verified.verify(certificate, "pictures") == verified.Held("pictures")
+    name, (kept, was) = old.name, (standing(load(f), f) for f in (tmp_path / "again", old))
+    assert kept == replace(was, rejudged=name), "it has what the other had"
+    for told in ("report.md", "verdict.txt"):
+        assert f"{name} judged again" in (tmp_path / "again" / "report" / told).read_text()
+    assert "judged again" in proof.offer(tmp_path / "again").refusal
+    assert "judged again" in make(load(tmp_path / "again"), folder=tmp_path / "again").again[0]
     assert view.read(tmp_path / "again").state == "done", "nobody is offered to train what it lacks"
     picture = next((old / "trials" / "search-000" / "samples").rglob("*.png"))
     assert (tmp_path / "again" / picture.relative_to(old)).samefile(picture), "pictures are linked"

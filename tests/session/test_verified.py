@@ -257,6 +257,19 @@ def _other_order(content: Content, folder: Path) -> None:
     _fresh_plan(lambda plan: plan.update(order_seed=plan["order_seed"] + 1))(content, folder)
 
 
+def _all_of_alpha(content: Content, folder: Path) -> None:
+    _fresh_plan(lambda plan: plan.update(alpha=0.05))(content, folder)
+
+
+def _series_forgotten(content: Content, folder: Path) -> None:
+    def forget(plan: Content) -> None:
+        for name in ("whole_alpha", "earlier", "family", "rejudged"):
+            del plan[name]
+        plan["alpha"] = 0.05
+
+    _fresh_plan(forget)(content, folder)
+
+
 def _same_picture_twice(content: Content, folder: Path) -> None:
     best, *_, worst = sorted(content["duel"]["winner"], key=lambda row: -row["score"])
     worst.update({key: best[key] for key in ("file", "sha256", "score", "axes")})
@@ -295,6 +308,8 @@ def _more_seeds_chose(content: Content, folder: Path) -> None:
         (_older_edition, "confirm/plan.json is not the plan"),
         (_older_edition_without_a_plan, "The plan's edition"),
         (_other_order, "The plan's order seed"),
+        (_all_of_alpha, "the tries before it leave 0.04 of 0.05"),
+        (_series_forgotten, "The plan's whole alpha"),
         (_same_picture_twice, "is the same to the last bit as"),
         (_file_replaced, "is not the file that was judged"),
         (_file_gone, "is not in the session's folder"),

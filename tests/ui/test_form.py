@@ -58,6 +58,8 @@ def test_learning_from_earlier_sessions_is_asked_for_only_where_it_is_ticked(val
     assert form.to_settings(values).search.memory is False
     ticked = form.to_settings({**values, "memory": True})
     assert ticked.search.memory is True and form.to_values(ticked)["memory"] is True
+    stamped = form.to_settings({**values, "stamp": True})
+    assert stamped.confirmation.stamp is True and form.to_values(stamped)["stamp"] is True
 
 
 def row(values: dict[str, Any], knob: str) -> list[str]:
