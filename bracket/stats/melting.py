@@ -6,7 +6,7 @@ that none belongs to a model or a dataset. A sign that can't be had says nothing
 called melted for nothing is lost to the search.
 
 Limits are round numbers between what held and what melted among trainings of one demo concept that were labelled by eye
-(the star in tests/stats/melted.csv), the more careful side where several would do; the other concept checks them.
+(tests/stats/melted.csv), the more careful side where several would do; another concept and fresh trainings check them.
 """
 
 from __future__ import annotations

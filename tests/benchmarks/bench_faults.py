@@ -175,7 +175,7 @@ def told(folder: Path) -> dict[str, tuple[str, float | None]]:
         found = [result for round_ in Round for result in store.results(round_)]
     finally:
         store.close()
-    return {r.trial.id: (r.outcome.value, r.score.total if r.score else None) for r in found}
+    return {r.trial.id: (r.outcome.value, r.score.sample_part if r.score else None) for r in found}
 
 
 def clock_at(signal_: int) -> None:

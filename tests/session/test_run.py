@@ -349,7 +349,8 @@ def test_missing_pictures_are_found_before_any_training(folder: Path) -> None:
 
 
 def _told(folder: Path) -> dict[str, float]:
-    return {t.id: t.score.total for t in view.read(folder).trials if t.score}
+    """What was told of each trial; its total follows from the whole round and moves with it."""
+    return {t.id: t.score.sample_part for t in view.read(folder).trials if t.score}
 
 
 def _alive(process: psutil.Process) -> bool:
