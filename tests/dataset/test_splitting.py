@@ -195,6 +195,12 @@ def test_twins_and_pictures_without_caption_are_never_held_out(tmp_path: Path) -
         assert {p.path.name for p in made.validation} == {"012.png", "013.png", "014.png"}
 
 
+def test_pictures_whose_caption_another_has_are_held_out_last(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path, [*numbered(6), *numbered(6), "a", "b", "c"])
+    for seed in range(10):
+        assert {p.path.name for p in split(scan, seed).validation} == {"012.png", "013.png", "014.png"}
+
+
 def test_fewer_than_three_that_can_be_held_out_are_trained_on(tmp_path: Path) -> None:
     made = split(scan_of(tmp_path, ["", *numbered(2), *[""] * 20]))
     assert (len(made.train), made.validation) == (23, ())

@@ -108,7 +108,8 @@ def test_what_crashes_counts_as_the_worst(tmp_path: Path) -> None:
         (0.6, ("baseline",)),
         (0.0, ("winner", "baseline")),
     ]
-    assert left_out == () and course_of_pairs(plan, scores_by_seed(plan, results)).counted == (0, 1, 2)
+    course = course_of_pairs(plan, scores_by_seed(plan, results))
+    assert (left_out, course.counted, course.differences["baseline"]) == ((), (0, 1, 2), (-0.4, 0.6, 0.0))
 
 
 def test_before_edition_3_a_crash_leaves_its_seed_out_and_one_pair_less_is_planned(tmp_path: Path) -> None:
