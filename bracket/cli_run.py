@@ -24,6 +24,7 @@ _PLACES = {
     "steps": "search.steps",
     "finals_steps": "finals.steps",
     "pairs": "confirmation.pairs",
+    "keep_at_least": "confirmation.keep_at_least",
     "strategy": "search.strategy",
     "stop_below": "search.stop_below",
     "sample_weight": "score.sample_weight",
@@ -68,6 +69,9 @@ def run(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps of a search trial.")] = None,
     finals_steps: Annotated[int | None, typer.Option(help="Optimiser steps of a finals trial.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Fresh paired trainings for the claim about the settings.")] = None,
+    keep_at_least: Annotated[
+        int | None, typer.Option(help="Percentage of what the base could that a winner has to keep to be recommended.")
+    ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="tournament, screen, tpe, random, hyperband, asha or nsga2.")
     ] = None,

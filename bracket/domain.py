@@ -24,7 +24,10 @@ Config = Mapping[str, Value]
 
 
 class Outcome(StrEnum):
-    """How a trial ended. Only `OK` trials of one round are ranked together."""
+    """How a trial ended. Only `OK` trials of one round are ranked together.
+
+    `DIVERGED` is what people are told as *melted*: numbers that are none, or a model that draws nothing any more.
+    """
 
     OK = "ok"
     DIVERGED = "diverged"
@@ -136,6 +139,8 @@ class DatasetSplit:
             independent. One that is not named is a theme of its own.
         origins: where a prompt was taken from, by its text: own, caption (of a picture), bank, recombined (captions).
         kind: of the bank's prompts (person, style…); "" where there are none.
+        keep_prompts: texts without the trigger word that show what is kept of what the base could: those of the
+            verdict's, and after them others that are drawn for this alone.
     """
 
     folder: Path
@@ -151,6 +156,7 @@ class DatasetSplit:
     themes: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
+    keep_prompts: tuple[str, ...] = ()
 
     def shared_themes(self, prompts: Iterable[str]) -> dict[str, str]:
         """The themes of those prompts that share theirs with another of them, by their text."""
@@ -295,11 +301,18 @@ SCALES = {"score": "0 to 1, lower is better", "judged": "0 to 1, higher is bette
 
 @dataclass(frozen=True)
 class Score:
-    """Lower is better; every part lies in 0..1. People read 100 times one minus it, see `report.words.score`."""
+    """Lower is better; every part lies in 0..1. People read 100 times one minus it, see `report.words.score`.
+
+    With a `sample_weight` total and loss part follow from the round's other trials (`bracket.session.score`), and the
+    ledger works them out anew whenever it is read. Without one, as by the first edition of the score, they stand.
+    `full_weight` is what the samples count where the loss has no right to the rest that a short trial gives it.
+    """
 
     total: float
     loss_part: float
     sample_part: float
+    sample_weight: float | None = None
+    full_weight: float | None = None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def _refused(*words: str) -> str:
 
 def test_every_option_finds_its_place(runs: Path, pictures: str) -> None:
     words = "--trigger zorp --class-word star --configs 9 --steps 50 --finals-steps 90 --pairs 6 --strategy tpe"
+    words += " --keep-at-least 90"
     words += " --stop-below 1 --sample-weight 0.5 --judge openai_api --judge-model m --judge-url u --rubric r"
     words += " --lr-min 1e-4 --lr-max 1e-2 --batch-max 2 --seed 5 --per-folder 7 --vram 12 --device cpu --memory"
     words += " --weight model.path=/a=b --weight other=/c --workers 3"
@@ -59,6 +60,7 @@ def test_every_option_finds_its_place(runs: Path, pictures: str) -> None:
     assert (d.own_prompts, d.use_for, d.kind) == (("a zorp at night", "a zorp --d 4"), "search", "style")
     assert (s.configs, s.steps, s.strategy, s.stop_below, s.memory) == (9, 50, "tpe", 0.01, True)
     assert (made.finals.steps, made.confirmation.pairs, made.score.sample_weight) == (90, 6, 0.5)
+    assert made.confirmation.keep_at_least == 90
     assert (j.kind, j.model, j.url, j.rubric) == ("openai_api", "m", "u", "r")
     rate, batch = made.bounds["learning_rate"], made.bounds["batch_size"]
     assert (rate.low, rate.high, batch.low, batch.high) == (1e-4, 1e-2, None, 2)

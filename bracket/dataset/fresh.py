@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bracket.dataset.bank import JOINT, KINDS, Kind, Subject, from_bank, guessed_kind
+from bracket.dataset.bank import JOINT, KINDS, Kind, Subject, from_bank, guessed_kind, plain_from_bank
 from bracket.dataset.prompts import PROMPTS, TRIGGER, VERDICT_PROMPTS, has_word, one_line, parse_prompts, read_prompts
 from bracket.domain import Picture
 
@@ -20,6 +20,8 @@ KIND_CHOICES: tuple[str, ...] = ("auto", "none", *KINDS)
 Use = Literal["search", "verdict", "both"]
 FEWEST_PROMPTS = 4
 """Where nothing else gives so many search prompts, captions of training pictures fill up to this many."""
+ENOUGH_KEPT = 6
+"""So many prompts without the trigger word are drawn in the duel: fewer give no interval of what is kept."""
 _MOST_RECOMBINED = 500
 """Captions whose parts are recombined."""
 Candidate = tuple[str, str, str]
@@ -35,6 +37,7 @@ class PromptChoice:
         own: prompts of the person's own, as lines of a prompt file.
         use: what `own` is for; "both": the first half of them chooses, the second half proves.
         plain: how many of the bank's prompts at most are without the trigger word, in the search and in the verdict.
+            With 0 none are drawn beside the verdict's either.
     """
 
     kind: KindChoice = "auto"
@@ -131,12 +134,26 @@ def verdict_prompts(
     return made
 
 
+def keep_prompts(verdict: Picked, bank: Iterable[Candidate], known: Iterable[str], trigger_word: str) -> Picked:
+    """Those of the verdict's without the trigger word; where they are too few, the bank's beside them.
+
+    Args:
+        known: texts that are no fresh prompt, the search's among them.
+    """
+    made = Picked()
+    if trigger_word:
+        made.fill(((t, "", "") for t in verdict.texts if not has_word(t, trigger_word)), len(verdict.texts))
+        made.fill(bank, max(ENOUGH_KEPT, len(made.texts)), known)
+    return made
+
+
 def bank_of(
     choice: PromptChoice, subject: Subject, seed: int, *, clips: bool
-) -> tuple[str, list[Candidate], list[Candidate]]:
-    """The kind of the bank's prompts and those that choose and that prove, in the order they are taken in."""
+) -> tuple[str, list[Candidate], list[Candidate], list[Candidate]]:
+    """The kind of the bank's prompts, those that choose, those that prove, and of the latter's half those without the
+    trigger word, each in the order they are taken in."""
     if choice.kind == "none":
-        return "", [], []
+        return "", [], [], []
     kind: Kind = (
         guessed_kind(subject.class_word, subject.captions, clips=clips) if choice.kind == "auto" else choice.kind
     )
@@ -144,7 +161,8 @@ def bank_of(
         [(text, theme, "bank") for theme, text in from_bank(kind, half, subject, seed, choice.plain)]
         for half in ("choosing", "verdict")
     )
-    return kind, choosing, verdict
+    plain = plain_from_bank(kind, "verdict", subject, seed) if choice.plain else ()
+    return kind, choosing, verdict, [(text, theme, "bank") for theme, text in plain]
 
 
 def recombined(captions: Iterable[str], trigger_word: str) -> Iterator[Candidate]:

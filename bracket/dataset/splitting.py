@@ -18,6 +18,7 @@ from bracket.dataset.fresh import (
     bank_of,
     captions,
     distinct,
+    keep_prompts,
     key,
     own_prompts,
     recombined,
@@ -57,6 +58,8 @@ def split(
     - Search prompts: the person's own alone; else the captions of the validation pictures, and then the bank's.
     - Verdict prompts: the person's own; then the captions of another 5 % of the pictures where there are a hundred,
       which are then neither trained nor validated on; then the bank's; then captions' parts put together anew.
+    - Prompts that show what is kept: the verdict's without the trigger word, and where these are few, the bank's beside
+      them, which the duel does not count.
 
     The order in which pictures are held out comes from a hash of seed and file name, so a picture more or less changes
     little. Pictures that exist twice are never held out: their twin would be trained on. One that several sources hold
@@ -82,12 +85,13 @@ def split(
 
     told = captions(scan.pictures)
     subject, clips = Subject(trigger_word, class_word, told), any(not p.width for p in scan.pictures)
-    kind, choosing, proving = bank_of(choice, subject, seed, clips=clips)
+    kind, choosing, proving, plain = bank_of(choice, subject, seed, clips=clips)
     search = search_prompts(own, validating, [p for p in order if p.path not in away], choosing, prompts)
     known = (*captions(train), *captions(validating))
     parts = recombined(captions(train), trigger_word)
     fresh = verdict_prompts(own, kept, proving, parts, verdict, known, search)
-    origins = search.origins | fresh.origins
+    keep = keep_prompts(fresh, plain, (*known, *told, *search.texts), trigger_word)
+    origins = keep.origins | search.origins | fresh.origins
     return DatasetSplit(
         folder=scan.folder,
         train=_first_of_each(train, seed, scan, per_folder) if per_folder else train,
@@ -99,9 +103,10 @@ def split(
         sources=scan.sources,
         options=scan.options,
         drawn={text: flags for text, flags in {**own.verdict, **own.search}.items() if flags},
-        themes=search.themes | fresh.themes,
+        themes=keep.themes | search.themes | fresh.themes,
         origins=origins,
         kind=kind if "bank" in origins.values() else "",
+        keep_prompts=tuple(keep.texts),
     )
 
 
@@ -149,6 +154,7 @@ def split_to_json(split: DatasetSplit) -> dict[str, Any]:
         "themes": dict(split.themes),
         "origins": dict(split.origins),
         "kind": split.kind,
+        "keep_prompts": list(split.keep_prompts),
     }
 
 
@@ -170,6 +176,7 @@ def split_from_json(data: Mapping[str, Any]) -> DatasetSplit:
             themes=dict(data.get("themes", {})),
             origins=dict(data.get("origins", {})),
             kind=str(data.get("kind", "")),
+            keep_prompts=tuple(map(str, data.get("keep_prompts", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)

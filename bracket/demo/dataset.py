@@ -32,7 +32,8 @@ SEED = 24
 TRAINING, VALIDATION = 24, 8
 SEARCH_PROMPTS, SEARCH_KEEP = 9, 3
 """Prompts with the new word, and prompts of known shapes, which show what the training made the model forget."""
-VERDICT_PROMPTS, VERDICT_KEEP = 16, 4
+VERDICT_PROMPTS, VERDICT_KEEP = 14, 6
+"""Six of the known shapes, the fewest that an interval takes."""
 
 Spec = tuple[str, str, str, str]
 """Size, colour, shape, background."""
@@ -44,7 +45,7 @@ and prompts it is called "{word}", a word the model has never read.
 *.png, *.txt           {training} training pictures with their captions
 validation/            {validation} pictures for the validation loss
 prompts.txt            what every trial draws: {search} times the new word, {keep} times a shape the base already knows
-verdict_prompts.txt    kept for the verdict alone
+verdict_prompts.txt    kept for the verdict alone: {verdict} times the new word, {verdict_keep} times a known shape
 
 bracket wrote these files and writes them again where they differ.
 """
@@ -78,6 +79,8 @@ def write_demo_dataset(folder: Path, concept: str = "star") -> Path:
         validation=VALIDATION,
         search=SEARCH_PROMPTS,
         keep=SEARCH_KEEP,
+        verdict=VERDICT_PROMPTS,
+        verdict_keep=VERDICT_KEEP,
     )
     _write(folder / "README.txt", readme.encode())
     rng = np.random.default_rng(SEED)

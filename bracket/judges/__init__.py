@@ -67,8 +67,9 @@ def make_asker(settings: JudgeSettings) -> Asker:
 
 
 def axes_of(asked: Sequence[JudgeSettings]) -> set[str]:
-    """The axes that these judges together look at, as their judgements call them: those of several are called
-    `member.axis` (see `Panel`). Loads no model; a rubric that can't be read has none."""
+    """The axes that these judges together look at in a search, where every prompt is drawn once and diversity has
+    nothing to say, as their judgements call them: those of several are called `member.axis` (see `Panel`). Loads no
+    model; a rubric that can't be read has none."""
     if len(asked) == 1:
         return _axes(asked[0])
     kinds = [one.kind for one in asked]
@@ -78,7 +79,7 @@ def axes_of(asked: Sequence[JudgeSettings]) -> set[str]:
 
 def _axes(settings: JudgeSettings) -> set[str]:
     if settings.kind in (CLIP, REFERENCE):
-        return set(WEIGHTS if settings.kind == CLIP else REFERENCE_WEIGHTS)
+        return set(WEIGHTS if settings.kind == CLIP else REFERENCE_WEIGHTS) - {"diversity"}
     try:
         return set(load_rubric(settings.rubric).weights)
     except PresetError:  # said by `check_judge`

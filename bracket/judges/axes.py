@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,24 +69,13 @@ class Levels:
         adherence: 1 is a real picture with its own caption, 0 a real picture with another one's.
         likeness: 1 is a training picture among the others, 0 one whose tiles were shuffled (of `closeness`).
         line: what `closeness` expects.
-        spread: mean cosine distance between two training pictures.
         near: mean cosine distance of a training picture to its nearest neighbour; 0 when there is only one.
     """
 
     adherence: Scale
     likeness: Scale
     line: Line
-    spread: float
     near: float
-
-
-class Spreads(Protocol):
-    """How far training pictures lie apart, see `Levels`."""
-
-    @property
-    def spread(self) -> float: ...
-    @property
-    def near(self) -> float: ...
 
 
 def levels(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vectors) -> Levels:
@@ -107,7 +95,6 @@ def levels(images: Vectors, texts: Vectors, captions: Sequence[str], broken: Vec
         adherence=adherence_scale(images, texts, captions, broken),
         likeness=Scale(float(closeness(broken, texts, images, texts, line, alone).mean()), 0.0),
         line=line,
-        spread=float(apart.mean()) if apart.size else 0.0,
         near=float(nearest_distance(images).mean()) if apart.size else 0.0,
     )
 
@@ -166,32 +153,23 @@ def nearest_distance(pictures: Vectors, counts: NDArray[np.bool_] | None = None)
     return least
 
 
-def variety(
-    pictures: Vectors, prompts: Sequence[str], reference: Spreads, drawings: Sequence[object] = ()
-) -> Values | None:
-    """How varied each picture (N,) is among its like, 0..1, capped at what the training set shows; None for a lone one.
-
-    Pictures of one prompt (other seeds) are held against the training set's nearest neighbours, since they ought to be
-    alike in what the prompt says; where a prompt has one picture, it is held against the batch, and that against the
-    training set's whole spread.
+def variety(pictures: Vectors, prompts: Sequence[str], near: float, drawings: Sequence[object] = ()) -> Values | None:
+    """How varied each picture (N,) is among those of its prompt (other seeds), 0..1: 1 is as far from them as training
+    pictures are from their nearest neighbours, or farther. NaN for one that is alone with its prompt, None where all
+    are: how far pictures of different prompts lie apart, adherence has said already.
 
     Args:
-        drawings: which drawing each is of, where the batch mixes several: only pictures of one are each other's like,
-            and one that is alone there is NaN.
+        near: see `Levels`; where it is 0 there is nothing to hold them against, and None is given.
+        drawings: which drawing each is of, where the batch mixes several: only pictures of one are each other's like.
     """
-    everyone = ~np.eye(len(pictures), dtype=bool)
+    alike = np.array([[a == b for b in prompts] for a in prompts]) & ~np.eye(len(pictures), dtype=bool)
     if drawings:
-        everyone &= np.array([[a == b for b in drawings] for a in drawings])
-    if not everyone.any():
+        alike &= np.array([[a == b for b in drawings] for a in drawings])
+    if not alike.any() or near <= 0:
         return None
-    distance = _distances(pictures, pictures)
-    same = everyone & np.array([[a == b for b in prompts] for a in prompts])
-    siblings = np.asarray(same.any(axis=1))
-    others = np.where(siblings[:, None], same, everyone)
-    counted = others.sum(1)
-    mean = np.where(counted > 0, (distance * others).sum(1) / np.maximum(counted, 1), np.nan)
-    expected = np.where(siblings, reference.near, reference.spread)
-    result: Values = np.clip(mean / np.maximum(expected, MIN_RANGE), 0.0, 1.0)
+    counted = alike.sum(1)
+    mean = np.where(counted > 0, (_distances(pictures, pictures) * alike).sum(1) / np.maximum(counted, 1), np.nan)
+    result: Values = np.clip(mean / max(near, MIN_RANGE), 0.0, 1.0)
     return result
 
 

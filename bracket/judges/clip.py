@@ -9,8 +9,9 @@ Axes, each 0..1, higher is better (the ends of the first two scales are bent a l
   prompts that hold the trigger word. 1 is as alike as the training pictures are to each other; 0 is as alike as
   pictures that have the training pictures' colours and textures but not their subject: the training pictures with
   their tiles shuffled. That floor needs no second dataset, and moves with the model and the pictures as the ceiling.
-- **diversity**: spread among the samples of one prompt, or of the batch where a prompt has one, relative to the
-  training set's. It is multiplied by adherence, for noise is varied too.
+- **diversity**: how far the samples of one prompt lie apart, relative to neighbours in the training set, times
+  adherence, for noise is varied too. Absent where a prompt has one sample, as in search and finals: how far pictures of
+  different prompts lie apart says nothing that adherence doesn't.
 - **originality**: falls from 1 to 0 as a sample turns into a copy of a training picture.
 
 The score is the weighted mean of the first three (an absent axis leaves the others' weights in proportion), times
@@ -41,7 +42,7 @@ from bracket.judges.model import Vectors
 
 NAME = "clip"
 WEIGHTS: Mapping[str, float] = {"adherence": 0.45, "likeness": 0.45, "diversity": 0.10, "originality": 1.0}
-_FORMULA = 1
+_FORMULA = 2
 """Part of the fingerprint; goes up when the axes are computed in another way."""
 
 
@@ -145,7 +146,7 @@ class ClipJudge:
         columns = {"adherence": adherence}
         alike = closeness(seen.embeddings, texts, reference.seen.embeddings, reference.captions, scales.line)
         columns["likeness"] = scales.likeness.read(alike)
-        spread = variety(seen.embeddings, [s.prompt for s in samples], scales, [s.drawing for s in samples])
+        spread = variety(seen.embeddings, [s.prompt for s in samples], scales.near, [s.drawing for s in samples])
         if spread is not None:
             columns["diversity"] = spread * adherence
         columns["originality"] = originality(

@@ -8,8 +8,8 @@ better:
 - **likeness** (CLIP-I, DINO): mean similarity to the three nearest training pictures. 1 is as alike as a training
   picture is to the others, 0 as alike as training pictures with their tiles shuffled. Absent for prompts without the
   trigger word, where there is one.
-- **diversity**: spread among the samples of one prompt, or of the batch where a prompt has one, relative to the
-  training set's; times adherence (else likeness, where they are there), for noise is varied too.
+- **diversity**: how far the samples of one prompt lie apart, relative to neighbours in the training set; times
+  adherence (else likeness, where they are there), for noise is varied too. Absent where a prompt has one sample.
 - **originality**: falls from 1 to 0 as a sample turns into a copy of a training picture.
 - **containment**: 1 minus trigger bleed (`axes.bleed`). Without the trigger word a picture ought to stay the base's: 1
   is the base's own picture of that prompt and seed, 0 is as far from it as the base's pictures are from each other.
@@ -68,7 +68,7 @@ FRAMES = 8
 """Frames of a clip that are looked at."""
 UNDECIDED = 0.5
 """Score of a sample none of whose axes counts, such as a lone one whose prompt doesn't name the concept."""
-_FORMULA = 1
+_FORMULA = 2
 """Part of the fingerprint; goes up when the axes are computed in another way."""
 _MOVING = "moving-1"
 """Where flicker and motion stand in the cache; its number goes up with their formulas."""
@@ -222,7 +222,7 @@ class ReferenceJudge:
             _fill(rows, "adherence", shown.mean(training.adherence.read(cosines)))
         alike = nearest_cosine(shown.embeddings, training.shown.embeddings)
         _fill(rows, "likeness", shown.mean(training.likeness.read(alike)), [self._named(s.prompt) for s in samples])
-        spread = variety(shown.whole, [s.prompt for s in samples], training, [s.drawing for s in samples])
+        spread = variety(shown.whole, [s.prompt for s in samples], training.near, [s.drawing for s in samples])
         if spread is not None:
             fit = [row.get("adherence", row.get("likeness", 1.0)) for row in rows]
             _fill(rows, "diversity", spread * fit, np.isfinite(spread).tolist())

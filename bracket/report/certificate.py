@@ -22,9 +22,9 @@ from bracket.report.added import weigh
 from bracket.report.added_check import addition_again, check_additions, left_out_of, pairs_again
 from bracket.report.compare import differences, same
 from bracket.report.evidence import SIDES, VERSION, build, hash_of, plain_flips, sha256, training_seeds
-from bracket.report.judged_check import check_judged, judgements_of, names_again
-from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, panel_holds, shares_of
-from bracket.report.summary import Duel, Summary
+from bracket.report.judged_check import KEEPING, check_judged, judgements_of, names_again
+from bracket.report.scores import RUNNER_UP, Rules, claims_of, flips_of, kept_of, panel_holds, shares_of
+from bracket.report.summary import Duel, Plain, Summary
 from bracket.stats.agreement import agreement, gate
 from bracket.stats.verdict import Verdict
 from bracket.stats.wording import short_sentence
@@ -112,7 +112,8 @@ def _check_seal(data: Mapping[str, Any]) -> Iterator[str]:
 def _check_freshness(data: Mapping[str, Any]) -> Iterator[str]:
     """Whatever chose the winner may not also prove it."""
     plan, choosing = data["plan"], data["choosing"]
-    if used := sorted(set(plan["prompts"]) & set(choosing["prompts"])):
+    fresh = {*plan["prompts"], *(text for text, _ in plan.get("plain", ()))}
+    if used := sorted(fresh & set(choosing["prompts"])):
         yield f"The prompt {used[0]!r} took part in choosing the winner, so it can't confirm it."
     if old := sorted({pair["seed"] for pair in data["pairs"]} & set(choosing["training_seeds"])):
         yield f"The training seed {old[0]} took part in choosing the winner, so it can't confirm it."
@@ -185,6 +186,7 @@ def what_follows(data: Mapping[str, Any]) -> dict[str, Any]:
         training_seeds=data["choosing"]["winner_training_seeds"],
         alpha=rules.alpha,
         gate=_gate_again(data),
+        kept=kept_of(_plain_again(data), data["plan"]),
     )
     found: dict[str, Any] = {"verdict": verdict.as_dict()}
     if version == VERSION:
@@ -222,6 +224,11 @@ def _duel_again(data: Mapping[str, Any]) -> Duel | None:
         return None
     sides = (tuple(_judgement_again(row) for row in data["duel"].get(side, ())) for side in SIDES)
     return Duel(*sides)
+
+
+def _plain_again(data: Mapping[str, Any]) -> Plain | None:
+    rows = data.get("keep")
+    return Plain(*(tuple(map(_judgement_again, rows[side])) for side in KEEPING)) if rows else None
 
 
 def _judgement_again(row: Mapping[str, Any]) -> Judgement:
@@ -274,12 +281,16 @@ def check_pictures(path: Path) -> list[str]:
 
 
 def _check_copies(data: Mapping[str, Any]) -> Iterator[str]:
-    """No picture may be judged twice: trainings that draw the same to the last bit are one, or changed nothing."""
+    """No picture may be judged twice: trainings that draw the same to the last bit are one, or changed nothing. A
+    baseline may draw as the base does, since some settings teach nothing; a winner may not."""
+    kept = data.get("keep", {"base": (), "winner": ()})
+    untrained = {row["sha256"]: row for row in kept["base"] if row["sha256"]}
     first: dict[str, Mapping[str, Any]] = {}
     copies = []
     for row in judgements_of(data, _added(data)):
-        if row["sha256"] and first.setdefault(row["sha256"], row) is not row:
+        if row["sha256"] and row not in kept["base"] and first.setdefault(row["sha256"], row) is not row:
             copies.append((row["file"], first[row["sha256"]]["file"]))
+    copies += [(row["file"], untrained[s]["file"]) for row in kept["winner"] if (s := row["sha256"]) in untrained]
     if copies:
         more = f" (and {len(copies) - 1} more like it)" if len(copies) > 1 else ""
         yield (

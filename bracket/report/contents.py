@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bracket.domain import Round, mean
-from bracket.report import mattered, pareto, pictures, statistics, tables
+from bracket.report import keep, mattered, pareto, pictures, statistics, tables
 from bracket.report.added import newest_pairs
 from bracket.report.document import Block, Bullets, Code, Document, Fold, Paragraph, Section, Subheading, Terms
 from bracket.report.drawing import Kind, Plot
 from bracket.report.judging import judging
 from bracket.report.searched import Searched, look
-from bracket.report.summary import Summary
+from bracket.report.summary import Ranked, Summary
 from bracket.report.undecided import why_undecided
 from bracket.report.words import counted, duration, judged, percent
-from bracket.stats.wording import sentence, short_sentence
+from bracket.stats.wording import sentence, short_sentence, unrecommended
 
 _LOSS_WARNING = (
     "Validation losses are of held-out pictures with fixed noise, so settings can be compared by them. A lower loss is "
@@ -24,7 +24,7 @@ _LOSS_WARNING = (
 )
 _SCORE_WORDS = (
     "All but the validation loss lies between 0 and 100, and higher is better. Judged is what the judge says, By loss "
-    "what the loss alone would (50: like the baseline's). Rounds differ in length, so each is ranked by itself."
+    "what the loss alone would. Rounds differ in length, so each is ranked by itself."
 )
 _ONE_SEED = "Every config was trained once, with a single seed: places that lie close together may be luck."
 _LONG_LABEL = 60
@@ -38,6 +38,7 @@ def compose(summary: Summary, plots: Sequence[Plot], searched: Searched | None =
     sections = [
         _settings(summary),
         _pictures(summary),
+        keep.section(summary),
         _scores(summary),
         pareto.section(summary, plots),
         Section("failures", "What failed", tables.failures(summary)),
@@ -52,7 +53,7 @@ def compose(summary: Summary, plots: Sequence[Plot], searched: Searched | None =
         name=summary.name,
         subtitle=_subtitle(summary),
         headline=_headline(summary),
-        found=summary.verdict.kind in ("config", "checkpoint"),
+        found=summary.verdict.kind in ("config", "checkpoint") and summary.verdict.recommended,
         meaning=statistics.meaning(summary),
         facts=statistics.facts(summary.verdict) if summary.winner else (),
         sections=tuple(section for section in sections if section.blocks),
@@ -62,18 +63,19 @@ def compose(summary: Summary, plots: Sequence[Plot], searched: Searched | None =
 def _headline(summary: Summary) -> str:
     if summary.winner is None:
         return "No winner." if why_undecided(summary) else "No winner yet."
-    verdict, label = summary.verdict, summary.winner.label
+    verdict, label, but = summary.verdict, summary.winner.label, unrecommended(summary.verdict)
     if len(label) > _LONG_LABEL:
         label = "the baseline" if verdict.kind == "baseline_leads" else "the search's best config"
     if verdict.kind == "config" and (pairs := newest_pairs(summary)):
         ours, theirs = (judged(mean([getattr(pair, side) for pair in pairs])) for side in ("winner", "baseline"))
         seeds = counted(len(pairs), "new seed")
-        return f"{_capital(label)} wins: trained afresh with {seeds}, it is judged {ours}, the baseline {theirs}."
+        judgements = f"it is judged {ours}, the baseline {theirs}"
+        return f"{_capital(label)} wins: trained afresh with {seeds}, {judgements}{but}."
     if verdict.kind == "checkpoint" and verdict.checkpoint:
         share, units = percent(verdict.checkpoint.win_rate), statistics.units(verdict.checkpoint)
-        return f"{_capital(label)} wins: its pictures beat the baseline's in {share} of {units}."
+        return f"{_capital(label)} wins: its pictures beat the baseline's in {share} of {units}{but}."
     if verdict.kind == "no_difference":
-        return f"No difference found between {label} and the baseline."
+        return f"No difference found between {label} and the baseline{but}."
     return _capital(short_sentence(verdict, label).rstrip(".")) + "."
 
 
@@ -104,11 +106,28 @@ def _pictures(summary: Summary) -> Section:
         blocks += [
             Paragraph("A column is one prompt and one starting noise. Figures are what the judge says, of 100."),
             hero,
+            Paragraph(_how_good(summary)),
         ]
     if duel := pictures.duel_pictures(summary):
         text = "Fresh prompts that took no part in choosing, from the winner's clearest win to its clearest loss."
         blocks += [Paragraph(text), duel]
     return Section("pictures", "Before and after", tuple(blocks))
+
+
+def _how_good(summary: Summary) -> str:
+    """How good the baseline is: its pictures of the finals as judged, beside the bare base's and the winner's."""
+    parts = [f"the baseline's pictures are judged {judged(_judged(summary.baseline))} on average"]
+    if summary.base_score is not None:
+        parts.append(f"the bare base's {judged(summary.base_score)}")
+    if summary.winner and summary.verdict.kind != "baseline_leads":
+        parts.append(f"the winner's {judged(_judged(summary.winner))}")
+    *first, last = parts
+    return f"In the finals {', '.join(first)}{' and ' if first else ''}{last}."
+
+
+def _judged(ranked: Ranked | None) -> float | None:
+    scores = [j.score for result in ranked.results for j in result.judgements] if ranked else []
+    return mean(scores) if scores else None
 
 
 def _scores(summary: Summary) -> Section:
@@ -191,10 +210,10 @@ def _weights(summary: Summary) -> str:
     if not summary.loss_counts:
         return "judged pictures alone: these trials have no validation losses that can be compared"
     score = summary.settings.get("score")
-    weight = score.get("sample_weight") if isinstance(score, Mapping) else None
-    if not isinstance(weight, int | float):
+    if not isinstance(score, Mapping) or not isinstance(weight := score.get("sample_weight"), int | float):
         return ""
-    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss against the baseline's"
+    scale = "on the judge's scale" if score.get("edition", 1) > 1 else "against the baseline's"
+    return f"{percent(weight)} judged pictures, {percent(1 - weight)} validation loss {scale}"
 
 
 def _flat(values: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from bracket.domain import SCALES, Judgement, Outcome, Round, TrialResult
 from bracket.files import storage_errors
 from bracket.report.added import tries
 from bracket.report.scores import BASELINE, RUNNER_UP, Rules, flips_of, shares_of
-from bracket.report.summary import Duel, Pair, Ranked, Summary
+from bracket.report.summary import Duel, Pair, Plain, Ranked, Summary
 from bracket.stats.flips import Flips
 from bracket.stats.sequential import EDITION, LIVE_SHARE
 from bracket.stats.wording import short_sentence
@@ -59,6 +59,8 @@ def build(summary: Summary) -> dict[str, Any]:
     content["plan_sha256"] = hash_of(content["plan"])
     if summary.additions:
         content |= _additions(summary)
+    if summary.plain:
+        content["keep"] = _keep(summary.plain, summary.folder)
     shares, by_prompt, by_judge = flips(summary)
     content |= {"shares": shares, "flips": plain_flips(by_prompt, by_judge)}
     return {**content, "seal": hash_of(content)}
@@ -144,6 +146,11 @@ def _duel(summary: Summary) -> dict[str, Any] | None:
         for side, judgements in sides
         if judgements or side != RUNNER_UP
     }
+
+
+def _keep(plain: Plain, folder: Path) -> dict[str, Any]:
+    """What shows how much is kept; pictures of the duel are in it again."""
+    return {side: [_judgement(j, folder) for j in rows] for side, rows in vars(plain).items()}
 
 
 def _in_order(summary: Summary, judgements: Sequence[Judgement]) -> list[Judgement]:

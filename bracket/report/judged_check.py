@@ -14,14 +14,17 @@ from bracket.report.scores import BASELINE, RUNNER_UP
 from bracket.report.words import config_label
 from bracket.stats.sequential import EDITION, INVERTING
 from bracket.stats.tries import MOST_ALPHA
+from bracket.stats.verdict import Verdict
 
 _SIDES = ("winner", BASELINE, RUNNER_UP)
+KEEPING = ("winner", BASELINE, "base")
+"""Whose pictures show what is kept."""
 _ROW = {"prompt", "sample_seed", "judge", "score", "axes", "file", "sha256"}
 _PAIR = {"seed", "ended", "lost", *_SIDES, *(f"{side}_judgements" for side in _SIDES)}
 _KEYS = {
     *("format", "version", "scales", "session", "fingerprint", "versions", "preset", "settings", "judge", "choosing"),
     *("plan", "plan_sha256", "duel", "pairs", "left_out", "checkpoints", "votes", "sentence", "verdict", "shares"),
-    *("flips", "first_claim", "additions", "seal"),
+    *("flips", "first_claim", "additions", "keep", "seal"),
 }
 
 
@@ -41,6 +44,7 @@ def check_judged(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) ->
     if data.get("scales", SCALES) != SCALES:  # the first certificates of this version name none
         yield "The certificate names other scales than its numbers have."
     yield from _check_plan(data)
+    yield from _check_keep(data)
     yield from _check_judge(data, added)
     pictures = sorted(map(tuple, data["plan"]["pictures"]))
     for duel in (data, *added):
@@ -101,12 +105,33 @@ def _check_judge(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) ->
 
 
 def judgements_of(data: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Every judged picture that the verdict rests on."""
+    """Every judged picture that the verdict rests on, each once: the duel's are among those that show what is kept."""
     for rows in (data["duel"] or {}).values():
         yield from rows
     for pair in (pair for duel in (data, *added) for pair in duel["pairs"]):
         for side in _SIDES:
             yield from pair.get(f"{side}_judgements", ())
+    for side, rows in data.get("keep", {}).items():
+        known = {(row["prompt"], row["sample_seed"]) for row in (data["duel"] or {}).get(side, ())}
+        yield from (row for row in rows if (row["prompt"], row["sample_seed"]) not in known)
+
+
+def _check_keep(data: Mapping[str, Any]) -> Iterator[str]:
+    """What shows how much is kept: all of the plan's pictures, those of the duel as they were judged there."""
+    keep, wanted = data.get("keep"), list(map(list, data["plan"].get("plain", ())))
+    if keep is None:
+        claim = Verdict.from_dict(data["verdict"]).checkpoint
+        if wanted and claim and claim.watched and claim.watched.ended:
+            yield "The plan's pictures of prompts without the trigger word are missing, so nobody knows what was kept."
+        return
+    if set(keep) != set(KEEPING):
+        yield "What was kept is not told of winner, baseline and bare base."
+    for side, rows in keep.items():
+        if [[row["prompt"], row["sample_seed"]] for row in rows] != wanted:
+            yield f"The {side}'s pictures of prompts without the trigger word are not those of the plan, in its order."
+        duel = {(row["prompt"], row["sample_seed"]): row for row in (data["duel"] or {}).get(side, ())}
+        if any(duel.get((row["prompt"], row["sample_seed"]), row) != row for row in rows):
+            yield f"The {side}'s pictures of prompts without the trigger word were judged otherwise in the duel."
 
 
 def _check_run(pair: Mapping[str, Any], side: str, pictures: Sequence[tuple[str, int]]) -> Iterator[str]:

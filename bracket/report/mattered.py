@@ -11,7 +11,7 @@ from bracket.report.document import Block, Bullets, Paragraph, Row, Section, Sub
 from bracket.report.drawing import DARK, LIGHT, Kind, Plot
 from bracket.report.searched import Searched, trials_of
 from bracket.report.summary import Summary
-from bracket.report.words import counted, fixed, knob_title, knob_value, p_value
+from bracket.report.words import counted, fixed, knob_title, knob_value, p_value, percent
 from bracket.stats.concordance import NEEDED as NEEDED_FOR_TAU
 from bracket.stats.landscape import NEEDED as NEEDED_FOR_MAP
 from bracket.stats.landscape import NEEDED_VALUES
@@ -46,6 +46,7 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
         "note": _left_out(searched),
         "importance": [one.as_dict() for one in searched.importance],
         "knee": searched.knee.as_dict() if searched.knee else None,
+        "weights": searched.weights.as_dict() if searched.weights else None,
         "concordance": searched.concordance.as_dict() if searched.concordance else None,
         "suggestion": summary.suggestion,
         "figures": [
@@ -65,8 +66,8 @@ def as_json(summary: Summary, searched: Searched, plots: Sequence[Plot]) -> dict
 
 def sentences(searched: Searched) -> list[str]:
     """What can be said of this search, and what can't for want of trials."""
-    said = [_importance(searched), _curve(searched), _knee(searched), _map(searched), _concordance(searched)]
-    return [text for text in said if text]
+    parts = (_importance, _curve, lambda found: found.held, _knee, _map, _weights, _concordance)
+    return [text for part in parts if (text := part(searched))]
 
 
 def _importance(searched: Searched) -> str:
@@ -157,6 +158,27 @@ def _best_place(knob: Knob, value: float) -> str:
     elif knob.kind == "int":
         value = round(value)
     return f"{knob_title(knob.name)} {knob_value(knob.name, value)}"
+
+
+def _weights(searched: Searched) -> str:
+    found = searched.weights
+    if found is None:
+        return ""
+    return (
+        f"In trials of {searched.compared.steps} steps the loss counts {percent(found.asked)} and the pictures "
+        f"{percent(1 - found.asked)}. In effect the loss carries {percent(found.among_all)} of the score's spread "
+        f"among all {found.trials} configs, and {percent(found.among_best)} among the best {found.best}."
+        f"{_good(searched)}"
+    )
+
+
+def _good(searched: Searched) -> str:
+    found = searched.good
+    if found is None:
+        return ""
+    measured = f"tau {fixed(found.tau, 2)}, {fixed(found.low, 2)} to {fixed(found.high, 2)}, {found.trials} configs"
+    ranked = "rank against each other" if found.opposes else "do not rank against each other"
+    return f" Among the better half by loss, loss and pictures {ranked} ({measured})."
 
 
 def _concordance(searched: Searched) -> str:

@@ -62,6 +62,25 @@ def duel_pictures(summary: Summary) -> Pictures | None:
     return Pictures("duel", tuple(chosen), rows, "Pictures of the duel, baseline above winner")
 
 
+def kept_pictures(summary: Summary) -> Pictures | None:
+    """Prompts without the trigger word, from what the winner draws worst beside the base to what it draws best."""
+    plain = summary.plain
+    if plain is None:
+        return None
+    try:
+        ours, base = paired_scores(plain.winner, plain.base)
+    except ValueError:  # as in `duel_pictures`
+        return None
+    prompts = list(dict.fromkeys(j.sample.prompt for j in plain.winner))
+    chosen = _spread([prompts[i] for i in np.argsort((ours - base).mean(axis=1), kind="stable")], COLUMNS)
+    rows = (
+        _duel_row("Base", plain.base, chosen, "muted"),
+        _duel_row("Baseline", plain.baseline, chosen, "baseline"),
+        _duel_row("Winner", plain.winner, chosen, "winner"),
+    )
+    return Pictures("kept", tuple(chosen), rows, "Pictures without the trigger word: base, baseline, winner")
+
+
 def learning_rate_knob(summary: Summary) -> str | None:
     """The knob that is a learning rate, if one varies."""
     return next((k.name for k in summary.knobs if k.kind == "float" and knob_name(k.name).split()[-1] == "lr"), None)

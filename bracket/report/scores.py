@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Judgement
-from bracket.report.summary import Duel, Pair
+from bracket.report.summary import Duel, Pair, Plain
 from bracket.stats.claims import CheckpointClaim, ConfigClaim, checkpoint_claim, config_claim
 from bracket.stats.flips import Flips, judge_flips, prompt_flips
+from bracket.stats.keep import Kept, keep_of
 from bracket.stats.rates import by_theme
 from bracket.stats.sequential import EDITION, LIVE_SHARE, split_alpha
 
@@ -122,6 +123,19 @@ def claims_of(duel: Duel | None, pairs: Sequence[Pair], rules: Rules, *, seed: i
         if (differences := differences_to(name, pairs))
     }
     return Claims(checkpoints.pop(BASELINE, None), configs.pop(BASELINE, None), checkpoints, configs)
+
+
+def kept_of(plain: Plain | None, plan: Mapping[str, Any] | None) -> Kept | None:
+    """What winner and baseline keep of what the base could; None where the plan asks for nothing of it.
+
+    Raises:
+        ValueError: judgements that are not paired (see `matrices`).
+    """
+    least = int((plan or {}).get("keep_at_least", 0))
+    if plain is None:
+        return Kept(winner=None, baseline=None, at_least=least) if least else None
+    arms = (keep_of(*paired_scores(arm, plain.base)) for arm in (plain.winner, plain.baseline))
+    return Kept(**dict(zip(("winner", "baseline"), arms, strict=True)), at_least=least)
 
 
 def differences_to(name: str, pairs: Sequence[Pair]) -> list[float]:

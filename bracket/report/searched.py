@@ -14,8 +14,8 @@ import numpy as np
 from bracket.domain import Knob, Round, TrialResult
 from bracket.report.pictures import learning_rate_knob
 from bracket.report.summary import Summary
-from bracket.report.words import config_label
-from bracket.stats.concordance import Concordance, concordance
+from bracket.report.words import config_label, counted, knob_title, knob_value
+from bracket.stats.concordance import Concordance, InEffect, among_good, concordance, in_effect
 from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
 from bracket.stats.importance import KnobImportance, knob_importance
 from bracket.stats.landscape import Landscape, landscape
@@ -41,8 +41,11 @@ class Searched:
         labels: of each of these, what tells it from the others.
         importance: the knobs, largest share first; empty when there is too little to go by.
         rate: the learning rate's knob, if one varies. curve: the score over it.
+        held: see `held`.
         ended: learning rate of every config that held or melted at any length, and whether it melted. knee: of these.
         map: None when there are too few trials, or no two numeric knobs.
+        weights: what loss and pictures carry of these configs' scores; None where that can't be told.
+        good: how far loss and pictures agree among the better half by loss, by which short trials lean on the loss.
         judged: places in `compared` of the configs with a validation loss; concordance: of these.
     """
 
@@ -51,9 +54,12 @@ class Searched:
     importance: tuple[KnobImportance, ...]
     rate: str | None
     curve: Curve | None
+    held: str
     ended: tuple[tuple[float, bool], ...]
     knee: Knee | None
     map: TwoKnobs | None
+    weights: InEffect | None
+    good: Concordance | None
     judged: tuple[int, ...]
     concordance: Concordance | None
 
@@ -79,9 +85,12 @@ def look(summary: Summary) -> Searched:
         importance=importance,
         rate=rate,
         curve=_curve(tried, rate) if rate else None,
+        held=held(summary),
         ended=ended,
         knee=failure_knee([value for value, _ in ended], [bad for _, bad in ended]) if ended else None,
         map=_map(summary, tried, importance),
+        weights=_weights(tried) if tried else None,
+        good=among_good(losses, parts) if losses else None,
         judged=judged,
         concordance=concordance(losses, parts) if losses else None,
     )
@@ -91,6 +100,21 @@ def trials_of(summary: Summary) -> Sequence[TrialResult]:
     """Every ended trial of the search, of all lengths."""
     ranked = summary.rounds.get(Round.SEARCH, ())
     return summary.searched or [result for one in ranked for result in one.results]
+
+
+def held(summary: Summary) -> str:
+    """How many configs of the search held and how many melted, and from where on; "" unless there are of both."""
+    ended, rate = melted(trials_of(summary)), learning_rate_knob(summary)
+    burnt = [config for config, bad in ended if bad]
+    if not burnt or len(burnt) == len(ended):
+        return ""
+    said = f"{len(ended) - len(burnt)} of {counted(len(ended), 'config')} held; {len(burnt)} melted"
+    rates = [float(config[rate]) for config in burnt if rate in config] if rate else []
+    if rate and rates:
+        above = any(not bad and float(config[rate]) >= min(rates) for config, bad in ended if rate in config)
+        lowest = f"{knob_title(rate)} of {knob_value(rate, min(rates))}"
+        said += f", the lowest at a {lowest}" if above else f", from a {lowest} on"
+    return f"{said}."
 
 
 def _values(tried: Sequence[Tried], name: str) -> int:
@@ -105,6 +129,11 @@ def _importance(summary: Summary, tried: Sequence[Tried]) -> list[KnobImportance
 def _curve(tried: Sequence[Tried], rate: str) -> Curve | None:
     known = [one for one in tried if rate in one.config]
     return lr_curve([float(one.config[rate]) for one in known], [one.total for one in known]) if known else None
+
+
+def _weights(tried: Sequence[Tried]) -> InEffect | None:
+    parts = [(one.total, one.loss_part, one.sample_part) for one in tried]
+    return in_effect(*zip(*parts, strict=True))
 
 
 def _map(summary: Summary, tried: Sequence[Tried], importance: Sequence[KnobImportance]) -> TwoKnobs | None:

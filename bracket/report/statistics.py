@@ -13,6 +13,7 @@ from bracket.report.claimed import claims, rate_interval, unit_count, units
 from bracket.report.document import Block, Bullets, Fact, Paragraph, Row, Subheading, Table
 from bracket.report.evidence import plan_of
 from bracket.report.scores import Rules
+from bracket.report.searched import held
 from bracket.report.summary import Ranked, Summary
 from bracket.report.tables import same, scored, totals
 from bracket.report.undecided import why_undecided
@@ -25,6 +26,7 @@ from bracket.stats.signflip import smallest_n
 from bracket.stats.tries import fewest_pairs
 from bracket.stats.verdict import Verdict
 from bracket.stats.wording import interval as mean_interval
+from bracket.stats.wording import keep_interval
 
 __all__ = ["claims", "descriptive", "facts", "meaning", "more_runs", "units"]
 
@@ -42,6 +44,8 @@ def facts(verdict: Verdict) -> tuple[Fact, ...]:
         found.append(Fact(share, "chance of the better picture", "one of each, of the same fresh prompt"))
     if config := verdict.config:
         found.append(Fact(points(config.mean_difference), "points judged of fresh trainings", mean_interval(config)))
+    if (kept := verdict.kept and verdict.kept.winner) and kept.share is not None:
+        found.append(Fact(percent(kept.share), "of what the base could is kept", keep_interval(kept)))
     least = smallest_n(verdict.final_alpha, two_sided=False)
     pairs = verdict.config.pairs if verdict.config else 0
     done = f"{pairs} of {least}" if pairs < least else str(pairs)
@@ -64,7 +68,8 @@ def meaning(summary: Summary) -> tuple[Paragraph, ...]:
         "baseline_leads": _means_baseline_leads,
     }[verdict.kind](summary)
     notes = tuple(Paragraph(note, "warning") for note in (*summary.again, *verdict.notes))
-    return (Paragraph(text), *notes)
+    melted = (Paragraph(told),) if (told := held(summary)) else ()
+    return (Paragraph(text), *melted, *notes)
 
 
 def _means_config(summary: Summary) -> str:

@@ -30,6 +30,16 @@ class Duel:
 
 
 @dataclass(frozen=True)
+class Plain:
+    """Judged pictures of prompts that don't ask for what was learnt, in the plan's order: the same prompts and sample
+    seeds by the duel's two checkpoints and by the bare base."""
+
+    winner: tuple[Judgement, ...]
+    baseline: tuple[Judgement, ...]
+    base: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
 class Pair:
     """One fresh training seed of the config claim: the configs trained with it and judged on the verdict prompts.
 
@@ -116,6 +126,8 @@ class Summary:
         ranking: finalists ranked by pairwise comparisons; `flip_rate` of these, the share in which order decided.
         remarks: what the judge wants known of its scores. controls: its scores of one and the same picture, which it
             saw with every unit of the duel, in their order.
+        plain: pictures that show what is kept of what the base could; None before all are judged.
+        base_score: mean judged score of `before`; None where it was not judged.
         suggestion: the next session's space as `search.suggestion.Suggestion.as_dict` gives it; None before the search.
         again: earlier sessions that asked the same and what they left of alpha, or whose pictures were judged again, in
             words.
@@ -160,3 +172,5 @@ class Summary:
     suggestion: Mapping[str, Any] | None = None
     controls: tuple[float, ...] = ()
     again: tuple[str, ...] = ()
+    plain: Plain | None = None
+    base_score: float | None = None

@@ -12,7 +12,7 @@ from bracket.report.words import NOTHING, counted, fixed, judged, knob_title, kn
 ROUND_NAMES = {Round.SEARCH: "Search", Round.FINALS: "Finals", Round.CONFIRMATION: "Confirmation"}
 OUTCOMES = {
     Outcome.OK: "ok",
-    Outcome.DIVERGED: "diverged",
+    Outcome.DIVERGED: "melted",
     Outcome.OUT_OF_MEMORY: "out of memory",
     Outcome.CRASHED: "crashed",
     Outcome.HUNG: "hung",

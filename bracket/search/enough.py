@@ -11,7 +11,7 @@ the first rung's length: lower is better.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -64,8 +64,8 @@ class Enough:
 
     def __init__(self, knobs: Sequence[Knob], *, configs: int, below: float) -> None:
         self._knobs, self._configs, self.below = tuple(knobs), configs, below
-        self._known: dict[tuple[str, ...], float | None] = {}
-        """Expected gain by the trials it rests on."""
+        self._known: dict[tuple[tuple[str, float | None], ...], float | None] = {}
+        """Expected gain by the trials it rests on and their scores, which move with the round's others."""
 
     def __call__(self, told: Sequence[TrialResult], begun: int) -> bool:
         """Whether those left can hardly change the answer. Arguments as `look`."""
@@ -85,7 +85,7 @@ class Enough:
         step = 1 << max(0, (len(told) // 32).bit_length() - 1)
         last = len(told) // step * step
         prefixes = [told[:n] for n in range(last, last - _LAST * step, -step) if n >= FEWEST]
-        asked = {tuple(r.trial.id for r in prefix): prefix for prefix in prefixes}
+        asked = {tuple((r.trial.id, r.score.total if r.score else None) for r in p): p for p in prefixes}
         known = self._known
         self._known = {ids: known[ids] if ids in known else self._gain(prefix) for ids, prefix in asked.items()}
         gains = [gain for gain in self._known.values() if gain is not None]
@@ -112,25 +112,21 @@ def expected_gain(knobs: Sequence[Knob], told: Sequence[TrialResult], left: int)
         [r.trial.config for r in (*judged, *melted)], np.array(totals + [max(totals)] * len(melted))
     )
     x = np.array([encoded(c, knobs) for c in configs])
-    candidates = _candidates(knobs, {key(r.trial.config) for r in told}, configs[int(np.argmin(scores))])
-    if not candidates or not x.shape[1]:
+    untried = candidates(knobs, {key(r.trial.config) for r in told}, configs[int(np.argmin(scores))])
+    if not untried or not x.shape[1]:
         return 0.0
     from bracket.stats.process import fit
 
-    points = np.array([encoded(c, knobs) for c in candidates])
-    return _bounded(fit(x, scores), x, points, min(left, len(candidates)))
+    points = np.array([encoded(c, knobs) for c in untried])
+    return _bounded(fit(x, scores), x, points, min(left, len(untried)))
 
 
 def _bounded(process: Process, x: Floats, points: Floats, left: int) -> float:
     """The smaller of the two bounds."""
     import numpy as np
-    from scipy.stats import norm
 
-    tried, _ = process.predict(x)
-    best = int(np.argmin(tried))
-    mean, sd = process.predict(points)
-    z = (tried[best] - mean) / np.maximum(sd, 1e-12)
-    improvement = (tried[best] - mean) * norm.cdf(z) + sd * norm.pdf(z)
+    best = int(np.argmin(process.predict(x)[0]))
+    improvement = process.improvement(x, points)
     order = np.argsort(-improvement, kind="stable")
     # Half of those drawn are the most promising, the others lie anywhere.
     shown = np.concatenate([order[: _DRAWN // 2], order[_DRAWN // 2 :: max(1, 2 * len(order) // _DRAWN)]])
@@ -154,11 +150,11 @@ def encoded(config: Config, knobs: Sequence[Knob]) -> list[float]:
     return found
 
 
-def _candidates(knobs: Sequence[Knob], tried: set[str], best: Config) -> list[Config]:
+def candidates(knobs: Sequence[Knob], tried: Set[str], best: Config, seed: int = 0) -> list[Config]:
     """Configs not tried yet: from all over the space, and near the best."""
     import numpy as np
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     near = [_near(k, best) for k in knobs]
     drawn = [random_config(knobs, rng) for _ in range(_CANDIDATES)]
     # Conditions are those of the whole space; only the ranges are narrower.

@@ -73,7 +73,8 @@ class Competition:
 
     The pruner compares a result with those told before it, so the order matters. It is that in which the trials of a
     rung began, and not that in which they ended, which the ledger doesn't keep: a restart changes nothing. A trial that
-    ends late may change what is said of those that began after it; what they have begun meanwhile stands.
+    ends late may change what is said of those that began after it; what they have begun meanwhile stands. So does what
+    was begun before a result moved the others' scores, after which all is asked anew.
 
     Args:
         name: "asha" or "hyperband".
@@ -88,9 +89,15 @@ class Competition:
         """Number in the study by config: the place at which it began."""
         self._said: dict[str, bool] = {}
         """Whether a trial goes on, of those of which no later end can change it."""
+        self._totals: dict[str, float] = {}
+        """Scores as they were last asked with, by trial."""
 
     def through(self, told: Sequence[TrialResult], open_: Sequence[Trial]) -> set[str]:
         """Ids of the trials that may go on to the next rung."""
+        totals = {r.trial.id: r.score.total for r in told if r.score}
+        if any(totals.get(trial) != total for trial, total in self._totals.items()):
+            self._study, self._numbers, self._said = None, {}, {}
+        self._totals = totals
         study = self._study = self._study or self._new_study()
         for trial in in_order([r for r in told if not r.trial.rung], [t for t in open_ if not t.rung]):
             if key(trial.config) not in self._numbers:

@@ -34,8 +34,6 @@ class Proposer:
             While some are in the study every value there is a quantile of its own rung.
     """
 
-    attempts = _TRIES // 2
-
     def __init__(
         self, kind: str, knobs: Sequence[Knob], *, seed: int, configs: int, borrowed: Sequence[Borrowed] = ()
     ) -> None:
@@ -47,6 +45,8 @@ class Proposer:
         self._begun: set[str] = set()
         self._told: set[str] = set()
         """Ids of the trials that are in the study, and of those with their result."""
+        self._values: dict[str, float] = {}
+        """What the study was told, by trial."""
 
     def next(
         self, number: int, told: Sequence[TrialResult], open_: Sequence[Trial], chosen: Sequence[Config] = ()
@@ -64,7 +64,7 @@ class Proposer:
         found = None
         for attempt in range(_TRIES):
             # Once it keeps proposing what was tried, chance finds what is left.
-            study.sampler = self._sampler("random" if attempt >= self.attempts else self._kind, number, attempt)
+            study.sampler = self._sampler("random" if attempt >= _TRIES // 2 else self._kind, number, attempt)
             asked = study.ask()
             config = effective(self._suggested(asked), self._knobs)
             self._forget(study, asked.number)
@@ -78,15 +78,13 @@ class Proposer:
     def _sync(self, told: Sequence[TrialResult], open_: Sequence[Trial]) -> optuna.Study:
         """The study with all that the ledger knows; only what is new is added.
 
-        While there is something borrowed every result moves the quantiles, and the study is made anew for it.
+        A result may move the others' values (scores follow from their whole round, and while something is borrowed
+        they are quantiles); the study is then made anew.
         """
-        counting = [r for r in told if r.score or r.outcome is Outcome.DIVERGED]
-        values = {r.trial.id: r.score.total for r in counting if r.score}
-        left = lent(self._borrowed, len(counting), self._configs)
-        if left:
-            places = quantiles([values.get(r.trial.id) for r in counting])
-            values = {r.trial.id: place for r, place in zip(counting, places, strict=True)}
-        if self._study is None or (self._lent and any(r.trial.id not in self._told for r in told)):
+        values, left = self._counting(told)
+        moved = any(values.get(trial) != value for trial, value in self._values.items())
+        self._values = values
+        if self._study is None or moved or len(left) != self._lent:
             self._study, self._lent = self._new_study(), len(left)
             self._numbers, self._begun, self._told = {}, set(), set()
             for borrowed in left:
@@ -101,6 +99,16 @@ class Proposer:
                 self._told.add(result.trial.id)
                 self._tell(self._study, result, values.get(result.trial.id))
         return self._study
+
+    def _counting(self, told: Sequence[TrialResult]) -> tuple[dict[str, float], list[Borrowed]]:
+        """What is known by trial, and what is borrowed beside it; while something is, all are quantiles."""
+        counting = [r for r in told if r.score or r.outcome is Outcome.DIVERGED]
+        values = {r.trial.id: r.score.total for r in counting if r.score}
+        left = lent(self._borrowed, len(counting), self._configs)
+        if left:
+            places = quantiles([values.get(r.trial.id) for r in counting])
+            values = {r.trial.id: place for r, place in zip(counting, places, strict=True)}
+        return values, list(left)
 
     def _new_study(self) -> optuna.Study:
         import optuna

@@ -15,7 +15,7 @@ def refuse_changes(old: SessionSettings, new: SessionSettings, path: Path) -> No
     Raises:
         SettingsChanged: with one line per changed setting.
     """
-    new = new.model_copy(update={"seed_edition": old.seed_edition})  # nobody asks for one
+    new = new.of_editions(old.seed_edition, old.score.edition)  # nobody asks for one
     diff = difference(old.question(), new.question())
     if diff:
         more = "Once it is done, `prove` and Add proof in Results add fresh pairs."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bracket.domain import Round, Sample, TrialResult
@@ -16,13 +16,14 @@ from bracket.files import write_json
 from bracket.report.again import Standing
 from bracket.session import again, duel, stages
 from bracket.session.blind import Control, score_mixed
-from bracket.session.drawing import Drawing, draw, drawn_in
-from bracket.session.duel_plan import FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
+from bracket.session.drawing import Drawing, draw
+from bracket.session.duel_plan import BASE, FOLDER, PLAN, RUNNER_UP, DuelPlan, plan_of, read_plan
 from bracket.session.evaluate import keep_judgements
 from bracket.session.job import Context
 from bracket.session.judging import patiently
 from bracket.session.rounds import RoundRunner
 from bracket.session.stamp import stamp
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,8 @@ def plan_for(
 
 
 def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:
-    """Draw and judge the verdict prompts from the arms' checkpoints, until the duel is over; nothing is done twice.
+    """Draw and judge the verdict prompts from the arms' checkpoints until the duel is over, and all that shows what is
+    kept of what the base could; nothing is done twice.
 
     Pictures the judge can't give a score (a batch it voided, a question it refused) leave the duel open, which the log
     and the judge's remarks say.
@@ -86,10 +88,17 @@ def draw_duel(runner: RoundRunner, plan: DuelPlan) -> None:
         log.warning("the duel of the checkpoints can't be fought: %s", NO_COMMON_SEED)
         return
     bench = Bench(runner, plan, tuple(arms), stages.control(runner.context))
-    if bench.over:
-        return
-    draw(runner, [Drawing(folder / name, r.checkpoint, plan.drawn()) for name, r in arms.items()], bench.enough)
-    bench.finish()
+    kept = [Drawing(folder / name, r.checkpoint, plan.kept(name)) for name, r in arms.items()]
+    if not bench.kept:  # the base's are there first: they are judged together with the arms'
+        draw(runner, [Drawing(folder / BASE, None, plan.kept(BASE))])
+    if not bench.over:
+        draw(runner, [Drawing(folder / name, r.checkpoint, plan.drawn()) for name, r in arms.items()], bench.enough)
+        if not bench.kept and runner.judge.exclusive:
+            draw(runner, kept)
+        bench.finish()
+    if not bench.kept:
+        draw(runner, kept)
+        bench.finish_kept()
 
 
 def duellists(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[str, TrialResult]:
@@ -106,11 +115,12 @@ def duellists(plan: DuelPlan, results: Sequence[TrialResult]) -> dict[str, Trial
 
 
 class Bench:
-    """Judges the duel's pictures, prompt after prompt in the plan's order, and says when that is enough.
+    """Judges the duel's pictures, prompt after prompt in the plan's order, and says when that is enough; then those
+    that show what is kept and are not judged yet.
 
-    All arms' pictures of a prompt are judged in one call. A judge that works beside the drawing judges each prompt as
-    soon as every arm has drawn it; one that needs the GPU for itself judges all of them in one call once everything is
-    drawn.
+    All pictures of a prompt are judged in one call, the bare base's among them. A judge that works beside the drawing
+    judges each prompt as soon as everybody has drawn it; one that needs the GPU for itself judges all of them in one
+    call once everything is drawn.
 
     Args:
         arms: the names of those that duel.
@@ -119,7 +129,9 @@ class Bench:
 
     def __init__(self, runner: RoundRunner, plan: DuelPlan, arms: Sequence[str], control: Control) -> None:
         self._runner, self._plan, self._control = runner, plan, control
-        self._folders = {name: runner.context.folder / FOLDER / name for name in arms}
+        self._arms = arms
+        base = [BASE] if plan.plain else []
+        self._folders = {name: runner.context.folder / FOLDER / name for name in (*arms, *base)}
         self._judged = {
             name: {(j.sample.prompt, j.sample.seed): j for j in duel.arm_judgements(folder)}
             for name, folder in self._folders.items()
@@ -130,13 +142,18 @@ class Bench:
     @property
     def over(self) -> bool:
         """Whether the duel needs no more prompts."""
-        return duel.course_of_prompts(self._plan, {n: list(d.values()) for n, d in self._judged.items()}).over
+        return duel.course_of_prompts(self._plan, {n: list(self._judged[n].values()) for n in self._arms}).over
+
+    @property
+    def kept(self) -> bool:
+        """Whether all is judged that shows what is kept."""
+        return not self._next(text for text, _ in self._plan.plain)
 
     def enough(self) -> bool:
         """Judges the next prompt if it is drawn and the judge may look now; whether the duel is over."""
         if self._runner.judge.exclusive or time.monotonic() - self._looked < _LOOK_SECONDS:
             return False
-        if not self._judge_next():
+        if not self._judge_next(self._plan.prompts):
             self._looked = time.monotonic()
             return False
         return self.over
@@ -145,26 +162,40 @@ class Bench:
         """Judge what was drawn and is not judged yet, as far as it is needed."""
         if self._runner.judge.exclusive:
             drawn = self._drawn()
-            self._judge(drawn, [p for p in self._plan.pictures if all(p in arm for arm in drawn.values())])
-        while not self.over and self._judge_next():
+            every = dict.fromkeys((*self._plan.pictures, *self._plan.plain))
+            self._judge(drawn, [p for p in every if all(p in drawn[name] for name in self._showing(p[0]))])
+        while not self.over and self._judge_next(self._plan.prompts):
             self._runner.heed_stop()
 
-    def _judge_next(self) -> bool:
-        """Judge the plan's next prompt in every arm; False when it is not drawn yet, there is none, or one is void."""
-        wanted = self._next()
+    def finish_kept(self) -> None:
+        """Judge what shows how much is kept and is not judged yet."""
+        while self._judge_next(text for text, _ in self._plan.plain):
+            self._runner.heed_stop()
+
+    def _judge_next(self, texts: Iterable[str]) -> bool:
+        """Judge the next of these prompts in every arm; False when it is not drawn yet, there is none, or one is
+        void."""
+        wanted = self._next(texts)
         drawn = self._drawn() if wanted and not self._void else {}
-        if not drawn or any(picture not in drawn[name] for name in drawn for picture in wanted):
+        if not drawn or any(picture not in drawn[name] for picture in wanted for name in self._showing(picture[0])):
             return False
         self._judge(drawn, wanted)
         return not self._void
 
-    def _next(self) -> list[tuple[str, int]]:
-        """The pictures of the first prompt that some arm has no judgement of."""
-        for text in self._plan.prompts:
-            wanted = [(t, seed) for t, seed in self._plan.pictures if t == text]
-            if any(picture not in judged for judged in self._judged.values() for picture in wanted):
+    def _next(self, texts: Iterable[str]) -> list[tuple[str, int]]:
+        """The pictures of the first of these prompts that some arm has no judgement of."""
+        every = dict.fromkeys((*self._plan.pictures, *self._plan.plain))
+        for text in dict.fromkeys(texts):
+            wanted = [picture for picture in every if picture[0] == text]
+            if self._lacks(text, wanted):
                 return wanted
         return []
+
+    def _showing(self, text: str) -> list[str]:
+        return [name for name in self._plan.showing(text) if name in self._folders]
+
+    def _lacks(self, text: str, pictures: Sequence[tuple[str, int]]) -> bool:
+        return any(picture not in self._judged[name] for name in self._showing(text) for picture in pictures)
 
     def _drawn(self) -> dict[str, dict[tuple[str, int], Sample]]:
         trainer = self._runner.context.trainer
@@ -178,13 +209,13 @@ class Bench:
         units: dict[str, dict[str, list[Sample]]] = {}
         for text in dict.fromkeys(text for text, _ in pictures):
             of_text = [picture for picture in pictures if picture[0] == text]
-            if any(picture not in judged for judged in self._judged.values() for picture in of_text):
-                units[text] = {name: [drawn[name][picture] for picture in of_text] for name in self._folders}
+            if self._lacks(text, of_text):
+                units[text] = {name: [drawn[name][p] for p in of_text] for name in self._showing(text)}
         if self._void or not units:
             return
 
         def order(sample: Sample) -> list[str]:
-            return self._plan.order(sample.prompt, sample.seed)
+            return self._plan.order(sample.prompt, sample.seed, arms=self._showing(sample.prompt))
 
         try:
             judge = self._runner.judge
@@ -196,6 +227,6 @@ class Bench:
             self._void = True
             return
         for name, folder in self._folders.items():
-            shown = [sample for arms in units.values() for sample in arms[name]]
-            self._judged[name] |= {(s.prompt, s.seed): found[s.path] for s in shown}
-            keep_judgements(folder, list(self._judged[name].values()))
+            if shown := [sample for arms in units.values() for sample in arms.get(name, ())]:
+                self._judged[name] |= {(s.prompt, s.seed): found[s.path] for s in shown}
+                keep_judgements(folder, list(self._judged[name].values()))

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bracket.domain import PART, Prompt, Sample
+from bracket.domain import PART, Prompt
 from bracket.errors import TrainerError
 from bracket.runner.devices import Device
 from bracket.runner.executor import Handle
 from bracket.runner.processes import Exit
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, why
 from bracket.trainers import Trainer
+from bracket.trainers.base import drawn_in, places_of
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,6 @@ class _Running:
     out: Path
     handle: Handle
     device: Device
-
-
-def drawn_in(trainer: Trainer, folder: Path) -> list[Sample]:
-    """The whole pictures in a folder and its parts, one a prompt and seed."""
-    found: dict[tuple[str, int], Sample] = {}
-    for place in _places(folder):
-        for sample in trainer.find_drawn(place):
-            found.setdefault((sample.prompt, sample.seed), sample)
-    return list(found.values())
 
 
 def draw(runner: RoundRunner, drawings: Sequence[Drawing], enough: Callable[[], bool] = lambda: False) -> None:
@@ -96,14 +88,8 @@ def _hold_to(runner: RoundRunner, item: _Running, exit: Exit) -> None:
         raise TrainerError(f"drawing {what} failed: {reason}", path=log, remedy="Mend what it names and resume.")
 
 
-def _places(folder: Path) -> list[Path]:
-    """The folder and its parts, in the order they were begun."""
-    parts = [p for p in folder.glob(f"{PART}*") if p.is_dir() and p.name.removeprefix(PART).isdigit()]
-    return [folder, *sorted(parts, key=lambda p: int(p.name.removeprefix(PART)))]
-
-
 def _next_place(trainer: Trainer, folder: Path) -> Path:
     """Where the rest is drawn: the folder itself while it is empty, then a part of it that is."""
-    places = _places(folder)
+    places = places_of(folder)
     empty = next((p for p in places if not trainer.find_drawn(p)), None)
     return empty or folder / f"{PART}{len(places) + 1}"

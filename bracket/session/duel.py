@@ -27,9 +27,9 @@ from bracket.errors import JudgeError
 from bracket.files import MOST_BYTES, whole_lines
 from bracket.judges import judgement_from_json
 from bracket.reading import read_bytes
-from bracket.report.summary import Duel, Pair
+from bracket.report.summary import Duel, Pair, Plain
 from bracket.search.rungs import key
-from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, DuelPlan
+from bracket.session.duel_plan import BASE, BASELINE, FOLDER, RUNNER_UP, WINNER, DuelPlan
 from bracket.session.evaluate import JUDGEMENTS
 from bracket.stats.rates import by_theme
 from bracket.stats.sequential import INVERTING, Watched, watch
@@ -193,6 +193,15 @@ def duel_of(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Duel | N
     known = {name: {(j.sample.prompt, j.sample.seed): j for j in found} for name, found in arms.items()}
     chosen = {name: tuple(found[picture] for picture in pictures) for name, found in known.items()}
     return Duel(chosen[WINNER], chosen[BASELINE], chosen.get(RUNNER_UP, ()))
+
+
+def read_plain(folder: Path, plan: DuelPlan) -> Plain | None:
+    """What shows how much is kept, judged, in a session's folder; None while some of it is missing."""
+    arms = (arm_judgements(folder / FOLDER / name) if plan.plain else () for name in (WINNER, BASELINE, BASE))
+    known = [{(j.sample.prompt, j.sample.seed): j for j in found} for found in arms]
+    if not plan.plain or any(picture not in found for found in known for picture in plan.plain):
+        return None
+    return Plain(*(tuple(found[picture] for picture in plan.plain) for found in known))
 
 
 # The settings: units are fresh training seeds.

@@ -19,6 +19,14 @@ FOLDER = "confirm"
 PLAN = f"{FOLDER}/plan.json"
 """In a session's folder: what its confirmation compares, fixed before its first picture."""
 WINNER, BASELINE, RUNNER_UP = "winner", "baseline", "runner_up"
+BASE = "base"
+"""The model without any LoRA; it is no arm of the duel."""
+
+
+_KEPT = (
+    "The pictures in plain are drawn by winner, baseline and bare base, whatever ends the duel, and the judge sees all "
+    "of a prompt in one call. They spend nothing of alpha; what is kept is the winner's mean score over the base's."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,8 @@ class DuelPlan:
         themes: what prompts stem from that do not stand for themselves alone, by their text: those of one theme rise
             and fall together, so they are one unit.
         pairs, training_seeds: the fresh training seeds, and how many.
+        plain: text and sample seed of each picture that shows what winner and baseline keep of what the base could;
+            those of `prompts` among them are the duel's own. keep_at_least: see `stats.keep`.
         order_seed: what the order of the arms follows from, see `order`; None in a plan of before it was drawn.
         rule: when the duels end and what counts, in words.
     """
@@ -53,6 +63,8 @@ class DuelPlan:
     themes: Mapping[str, str] = field(default_factory=dict)
     pairs: int
     training_seeds: tuple[int, ...]
+    plain: tuple[tuple[str, int], ...] = ()
+    keep_at_least: int = 0
     rule: str = ""
     order_seed: int | None = None
     whole_alpha: float = 0.0
@@ -86,13 +98,23 @@ class DuelPlan:
         return "theme" if self.themes else "prompt"
 
     def drawn(self) -> list[Prompt]:
-        """What each checkpoint draws."""
+        """What each checkpoint draws for the duel."""
         return [Prompt(text, seed) for text, seed in self.pictures]
 
-    def order(self, *unit: object) -> list[str]:
-        """The arms in the order in which they are trained or shown to the judge of this unit: a training seed, a
-        picture's prompt and sample seed, or all three. Without a seed for it, by name."""
-        return sorted(self.arms) if self.order_seed is None else drawn_order(self.order_seed, unit, self.arms)
+    def kept(self, name: str) -> list[Prompt]:
+        """What an arm or the bare base draws to show what is kept."""
+        return [Prompt(text, seed) for text, seed in self.plain if name in self.showing(text)]
+
+    def showing(self, text: str) -> list[str]:
+        """Whose pictures of this prompt the judge sees together."""
+        arms = [*self.arms] if text in self.prompts else [WINNER, BASELINE]
+        return [*arms, BASE] if any(text == plain for plain, _ in self.plain) else arms
+
+    def order(self, *unit: object, arms: Iterable[str] = ()) -> list[str]:
+        """These arms, by default all, in the order in which they are trained or shown to the judge of this unit: a
+        training seed, a picture's prompt and sample seed, or all three. Without a seed for it, by name."""
+        arms = [*arms] or [*self.arms]
+        return sorted(arms) if self.order_seed is None else drawn_order(self.order_seed, unit, arms)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for `plan.json`."""
@@ -120,6 +142,8 @@ class DuelPlan:
             themes={str(text): str(theme) for text, theme in data.get("themes", {}).items()},
             pairs=len(seeds),
             training_seeds=seeds,
+            plain=tuple((str(text), int(seed)) for text, seed in data.get("plain", ())),
+            keep_at_least=int(data.get("keep_at_least", 0)),
             rule=str(data.get("rule", "")),
             order_seed=None if data.get("order_seed") is None else int(data["order_seed"]),
             whole_alpha=float(data.get("whole_alpha", 0.0)),
@@ -142,9 +166,10 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
     s, alpha = context.settings.confirmation, standing.alpha
     seeds = tuple(context.settings.seeds.training(Round.CONFIRMATION, s.pairs))
     comparisons = 2 if runner_up is not None else 1
-    prompts = tuple(context.dataset.verdict_prompts)
+    prompts, plain = tuple(context.dataset.verdict_prompts), context.keep_pictures()
     themes = context.dataset.shared_themes(prompts)
     units, unit = context.dataset.count_themes(prompts), "theme" if themes else "prompt"
+    said = f"{standing.rule} {rule(units, s.pairs, alpha, s.live_share, comparisons, unit)}"
     return DuelPlan(
         winner=dict(winner),
         baseline=dict(context.baseline),
@@ -157,7 +182,9 @@ def plan_of(context: Context, winner: Config, runner_up: Config | None, judge: s
         themes=themes,
         pairs=s.pairs,
         training_seeds=seeds,
-        rule=f"{standing.rule} {rule(units, s.pairs, alpha, s.live_share, comparisons, unit)}",
+        plain=tuple((p.text, p.seed) for p in plain),
+        keep_at_least=s.keep_at_least,
+        rule=f"{said} {_KEPT}" if plain else said,
         order_seed=context.settings.seed,
         whole_alpha=standing.whole,
         family=standing.family,

@@ -11,18 +11,19 @@ from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError
 from bracket.files import plain_json, read_mapping, write_text
 from bracket.judges import Judge, judgement_to_json
+from bracket.runner.cause import with_lines
 from bracket.runner.events import Curve
 from bracket.runner.outcome import classify
 from bracket.runner.signs import read_signs
 from bracket.runner.tail import last_lines
 from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.session.job import Context
+from bracket.session.melted import validation_loss, why_melted
 from bracket.session.timing import Measure
 from bracket.trainers.artefacts import is_finite_checkpoint
 from bracket.trainers.base import TRIAL, newest
 
 TRAIN_TAG = "loss/train"
-VALIDATION_TAG = "loss/validation"
 SPEED_TAG = "speed/steps_per_second"
 LOG_LINES = 4_000
 """Enough for what ranks, launchers and clean-up say after the reason; read from the last 256 KiB at most."""
@@ -67,12 +68,13 @@ def ended(context: Context, trial: Trial, *, seconds: float, stopped: bool = Fal
         signs=read_signs(log),
         steps=trial.steps,
     )
-    losses = curves.get(VALIDATION_TAG)
+    if outcome is Outcome.OK and (why := why_melted(context, curves, samples, checkpoint)):
+        outcome, cause = Outcome.DIVERGED, with_lines(why, cause)
     result = TrialResult(
         trial=trial,
         outcome=outcome,
         cause=cause,
-        validation_loss=float(losses[1][-1]) if losses and len(losses[1]) and math.isfinite(losses[1][-1]) else None,
+        validation_loss=validation_loss(curves),
         train_seconds=seconds,
         samples=tuple(samples),
         checkpoint=checkpoint,

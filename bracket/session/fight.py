@@ -11,9 +11,9 @@ from bracket.domain import Config, Round
 from bracket.files import read_json
 from bracket.report.added import weigh
 from bracket.report.evidence import training_seeds
-from bracket.report.scores import Claims, Rules, claims_of
-from bracket.report.summary import Addition, Calibration, Duel, Pair, Ranked
-from bracket.session.duel import duel_of, pairs_of, read_arms, scores_by_seed
+from bracket.report.scores import Claims, Rules, claims_of, kept_of
+from bracket.report.summary import Addition, Calibration, Duel, Pair, Plain, Ranked
+from bracket.session.duel import duel_of, pairs_of, read_arms, read_plain, scores_by_seed
 from bracket.session.duel_plan import PLAN, DuelPlan
 from bracket.session.more_duels import added_plans, read_plans
 from bracket.session.store import Store
@@ -34,6 +34,7 @@ class Fight:
     runner_up: Config | None = None
     claims: Claims = field(default_factory=Claims)
     additions: tuple[Addition, ...] = ()
+    plain: Plain | None = None
 
 
 def read_fight(folder: Path, store: Store, unwritten: DuelPlan | None = None) -> Fight:
@@ -58,7 +59,7 @@ def read_fight(folder: Path, store: Store, unwritten: DuelPlan | None = None) ->
     written = zip(added_plans(folder), [p for p in later if p is not None], strict=True)
     additions = tuple(Addition(read_json(at), *pairs_of(p, scores_by_seed(p, results))) for at, p in written)
     claims = claims_of(duel, pairs, Rules.of(fixed, left_out))
-    return Fight(fixed, duel, pairs, left_out, plan.runner_up, claims, additions)
+    return Fight(fixed, duel, pairs, left_out, plan.runner_up, claims, additions, read_plain(folder, plan))
 
 
 def verdict_of(
@@ -83,4 +84,5 @@ def verdict_of(
         training_seeds=training_seeds(winner),
         alpha=alpha,
         gate="" if calibration is None or calibration.gate.may_crown else calibration.gate.reason,
+        kept=kept_of(fight.plain, fight.plan),
     )

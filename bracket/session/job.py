@@ -58,6 +58,9 @@ class Context:
         s = self.settings
         return with_own_seeds(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds), self.dataset)
 
+    def keep_pictures(self) -> tuple[Prompt, ...]:
+        return keep_pictures(self.settings, self.dataset)
+
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""
         job = self.verdict_job() if trial.round is Round.CONFIRMATION else self.choosing_job()
@@ -165,6 +168,13 @@ def with_own_seeds(prompts: Sequence[Prompt], dataset: DatasetSplit) -> tuple[Pr
     """The prompts, the first of each text with the seed that the user's own prompt file gives it."""
     own = {text: int(flags["d"]) for text, flags in dataset.drawn.items() if "d" in flags}
     return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
+
+
+def keep_pictures(settings: SessionSettings, dataset: DatasetSplit) -> tuple[Prompt, ...]:
+    """What shows how much is kept of what the base could: of prompts of the verdict the duel's own pictures."""
+    texts = dict.fromkeys((*dataset.verdict_prompts, *dataset.keep_prompts))
+    drawn = with_own_seeds(settings.seeds.verdict(tuple(texts), settings.confirmation.sample_seeds), dataset)
+    return tuple(p for p in drawn if p.text in dataset.keep_prompts)
 
 
 def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from bracket.domain import TrialResult
-from bracket.errors import JudgeUnavailable
+from bracket.domain import Sample, TrialResult, mean
+from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges import Judge
-from bracket.session.evaluate import Ended, judged
+from bracket.session.duel import arm_judgements
+from bracket.session.evaluate import Ended, judged, keep_judgements
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -26,6 +28,8 @@ Together = Callable[[Sequence[TrialResult], Judge], list[TrialResult]]
 """Judges several results at once."""
 
 POLL_SECONDS = 0.1
+BEFORE = "before"
+"""In a session's folder: the bare base's pictures of the choosing prompts, and what the judge says of them."""
 
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """Seconds before a judge that was away is asked again: twice as long each time."""
@@ -56,6 +60,33 @@ def patiently(ask: Callable[[], T], runner: Standing) -> T:
             if runner.judge.exclusive:
                 runner.judge.park()
             return answer
+
+
+def judge_base(folder: Path, drawn: Sequence[Sample], judge: Judge, runner: Standing | None = None) -> None:
+    """Judge the bare base's pictures, once: how good the baseline is, is told beside it. Pictures that can't be judged
+    leave that untold.
+
+    Args:
+        runner: who waits for a judge that is away; None: nobody does.
+
+    Raises:
+        JudgeError: the judge can't work at all. Stopped: the session was asked to stop.
+    """
+    if not drawn or arm_judgements(folder / BEFORE):
+        return
+    try:
+        found = judge.score(drawn) if runner is None else patiently(lambda: judge.score(drawn), runner)
+        keep_judgements(folder / BEFORE, found)
+    except JudgeError as error:
+        if error.path is None:
+            raise
+        log.warning("the base's pictures can't be judged: %s", error)
+
+
+def base_score(folder: Path) -> float | None:
+    """The mean judged score of the bare base's pictures; None where they were not judged."""
+    found = arm_judgements(folder / BEFORE)
+    return mean([j.score for j in found]) if found else None
 
 
 class Standing(Protocol):

@@ -162,11 +162,12 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
     device, workers, missing = slots[0].kind, len(slots), lacks(settings)
     speed = speed_of(preset, device)
     rounds, before = planned_rounds(settings, speed, workers), standing(settings, folder)
-    settings, fresh, words = _with_prompts_there_are(at_alpha(settings, before.alpha), folder)
+    settings, fresh, words, keeping = _with_prompts_there_are(at_alpha(settings, before.alpha), folder)
     trials = sum(r.trials for r in rounds)
     duel = rounds[-1].trials
     pictures = settings.dataset.prompts * (trials - duel)
-    pictures += settings.dataset.verdict_prompts * settings.confirmation.sample_seeds * (arms(settings) + duel)
+    drawn = settings.dataset.verdict_prompts * (arms(settings) + duel) + (keeping if settings.search.configs > 1 else 0)
+    pictures += drawn * settings.confirmation.sample_seeds
 
     def cost(pairs: int) -> float:
         more = settings.confirmation.model_copy(update={"pairs": settings.confirmation.pairs + pairs})
@@ -194,20 +195,23 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
 
 def _with_prompts_there_are(
     settings: SessionSettings, folder: Path | None
-) -> tuple[SessionSettings, Fresh, tuple[str, ...]]:
+) -> tuple[SessionSettings, Fresh, tuple[str, ...], int]:
     """The settings with as many prompts and held-out pictures as the split gives, since nothing is promised on others,
-    the verdict prompts there are, and the split in words."""
+    the verdict prompts there are, the split in words, and how often a prompt is drawn to show what is kept: by the bare
+    base, and where the duel has it not, by winner and baseline."""
     try:
         made, seen = known_split(settings, folder), scanned(settings)
     except BracketError:  # said by the dataset's own check
-        return settings, Fresh(*[settings.dataset.verdict_prompts] * 2), ()
+        return settings, Fresh(*[settings.dataset.verdict_prompts] * 2), (), 0
     fresh = Fresh(len(made.verdict_prompts), made.count_themes(made.verdict_prompts))
     found = {
         "prompts": len(made.prompts),
         "verdict_prompts": fresh.prompts,
         "validation": len(made.validation),
     }
-    return settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)}), fresh, parted(seen, made)
+    keeping = len(made.keep_prompts) + 2 * len(set(made.keep_prompts) - set(made.verdict_prompts))
+    there = settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)})
+    return there, fresh, parted(seen, made), keeping
 
 
 def lacks(settings: SessionSettings) -> str:
@@ -362,6 +366,10 @@ def _split_problems(settings: SessionSettings, folder: Path | None) -> list[Prob
         kind = "verdict prompts" if len(made.verdict_prompts) < least else "themes of verdict prompts"
         message = f"with fewer than {least} {kind} nothing can be proved"
         found.append(Problem("warning", message, remedy))
+    if (least := settings.confirmation.keep_at_least) and not made.keep_prompts:
+        message = f"a winner is to keep {least} % of what the base could, and no fresh prompt is without a trigger word"
+        remedy = "Name the trigger word and take the bank's prompts, add some to verdict_prompts.txt, or ask for 0 %."
+        found.append(Problem("error", message, remedy))
     return found
 
 

@@ -12,6 +12,7 @@ from bracket.report.words import counted, duration, judged, number, percent
 from bracket.session.settings import SessionSettings
 from bracket.session.spread import Spread
 from bracket.stats.claims import POWER
+from bracket.stats.keep import FEWEST
 from bracket.stats.power import detectable_difference
 from bracket.stats.sequential import fewest_units, split_alpha
 
@@ -100,11 +101,13 @@ def _pictures(seen: Scan, made: DatasetSplit) -> str:
 
 
 def _prompts(made: DatasetSplit) -> str:
-    search, verdict = len(made.prompts), made.verdict_prompts
+    search, verdict, kept = len(made.prompts), made.verdict_prompts, len(made.keep_prompts)
+    few = f", too few for an interval ({FEWEST} would do)" if kept < FEWEST else ""
+    keep = f" {counted(kept, 'fresh prompt')} without the trigger word will show what is forgotten{few}."
     return (
         f"{counted(search, 'search prompt')}{_sources(made, made.prompts, 'caption')}. "
         f"{Fresh(len(verdict), made.count_themes(verdict)).words} for the verdict"
-        f"{_sources(made, verdict, 'held-out caption')}."
+        f"{_sources(made, verdict, 'held-out caption')}.{keep if kept else ''}"
     )
 
 

@@ -22,17 +22,18 @@ from bracket.session import confirm, foreign
 from bracket.session.again import REJUDGED, mark
 from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
-from bracket.session.drawing import drawn_in
-from bracket.session.duel_plan import BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
+from bracket.session.duel_plan import BASE, BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
+from bracket.session.judging import judge_base
 from bracket.session.score import combine
 from bracket.session.settings import JudgeSettings, load, save
 from bracket.session.store import Store
+from bracket.trainers.base import drawn_in
 
 _PLANS = "plan*"
-_ARMS = (WINNER, BASELINE, RUNNER_UP)
+_ARMS = (WINNER, BASELINE, RUNNER_UP, BASE)
 _AT_THE_TOP = ("session.yaml", "report", "lock", "control", "state.json", "session.log", "process.log", "remarks.json")
 _BEGINNINGS = ("study.db", "winner", "pairwise", REJUDGED)
 
@@ -86,6 +87,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
         told = {r: source.results(r) for r in Round}
         total, done = sum(map(len, told.values())), 0
         control = Control(new, before)
+        judge_base(new, before, judge)
         for results in told.values():
             references: dict[int, float | None] = {}
             for again in _again(context, store, judge, results, control):
@@ -99,6 +101,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
                         again.judgements,
                         again.validation_loss,
                         references.get(rung),
+                        context.settings.score.sample_weight,
                     )
                 store.finish(replace(again, score=score))
                 done += 1

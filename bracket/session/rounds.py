@@ -209,7 +209,8 @@ class RoundRunner:
             score = None
             if result.outcome is Outcome.OK:
                 weights = self.context.score_settings(result.trial.steps)
-                score = combine(weights, result.judgements, result.validation_loss, usable)
+                full = self.context.settings.score.sample_weight
+                score = combine(weights, result.judgements, result.validation_loss, usable, full)
             self.store.finish(replace(result, score=score))
             log.info("%s scored: %s", result.trial.id, words.score(score.total) if score else result.outcome)
         told = len(left) < len(waiting)

@@ -16,6 +16,7 @@ from bracket.errors import BracketError, SettingsError, TrainerError
 from bracket.files import read_mapping, sweep_parts, write_json, write_text
 from bracket.judges import Judge
 from bracket.report import write_report
+from bracket.report.searched import held
 from bracket.report.summary import Summary
 from bracket.report.undecided import nothing_judged, why_undecided
 from bracket.runner.claims import claimed
@@ -27,6 +28,7 @@ from bracket.session import confirm, drawing, pairwise, plan, spread, stages, st
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.job import Context, make_context, slots_of
 from bracket.session.judges import session_judge
+from bracket.session.judging import BEFORE, judge_base
 from bracket.session.more_duels import read_plans
 from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why
@@ -37,6 +39,7 @@ from bracket.session.summarise import REMARKS, summarise
 from bracket.session.timing import Speed, estimate, remember, remembered
 from bracket.session.view import VERDICT_FILE
 from bracket.stats import sentence
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 
@@ -206,8 +209,8 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
-    said = why_undecided(summary) or " ".join((sentence(summary.verdict, label), *summary.again))
-    write_text(context.folder / "report" / VERDICT_FILE, said)
+    said = (why_undecided(summary) or sentence(summary.verdict, label), held(summary), *summary.again)
+    write_text(context.folder / "report" / VERDICT_FILE, " ".join(filter(None, said)))
     return summary, path
 
 
@@ -249,8 +252,9 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
         reporter.say(phase="prepare", message="Caching latents and text embeddings")
         _prepare(runner)
         reporter.say(message="Drawing the base without a LoRA")
-        drawing.draw(runner, [drawing.Drawing(context.folder / "before", None, context.choosing_job().prompts)])
-        before += drawing.drawn_in(context.trainer, context.folder / "before")
+        drawing.draw(runner, [drawing.Drawing(context.folder / BEFORE, None, context.choosing_job().prompts)])
+        before += drawn_in(context.trainer, context.folder / BEFORE)
+        judge_base(context.folder, before, runner.judge, runner)
     with clock.phase("search"):
         reporter.say(phase="search", message="Searching")
         stages.search(runner)

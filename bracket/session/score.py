@@ -3,15 +3,31 @@
 The loss part is the *validation* loss, never the training loss: training loss is not comparable across configs. It is
 measured under the config's own batch size, timestep shift, weighting and dropout, on pictures the LoRA has memorised
 by then, and on random timesteps that dominate its variance. The validation loss uses held-out pictures with fixed
-noise and fixed timesteps, the same for every config, and is set against the baseline's of the same round.
+noise and fixed timesteps, the same for every config.
+
+How far two losses lie apart says nothing beside how far two judged scores do: as parts of their own units, a weight of
+0.3 counted 0.07 among the best configs of the recorded demo (tests/benchmarks/tabular). So the loss is put on the
+judge's scale by quantile normalisation within a round and length: the trial with the k-th lowest loss has the k-th best
+judged part as its loss part. Both parts then have the same spread, among all and among the best, and a weight means
+what it says. It follows from all trials that held, so scores move while a round goes on; the order in which trials end
+changes nothing.
+
+Short trials lean on the loss, which knows early what pictures show late, for as long as nothing speaks against it: once
+loss and pictures rank the better half by loss against each other (`bracket.stats.concordance.among_good`), the pictures
+count in full there and in longer rungs. Finals and duel are decided by pictures either way.
+
+By the first edition the loss was set against the baseline's, v / (v + v_baseline); short trials always leaned on it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bracket.domain import Judgement, Score, mean
+from bracket.domain import Judgement, Score, TrialResult, mean
 from bracket.session.settings import ScoreSettings
+from bracket.stats.concordance import among_good, matched
 
 
 def loss_part(validation_loss: float, baseline_loss: float) -> float:
@@ -38,23 +54,64 @@ def at_length(settings: ScoreSettings, steps: int, longest: int) -> ScoreSetting
 
 
 def combine(
-    settings: ScoreSettings, judgements: Sequence[Judgement], validation_loss: float | None, baseline_loss: float | None
+    settings: ScoreSettings,
+    judgements: Sequence[Judgement],
+    validation_loss: float | None,
+    baseline_loss: float | None,
+    full_weight: float | None = None,
 ) -> Score | None:
     """The trial's score, or None when it has no judged picture.
 
     Without a validation loss to compare with (no held-out pictures, or a baseline that failed) the samples alone
     count; the caller passes `baseline_loss=None` for the whole round then, so that all its trials are scored alike.
-    A trial that lacks a validation loss while the round has one gets the worst loss part.
+    A trial that lacks a validation loss while the round has one gets the worst loss part. By the second edition this
+    is what stands until the ledger is read, see `on_one_scale`.
+
+    Args:
+        settings: as `at_length` gives them. full_weight: the samples' weight before that; None for the same.
     """
-    return combine_parts(settings, sample_part(judgements), validation_loss, baseline_loss) if judgements else None
+    if not judgements:
+        return None
+    return combine_parts(settings, sample_part(judgements), validation_loss, baseline_loss, full_weight)
 
 
 def combine_parts(
-    settings: ScoreSettings, samples: float, validation_loss: float | None, baseline_loss: float | None
+    settings: ScoreSettings,
+    samples: float,
+    validation_loss: float | None,
+    baseline_loss: float | None,
+    full_weight: float | None = None,
 ) -> Score:
     """See `combine`; `samples` is the samples' part, 0 for the best."""
-    if baseline_loss is None:
-        return Score(total=samples, loss_part=0.5, sample_part=samples)
-    loss = 1.0 if validation_loss is None else loss_part(validation_loss, baseline_loss)
-    total = settings.loss_weight * loss + settings.sample_weight * samples
-    return Score(total=total, loss_part=loss, sample_part=samples)
+    weight = settings.sample_weight
+    total, loss = samples, 0.5
+    if baseline_loss is not None:
+        loss = 1.0 if validation_loss is None else loss_part(validation_loss, baseline_loss)
+        total = settings.loss_weight * loss + weight * samples
+    if settings.edition == 1:
+        return Score(total, loss, samples)
+    return Score(total, loss, samples, weight, weight if full_weight is None else full_weight)
+
+
+def on_one_scale(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Results of one round, in their order, with the scores that follow from all those of the same length.
+
+    A trial without a validation loss has the worst loss part of its rung; where none has one the samples alone count.
+    """
+    found = list(results)
+    rungs: dict[int, list[tuple[int, Score, float | None]]] = {}
+    for place, result in enumerate(results):
+        if result.score is not None and result.score.sample_weight is not None:
+            rungs.setdefault(result.trial.rung, []).append((place, result.score, result.validation_loss))
+    against = False
+    for _, held in sorted(rungs.items()):
+        samples, losses = [score.sample_part for _, score, _ in held], [loss for *_, loss in held]
+        no_loss = all(loss is None for loss in losses)
+        parts = samples if no_loss else matched([math.inf if loss is None else loss for loss in losses], samples)
+        agreement = among_good(parts, samples)
+        against = agreement.opposes if agreement else against
+        for (place, score, _), part in zip(held, parts, strict=True):
+            weight = (score.full_weight if against else score.sample_weight) or 0.0
+            total = (1.0 - weight) * part + weight * score.sample_part
+            found[place] = replace(results[place], score=replace(score, total=total, loss_part=part))
+    return found

@@ -96,6 +96,9 @@ class ConfirmationSettings(Strict):
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
     stamp: bool = False
     """Have a time-stamp authority sign the plan's hash when it is fixed; `BRACKET_TIMESTAMP_URL` says which."""
+    keep_at_least: Annotated[int, within(0, 100, "it is a percentage")] = 0
+    """Percentage of what the base could without the trigger word that a winner has to keep to be recommended; 0 for
+    none."""
 
 
 class ScoreSettings(Strict):
@@ -105,6 +108,8 @@ class ScoreSettings(Strict):
     """In trials of the finals' length."""
     ramp: bool = True
     """In shorter trials the samples count less, by the square of their length's share, and the validation loss more."""
+    edition: Annotated[int, within(1, 2)] = 2
+    """By which rule a score follows from its parts: see `bracket.session.score`."""
 
     @property
     def loss_weight(self) -> float:
@@ -204,6 +209,11 @@ class SessionSettings(Strict):
     @property
     def seeds(self) -> Seeds:
         return Seeds(self.seed, self.seed_edition)
+
+    def of_editions(self, seeds: int, score: int) -> SessionSettings:
+        """The same question by the rules of another time."""
+        scored = self.score.model_copy(update={"edition": score})
+        return self.model_copy(update={"seed_edition": seeds, "score": scored})
 
     def load_preset(self) -> Preset:
         return find_preset(self.preset)
@@ -316,8 +326,9 @@ def load(folder: Path, *, to_read: bool = False) -> SessionSettings:
 
 
 def _as_of(said: Mapping[str, Any], settings: SessionSettings) -> SessionSettings:
-    """The settings of a file with the seeds of its time."""
-    return settings if "seed_edition" in said else settings.model_copy(update={"seed_edition": 1})
+    """The settings of a file with the seeds and the score of its time."""
+    seeds = settings.seed_edition if "seed_edition" in said else 1
+    return settings.of_editions(seeds, settings.score.edition if "edition" in (said.get("score") or {}) else 1)
 
 
 def _fitting(said: dict[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from bracket.search.rungs import key
 from bracket.search.space import varying
 from bracket.search.strategy import Strategy, make_strategy
 from bracket.session.blind import Control, Pairs
-from bracket.session.drawing import drawn_in
 from bracket.session.duel import OVER, course_of_pairs, scores_by_seed
 from bracket.session.duel_plan import DuelPlan
 from bracket.session.job import Context
 from bracket.session.memory import session_memory
 from bracket.session.outlook import ahead, ended_early, enough_of
 from bracket.session.rounds import NextTrial, RoundRunner
+from bracket.trainers.base import drawn_in
 
 log = logging.getLogger(__name__)
 

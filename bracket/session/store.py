@@ -2,7 +2,8 @@
 
 A trial is begun in one transaction, with all that it is to be. One that was begun and not told is open, and is finished
 on resume. Results don't change once they are told, so each is read from the database once: asking again costs what is
-new and what is open.
+new and what is open. Only scores follow from all trials of their round (`bracket.session.score`); the value that Optuna
+has of a trial is the one it had when it was told.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bracket.domain import SCALES, Knob, Outcome, Round, Score, Trial, TrialResu
 from bracket.errors import StorageBusy, StorageError
 from bracket.files import database_trouble
 from bracket.search.space import active, distributions
+from bracket.session.score import on_one_scale
 
 if TYPE_CHECKING:
     import optuna
@@ -172,7 +174,7 @@ class Store:
         """Every ended trial of a round, rung after rung, in the order they began. Samples and judgements are left on
         disk."""
         looked = [self._look(name) for name in self._names(round_)]
-        return [read.results[number] for read in looked for number in sorted(read.results)]
+        return on_one_scale([read.results[number] for read in looked for number in sorted(read.results)])
 
     @_guarded
     def open_trials(self, round_: Round) -> list[Trial]:

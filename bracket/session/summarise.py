@@ -24,15 +24,15 @@ from bracket.session.again import marked
 from bracket.session.blind import read_controls
 from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
-from bracket.session.drawing import drawn_in
 from bracket.session.duel import trial_judgements
 from bracket.session.fight import read_fight, verdict_of
 from bracket.session.job import Context
+from bracket.session.judging import base_score
 from bracket.session.pairwise import read_ranking
 from bracket.session.settings import fingerprint_in
 from bracket.session.stages import duellists, rank, rank_search, ranked_of
 from bracket.session.store import Store
-from bracket.trainers.base import newest
+from bracket.trainers.base import drawn_in, newest
 
 log = logging.getLogger(__name__)
 ARGV = "argv.json"
@@ -74,6 +74,8 @@ def summarise(
         ranking=ranking,
         flip_rate=flip_rate,
         controls=read_controls(context.folder),
+        plain=fight.plain,
+        base_score=base_score(context.folder),
         remarks=_remarks(context.folder / REMARKS),
         prompts=context.dataset.prompts,
         verdict_prompts=context.dataset.verdict_prompts,

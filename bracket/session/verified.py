@@ -29,10 +29,9 @@ from bracket.report.words import judged
 from bracket.session import foreign, stages, stamp
 from bracket.session.again import marked
 from bracket.session.calibrate import calibrate
-from bracket.session.drawing import drawn_in
 from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
 from bracket.session.fight import read_fight
-from bracket.session.job import with_own_seeds
+from bracket.session.job import keep_pictures, with_own_seeds
 from bracket.session.judges import session_judge
 from bracket.session.memory import DATASET_FILE
 from bracket.session.more_duels import added_plans
@@ -42,6 +41,7 @@ from bracket.session.store import Store
 from bracket.stats.sequential import EDITION
 from bracket.stats.tries import SERIES
 from bracket.trainers import make_trainer
+from bracket.trainers.base import drawn_in
 
 Level = Literal["numbers", "pictures", "judgements"]
 LEVELS: tuple[Level, ...] = ("numbers", "pictures", "judgements")
@@ -136,6 +136,7 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         "live_share": asked.live_share,
         "training_seeds": seeds.training(Round.CONFIRMATION, asked.pairs),
         "order_seed": settings.seed,
+        "keep_at_least": asked.keep_at_least,
     }
     if isinstance(split := _read(folder / DATASET_FILE), dict):
         dataset = split_from_json(split)
@@ -143,6 +144,7 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         given["prompts"] = list(dataset.verdict_prompts)
         given["pictures"] = [[p.text, p.seed] for p in pictures]
         given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
+        given["plain"] = [[p.text, p.seed] for p in keep_pictures(settings, dataset)]
     if shared := plan.get("edition", 1) >= SERIES:
         given |= {"whole_alpha": asked.alpha, "alpha": first_alpha(asked.alpha, earlier_of(plan))}
     if (again := marked(folder)) is not None:
@@ -240,7 +242,7 @@ def _asked(data: Row, folder: Path) -> list[tuple[Row, float]] | str:
 def _batches(data: Row) -> Iterator[list[list[Row]]]:
     """Groups of judgements that are asked for together, each in the ways in which the session may have done so: a
     training's pictures at once, a duel's by prompt or by arm. A picture's score may rest on those beside it."""
-    for rows in (data["duel"] or {}).values():
+    for rows in (*(data["duel"] or {}).values(), *data.get("keep", {}).values()):
         by_prompt: dict[str, list[Row]] = {}
         for row in rows:
             by_prompt.setdefault(row["prompt"], []).append(row)

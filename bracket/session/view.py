@@ -22,13 +22,13 @@ from bracket.runner.tail import last_lines
 from bracket.runner.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
 from bracket.session.control import Progress, Start, read_progress, running_process, stop_asked, unheard_start
-from bracket.session.drawing import drawn_in
 from bracket.session.settings import FILE as SETTINGS_FILE
 from bracket.session.settings import load as load_settings
 from bracket.session.settings import session_folders
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import SOON, Store
 from bracket.trainers import Trainer, make_trainer
+from bracket.trainers.base import drawn_in
 
 TRAIN_TAG, VALIDATION_TAG = "loss/train", "loss/validation"
 VERDICT_FILE = "verdict.txt"

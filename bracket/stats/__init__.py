@@ -2,7 +2,8 @@
 
 `claims` holds the two kinds of claim a fresh duel can support, `verdict` weighs them and `wording` says so in English.
 `agreement` and `correction` hold a judge against a person's votes, `bradley_terry` ranks by pairwise choices.
-`sequential` watches a duel while it runs and says when it is decided or hopeless.
+`sequential` watches a duel while it runs and says when it is decided or hopeless; `keep` says what a file still draws
+of what the base could.
 `descriptive`, `importance`, `curves`, `landscape` and `concordance` describe a search and prove nothing; `rungs` says
 which of its trials may be looked at together. `power` says what more runs would buy.
 """

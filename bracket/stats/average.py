@@ -51,6 +51,6 @@ def _lower(d: Floats, needed: float) -> float:
 
 def _fortune(d: Floats, mean: float) -> float:
     """The most that betting above this mean has ever made."""
-    gains = np.log1p(np.multiply.outer(BETS, (d - mean) / (1 + mean)))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # 0/0 at a mean of -1: excluded by nothing
+        gains = np.log1p(np.multiply.outer(BETS, (d - mean) / (1 + mean)))
         return float(np.exp(gains.cumsum(axis=-1)).mean(axis=0).max())

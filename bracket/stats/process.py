@@ -23,6 +23,7 @@ _NOISES = (0.003, 3.0)
 _SETS = 192
 _KEPT = 0.99
 """Share of the weight that is kept for predictions: the many sets that explain nothing are left out."""
+_DRAWS = 256
 _JITTER = 1e-6
 """Of the signal's variance: keeps the covariance of places that lie close together positive."""
 _BATCH = 4_000_000
@@ -66,6 +67,25 @@ class Process:
             mean += member.weight * found
             square += member.weight * (variance + found**2)
         return self.centre + self.scale * mean, self.scale * np.sqrt(np.maximum(square - mean**2, 0.0))
+
+    def improvement(self, tried: Floats, points: Floats) -> Floats:
+        """By how much each of the points (m, d) is expected to lie below the lowest of those tried (n, d), as the
+        surface has it (Jones, Schonlau and Welch 1998); (m,)."""
+        from scipy.stats import norm
+
+        mean, sd = self.predict(points)
+        below = float(self.predict(tried)[0].min()) - mean
+        z = below / np.maximum(sd, 1e-12)
+        found: Floats = below * norm.cdf(z) + sd * norm.pdf(z)
+        return found
+
+    def noisy_improvement(self, tried: Floats, points: Floats, seed: int) -> Floats:
+        """The same where nobody knows which of those tried is the lowest: the mean over joint draws of all (Letham et
+        al. 2019, doi 10.1214/18-BA1110). What was not measured yet may be among those tried."""
+        surfaces = self.draws(np.vstack([tried, points]), _DRAWS, seed)
+        lowest = surfaces[:, : len(tried)].min(axis=1, keepdims=True)
+        found: Floats = np.maximum(lowest - surfaces[:, len(tried) :], 0.0).mean(axis=0)
+        return found
 
     def draws(self, points: Floats, count: int, seed: int) -> Floats:
         """Surfaces that the trials allow, shape (count, m), each with a set of lengths drawn by its weight."""

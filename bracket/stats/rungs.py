@@ -21,6 +21,7 @@ class Tried:
     config: Config
     origin: str
     total: float
+    loss_part: float
     sample_part: float
     validation_loss: float | None
 
@@ -79,6 +80,7 @@ def _tried(group: list[TrialResult]) -> Tried:
         config=group[0].trial.config,
         origin=origin,
         total=mean([score.total for score in scores]),
+        loss_part=mean([score.loss_part for score in scores]),
         sample_part=mean([score.sample_part for score in scores]),
         validation_loss=mean(losses) if len(losses) == len(group) else None,
     )

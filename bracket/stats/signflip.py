@@ -93,6 +93,30 @@ def ends(
     return float(means[below - 1]) if below else None, float(means[-above]) if above else None
 
 
+def ratio_ends(
+    ours: ArrayLike, theirs: ArrayLike, *, alpha: float, seed: int = 0, draws: int = DRAWS
+) -> tuple[float | None, float | None, float]:
+    """Between which values the ratio of two means lies, and the interval's level; arguments as `sign_flip`.
+
+    A ratio r is excluded where the two-sided test of ours - r * theirs is. A subset's mean of these is above 0 exactly
+    where the ratio of its own means is above r, so the ends are order statistics of the subsets' ratios. None for both
+    where units are too few for that level, and where the other mean of a subset is 0 for the upper.
+
+    Args:
+        ours, theirs: shape (n,), n ≥ 1, 0 or more; entry by entry the same unit.
+    """
+    a, b = as_floats(ours, ndim=1), as_floats(theirs, ndim=1)
+    members = _subsets(a.size, seed, draws)
+    above, below = members @ a, members @ b
+    ratios = np.sort(np.divide(above, below, out=np.full(above.shape, np.inf), where=below > 0))
+    flips = ratios.size + 1
+    rank = math.floor(alpha / 2 * flips + 1e-9)
+    if not rank:
+        return None, None, 1 - alpha
+    low, high = (float(end) if np.isfinite(end) else None for end in (ratios[rank - 1], ratios[-rank]))
+    return low, high, 1 - 2 * rank / flips
+
+
 def rank_for(flips: int, alpha: float) -> int:
     """Which subset mean, counted from the outside, ends the two-sided interval (0: even the outermost is too little).
 
@@ -150,10 +174,14 @@ def check_alpha(alpha: float) -> None:
 
 def _means(d: Floats, seed: int, draws: int) -> Floats:
     """Of the non-empty subsets: all of them up to `EXACT_LIMIT` differences, else of drawn ones."""
-    means = subset_means(d, all_subsets(d.size) if d.size <= EXACT_LIMIT else _drawn_subsets(d.size, draws, seed))
+    means = subset_means(d, _subsets(d.size, seed, draws))
     # Sums that cancel in exact arithmetic must count as ties, whatever the rounding.
     means[np.abs(means) <= 1e-12 * np.abs(d).max()] = 0.0
     return means
+
+
+def _subsets(n: int, seed: int, draws: int) -> Floats:
+    return all_subsets(n) if n <= EXACT_LIMIT else _drawn_subsets(n, draws, seed)
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 
 from bracket.stats.claims import INVERSION, CheckpointClaim, ConfigClaim, PairedClaim
+from bracket.stats.keep import Kept
 from bracket.stats.record import Record
 from bracket.stats.sequential import SLACK
 
@@ -74,6 +75,7 @@ class Verdict(Record):
         notes: sentences a reader must not miss.
         gate: why the judge may not crown a winner; "" when it may.
         others: further duels of the winner that were named beforehand.
+        kept: what the files still draw of what the base could; None where the plan names no prompts for that.
     """
 
     kind: Kind
@@ -89,6 +91,12 @@ class Verdict(Record):
     notes: tuple[str, ...]
     gate: str = ""
     others: tuple[Comparison, ...] = ()
+    kept: Kept | None = None
+
+    @property
+    def recommended(self) -> bool:
+        """Whether the winner keeps as much of what the base could as was asked, if anything was."""
+        return self.kept is None or self.kept.enough
 
     @property
     def final_alpha(self) -> float:
@@ -105,7 +113,13 @@ class Verdict(Record):
         """
         claims = {name: kind.from_dict(data[name]) for name, kind in _KINDS.items() if data.get(name)}
         others = [Comparison.from_dict(other) for other in data.get("others", ())]
-        return super().from_dict({**data, **claims, "others": others})
+        kept = Kept.from_dict(data["kept"]) if data.get("kept") else None
+        return super().from_dict({**data, **claims, "others": others, "kept": kept})
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `Record` does; a verdict that has nothing to say of what is kept is as it was before any had."""
+        found = super().as_dict()
+        return found if self.kept else {name: value for name, value in found.items() if name != "kept"}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -140,6 +154,7 @@ def decide(
     alpha: float = 0.05,
     config_alpha: float | None = None,
     gate: str = "",
+    kept: Kept | None = None,
 ) -> Verdict:
     """Weighs the duel's claims. Every claim must come from prompts and seeds that took no part in choosing the winner.
 
@@ -160,6 +175,7 @@ def decide(
             was named and never run counts as one that failed.
         alpha: of both kinds of claim; config_alpha: of those about settings where it is another, see `tries`.
         gate: why the judge whose scores these are may not crown a winner (`agreement.gate`); "" when it may.
+        kept: what the files keep of what the base could; it decides about no claim.
 
     Raises:
         ValueError: a claim made with another alpha, or for fewer comparisons than are given.
@@ -193,6 +209,7 @@ def decide(
             *_comparisons("checkpoint", checkpoints, checkpoint_ps, checkpoint_sides),
             *_comparisons("config", configs, config_ps, config_sides),
         ),
+        kept,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from bracket.stats.claims import INVERSION, CheckpointClaim, ConfigClaim, PairedClaim
+from bracket.stats.keep import FEWEST, Keep
 from bracket.stats.sequential import Watched
 from bracket.stats.signflip import smallest_n
 from bracket.stats.verdict import Verdict, plural
@@ -38,11 +39,15 @@ def sentence(verdict: Verdict, winner_label: str) -> str:
         parts += [*_pictures(verdict, "By these scores its"), "Another judge may score the same pictures again."]
     else:
         parts += [*_pictures(verdict, "Its"), *_found_nothing(verdict)]
-    return " ".join(parts + _seed_note(verdict))
+    return " ".join(parts + kept(verdict) + _seed_note(verdict))
 
 
 def short_sentence(verdict: Verdict, winner_label: str, *, points: bool = True) -> str:
     """The verdict on one line without Markdown; `points=False` words it as certificates without scales have it."""
+    return _shortly(verdict, winner_label, points) + unrecommended(verdict)
+
+
+def _shortly(verdict: Verdict, winner_label: str, points: bool) -> str:
     checkpoint, config = verdict.checkpoint, verdict.config
     if verdict.kind == "baseline_leads":
         return f"Nothing beat the baseline in the finals; {winner_label} stays the best"
@@ -67,6 +72,42 @@ def short_sentence(verdict: Verdict, winner_label: str, *, points: bool = True) 
     file = _required(checkpoint)
     share = f"{_percent(file.win_rate)} of {_pictures_of(file)}"
     return f"{subject} {share} ({_rate_interval(file)}), about this LoRA file"
+
+
+def kept(verdict: Verdict) -> list[str]:
+    """What the winner's file keeps of what the base could, and whether that is as much as was asked."""
+    found = verdict.kept
+    if found is None:
+        return []
+    asked = f"{found.at_least:.0f} % were asked, so it is not recommended."
+    if found.winner is None:
+        return [f"What its file keeps of what the base could was not told; {asked}"] if found.at_least else []
+    if found.winner.share is None:
+        return ["The base could draw none of the prompts without the trigger word, so there is nothing to keep."]
+    beside = found.baseline.share if found.baseline else None
+    other = f"; the baseline's keeps {_percent(beside)}" if beside is not None else ""
+    said = (
+        f"Its file keeps {_percent(found.winner.share)} of what the base could ({keep_interval(found.winner)}){other}."
+    )
+    return [said] if found.enough else [said, f"At least {asked}"]
+
+
+def keep_interval(found: Keep) -> str:
+    """The unit and the interval of what is kept: "6 prompts without the trigger word, from 71 % to 97 %"."""
+    prompts = f"{plural(found.prompts, 'prompt')} without the trigger word"
+    if found.prompts < FEWEST:
+        return f"{prompts}, too few for an interval"
+    high = "any" if found.high is None else _percent(found.high)
+    return f"{prompts}, {_level(found.level)} interval {_percent(found.low or 0.0)} to {high}"
+
+
+def unrecommended(verdict: Verdict) -> str:
+    """What follows a verdict on one line whose winner keeps less than was asked; "" for the others."""
+    if verdict.kept is None or verdict.recommended:
+        return ""
+    keep, least = verdict.kept.winner, f"{verdict.kept.at_least:.0f} %"
+    share = _percent(keep.share) if keep and keep.share is not None else "an unknown part"
+    return f"; not recommended, as it keeps {share} of what the base could and {least} were asked"
 
 
 def evidence(watched: Watched, unit: str) -> str:

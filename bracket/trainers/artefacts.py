@@ -5,7 +5,6 @@ Names and tags as the trainers' sources write them (sd-scripts 48d368f, musubi-t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Prompt, Sample
-from bracket.trainers.base import loads
+from bracket.errors import StorageError
 from bracket.trainers.whole import is_whole
+from bracket.weights import read_header
 
 SD_SCRIPTS_TAGS = {
     "loss/current": "loss/train",  # LoRA scripts
@@ -202,21 +202,14 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _is_finite(path: Path) -> bool | None:
-    if not loads(path):
+    try:
+        places = [place for place in read_header(path).places.values() if place.dtype in _EXPONENTS]
+        share = min(1.0, _BUDGET / max(1, sum(place.end - place.begin for place in places)))
+        with path.open("rb") as file:
+            finite = all(_all_finite(file, *_EXPONENTS[p.dtype], p.begin, p.end, share) for p in places)
+    except (StorageError, OSError):
         return None
-    with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start - 8))
-        tensors = [
-            (*_EXPONENTS[tensor["dtype"]], *tensor["data_offsets"])
-            for name, tensor in header.items()
-            if name != "__metadata__" and tensor["dtype"] in _EXPONENTS
-        ]
-        share = min(1.0, _BUDGET / max(1, sum(end - begin for *_, begin, end in tensors)))
-        finite = all(
-            _all_finite(file, layout, mask, start + begin, start + end, share) for layout, mask, begin, end in tensors
-        )
-    return finite if tensors else None
+    return finite if places else None
 
 
 def _all_finite(file: BinaryIO, layout: str, mask: int, begin: int, end: int, share: float) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bracket.domain import Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
+from bracket.domain import PART, Config, DatasetSplit, Knob, Launch, Problem, Prompt, Sample, Trial
 from bracket.errors import SettingsError, StorageError
 from bracket.files import whole_lines, write_json
 from bracket.presets import Preset
@@ -123,6 +123,21 @@ def read_samples(folder: Path) -> list[Sample]:
             if sample.path.is_file():
                 found[sample.step, sample.prompt, sample.seed] = sample
     return sorted(found.values(), key=lambda s: s.step)
+
+
+def drawn_in(trainer: Trainer, folder: Path) -> list[Sample]:
+    """The whole pictures in a folder and its parts, one a prompt and seed."""
+    found: dict[tuple[str, int], Sample] = {}
+    for place in places_of(folder):
+        for sample in trainer.find_drawn(place):
+            found.setdefault((sample.prompt, sample.seed), sample)
+    return list(found.values())
+
+
+def places_of(folder: Path) -> list[Path]:
+    """The folder and its parts, in the order they were begun."""
+    parts = [p for p in folder.glob(f"{PART}*") if p.is_dir() and p.name.removeprefix(PART).isdigit()]
+    return [folder, *sorted(parts, key=lambda p: int(p.name.removeprefix(PART)))]
 
 
 def newest(samples: Sequence[Sample]) -> list[Sample]:

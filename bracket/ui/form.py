@@ -31,6 +31,7 @@ NUMBERS = {
     "finals_steps": ("finals", "steps", "Steps in the finals"),
     "finals_seeds": ("finals", "seeds", "Seeds in the finals"),
     "pairs": ("confirmation", "pairs", "Paired runs"),
+    "keep_at_least": ("confirmation", "keep_at_least", "Keep of the base in % (0: any)"),
     "validation": ("dataset", "validation", "Held-out pictures"),
     "prompts": ("dataset", "prompts", "Prompts in the search"),
     "verdict_prompts": ("dataset", "verdict_prompts", "Prompts for the verdict"),

@@ -129,7 +129,7 @@ def _more(values: Mapping[str, Any]) -> dict[str, gr.components.Component]:
     fields: dict[str, gr.components.Component] = {}
     with gr.Accordion("More", open=False, elem_id="more"):
         with gr.Row():
-            for n in ("sample_every", "seed", "vram"):
+            for n in ("sample_every", "seed", "vram", "keep_at_least"):
                 fields[n] = gr.Number(
                     values[n],
                     label=form.NUMBERS[n][2],

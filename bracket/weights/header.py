@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bracket.errors import StorageError
 from bracket.files import storage_errors
@@ -46,12 +46,21 @@ _IMPOSTORS = (
 _PICKLES = (b"pk\x03\x04", b"\x80\x02")
 
 
+class Place(NamedTuple):
+    """Where a tensor's numbers lie: their kind ("F32", "BF16"…), and its first byte and the one after its last."""
+
+    dtype: str
+    begin: int
+    end: int
+
+
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says of itself."""
+    """What a safetensors file says of itself; `places` are its tensors' in this very file, none for a set of files."""
 
     tensors: Shapes
     metadata: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 def read_header(path: Path) -> Header:
@@ -80,14 +89,15 @@ def read_header(path: Path) -> Header:
     if data.count(b'"shape"') > _MOST_TENSORS:
         raise StorageError("This file names more tensors than any model has", path=path, remedy=_AGAIN)
     try:
-        tensors, metadata, end = _parse(json.loads(data))
+        tensors, metadata, places = _parse(json.loads(data), 8 + length)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise StorageError("This is no safetensors file", path=path, remedy=_AGAIN) from error
-    if size < 8 + length + end:
-        raise _cut_short(size, 8 + length + end, path)
-    if size > 8 + length + end:
+    end = max([8 + length, *(place.end for place in places.values())])
+    if size < end:
+        raise _cut_short(size, end, path)
+    if size > end:
         raise StorageError("This file is damaged: it is longer than its header says", path=path, remedy=_AGAIN)
-    return Header(tensors, metadata)
+    return Header(tensors, metadata, places)
 
 
 def read_set(path: Path) -> Header:
@@ -147,11 +157,11 @@ def _cut_short(size: int, whole: int, path: Path) -> StorageError:
     return StorageError(message, path=path, remedy=_AGAIN)
 
 
-def _parse(raw: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str], int]:
-    """(shapes, metadata, where the last tensor ends)."""
+def _parse(raw: Any, after: int) -> tuple[dict[str, tuple[int, ...]], dict[str, str], dict[str, Place]]:
+    """(shapes, metadata, places) of a header whose tensors begin at byte `after`."""
     metadata = {str(k): str(v) for k, v in raw.pop("__metadata__", {}).items()}
-    ends = [0]
-    for entry in raw.values():
+    places: dict[str, Place] = {}
+    for name, entry in raw.items():
         shape, (start, end) = entry["shape"], entry["data_offsets"]
         numbers = [*shape, start, end]
         if len(shape) > _MOST_AXES or not all(type(n) is int and 0 <= n < 1 << 53 for n in numbers) or start > end:
@@ -159,5 +169,5 @@ def _parse(raw: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, str], int]:
         # Half a byte each is the least that a number takes, 16 the most.
         if not prod(shape) // 2 <= end - start <= 16 * prod(shape):
             raise ValueError("a shape that doesn't fit its data")
-        ends.append(end)
-    return {str(name): tuple(entry["shape"]) for name, entry in raw.items()}, metadata, max(ends)
+        places[str(name)] = Place(str(entry.get("dtype", "")), after + start, after + end)
+    return {str(name): tuple(entry["shape"]) for name, entry in raw.items()}, metadata, places

@@ -91,7 +91,7 @@ def numbers() -> Iterator[Case]:
 FIELDS = {
     "search": ["configs", "steps", "rungs", "reduction", "curated", "stop_below"],
     "finals": ["finalists", "steps", "seeds"],
-    "confirmation": ["sample_seeds", "pairs", "alpha", "live_share"],
+    "confirmation": ["sample_seeds", "pairs", "alpha", "live_share", "keep_at_least"],
     "judge": ["batch_size", "share", "repeats", "references", "timeout", "concurrency"],
     "score": ["sample_weight"],
     "dataset": ["validation", "prompts", "verdict_prompts", "plain_prompts", "per_folder"],

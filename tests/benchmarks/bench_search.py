@@ -27,7 +27,7 @@ from bracket.search.surrogate import Surrogate
 from tests.benchmarks.tabular.flows import FULL, Flow, pruned, search
 from tests.benchmarks.tabular.grid import CONCEPTS
 from tests.benchmarks.tabular.play import Grade, grade
-from tests.benchmarks.tabular.table import load
+from tests.benchmarks.tabular.table import load, misleading
 
 SHARES = (0.5, 0.75, 0.9)
 FINALISTS = 3
@@ -48,15 +48,17 @@ class Method:
             return search("tpe", [Rung(n, FULL)])
         if self.kind == "classic":
             return search("tpe", [Rung(n, FULL // 2)], FINALISTS, seeds=2, ramp=False)
-        if self.kind in ("tournament", "screen"):
-            rungs = rungs_of(self.kind, configs=n, steps=FULL // 4, rounds=2, reduction=6, finalists=FINALISTS)
-            return search(self.kind, rungs, FINALISTS)
+        if self.kind in TOGETHER:
+            name, finalists = ("screen", 2) if self.kind == "brief" else (self.kind, FINALISTS)
+            rungs = rungs_of(name, configs=n, steps=FULL // 4, rounds=2, reduction=6, finalists=finalists)
+            return search(name, rungs, finalists)
         return pruned(self.kind, n)
 
 
 METHODS = {
     "tournament": ("bracket: tournament", (13, 17, 21, 25, 33, 41)),
     "screen": ("bracket: screen (all briefly, keep 3)", (13, 17, 21, 25, 33, 41)),
+    "brief": ("bracket: screen, keep 2", (13, 17, 21, 25, 33, 41)),
     "random": ("random search at full length", (11, 21, 41, 81)),
     "tpe": ("TPE at full length", (11, 21, 41, 81)),
     "classic": ("baseline → TPE at half length → finals", (11, 21, 41, 61, 81)),
@@ -65,16 +67,17 @@ METHODS = {
 }
 
 
-TOGETHER = ("tournament", "screen")
+TOGETHER = ("tournament", "screen", "brief")
 JOBS = [[Method(kind, size) for kind in TOGETHER] for size in METHODS["tournament"][1]]
 JOBS += [[Method(kind, n)] for kind, (_, sizes) in METHODS.items() for n in sizes if kind not in TOGETHER]
 
 
-def play(concept: str, sessions: int, methods: Sequence[Method]) -> list[Grade]:
+def play(concept: str, sessions: int, misled: bool, methods: Sequence[Method]) -> list[Grade]:
     """All sessions of some methods, which share what the Gaussian process proposes where they ask it the same."""
+    table = misleading(load(concept)) if misled else load(concept)
     titles = [f"{METHODS[m.kind][0]}, {m.size} configs" for m in methods]
     with patch.object(Surrogate, "next", remembered(Surrogate.next)):
-        return [grade(t, m.flow(), load(concept), range(sessions)) for t, m in zip(titles, methods, strict=True)]
+        return [grade(t, m.flow(), table, range(sessions)) for t, m in zip(titles, methods, strict=True)]
 
 
 def remembered(ask: Callable[..., Config | None]) -> Callable[..., Config | None]:
@@ -114,14 +117,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=1_000)
     parser.add_argument("--concept", choices=CONCEPTS, default=CONCEPTS[-1])
+    parser.add_argument("--misleading", action="store_true", help="in a made-up world, see `tabular.table.misleading`")
     given = parser.parse_args()
     truth = load(given.concept).final
     found = float((truth >= 0.98 * truth.max()).mean())
     print(f"{given.concept}: {truth.size} configs, {found:.1%} of them within 2 % of the best")
     print(f"{given.sessions} sessions of each method\n")
     grades: dict[str, list[Grade]] = {kind: [] for kind in METHODS}
+    played = partial(play, given.concept, given.sessions, given.misleading)
     with ProcessPoolExecutor(workers()) as pool:
-        for methods, found in zip(JOBS, pool.map(partial(play, given.concept, given.sessions), JOBS), strict=True):
+        for methods, found in zip(JOBS, pool.map(played, JOBS), strict=True):
             for method, graded in zip(methods, found, strict=True):
                 grades[method.kind].append(graded)
                 print(graded, flush=True)

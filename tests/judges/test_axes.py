@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bracket.judges.axes import Levels, Line, Scale, closeness, fit_line, levels, nearest_distance, originality, variety
+from bracket.judges.axes import Line, Scale, closeness, fit_line, levels, nearest_distance, originality, variety
 
 
 def unit(*degrees: float) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_levels_of_two_pictures_by_hand() -> None:
     # Pictures expect a cosine of 1/2; shuffled ones at 90 degrees have cos 30 and cos 90 to the other picture.
     assert (found.line.base, found.line.slope) == pytest.approx((0.5, 0.0))
     assert (found.likeness.low, found.likeness.high) == pytest.approx((np.sqrt(3) / 4 - 0.5, 0.0), abs=1e-6)
-    assert (found.spread, found.near) == pytest.approx((0.5, 0.5))
+    assert found.near == pytest.approx(0.5)
 
 
 def test_one_caption_for_all_is_held_against_broken_pictures() -> None:
@@ -74,35 +74,40 @@ def test_pictures_without_a_caption_have_no_say_in_adherence() -> None:
 def test_a_single_training_picture_gives_levels() -> None:
     found = levels(unit(0), unit(0), ["a"], unit(60))
     assert (found.likeness.low, found.likeness.high) == pytest.approx((-0.5, 0.0))
-    assert (found.spread, found.near) == (0.0, 0.0)
+    assert found.near == 0.0
 
 
 def test_nearest_distance() -> None:
     assert nearest_distance(unit(0, 60, 180)) == pytest.approx([0.5, 0.5, 1.5])
 
 
-REFERENCE = Levels(Scale(0, 1), Scale(0, 1), Line(0, 0, 0, 0), spread=1.0, near=0.5)
-
-
 def test_variety_of_one_prompt_is_held_against_nearest_neighbours() -> None:
     # Distance 1 - cos 60 = 0.5, as much as training neighbours; the third picture is alone with its prompt.
-    assert variety(unit(0, 60, 90), ["p", "p", "q"], REFERENCE) == pytest.approx([1.0, 1.0, 0.566987], abs=1e-5)
+    assert variety(unit(0, 60, 90), ["p", "p", "q"], 0.5) == pytest.approx([1.0, 1.0, np.nan], nan_ok=True)
+    # Distances 0.5 (0 to 60), 1 (0 to 90) and 0.133975 (60 to 90).
+    among_three = variety(unit(0, 60, 90), ["p", "p", "p"], 0.9)
+    assert among_three == pytest.approx(np.array([0.75, 0.316987, 0.566987]) / 0.9, abs=1e-5)
 
 
 def test_variety_of_equal_pictures_is_0_and_a_lone_picture_has_none() -> None:
-    assert variety(unit(30, 30, 30), ["p", "q", "r"], REFERENCE) == pytest.approx([0, 0, 0], abs=1e-6)
-    assert variety(unit(30), ["p"], REFERENCE) is None
+    assert variety(unit(30, 30, 30), ["p", "p", "p"], 0.5) == pytest.approx([0, 0, 0], abs=1e-6)
+    assert variety(unit(30), ["p"], 0.5) is None
+
+
+def test_pictures_of_different_prompts_and_a_lone_training_picture_give_no_variety() -> None:
+    assert variety(unit(30, 60, 90), ["p", "q", "r"], 0.5) is None
+    assert variety(unit(30, 60), ["p", "p"], 0.0) is None
 
 
 def test_pictures_of_other_drawings_are_not_each_others_like() -> None:
     # Two drawings, mixed: each picture has one like, at 60 and 90 degrees; the fifth is alone in its drawing.
-    mixed = variety(unit(0, 0, 60, 90, 5), ["p"] * 5, REFERENCE, ["a", "b", "a", "b", "c"])
+    mixed = variety(unit(0, 0, 60, 90, 5), ["p"] * 5, 0.5, ["a", "b", "a", "b", "c"])
     assert mixed == pytest.approx([1.0, 1.0, 1.0, 1.0, np.nan], nan_ok=True)
-    apart = [variety(unit(*angles), ["p", "q"], REFERENCE) for angles in ((0, 60), (0, 90))]
-    both = variety(unit(0, 0, 60, 90), ["p", "p", "q", "q"], REFERENCE, ["a", "b", "a", "b"])
+    apart = [variety(unit(*angles), ["p", "p"], 2.0) for angles in ((0, 60), (0, 90))]
+    both = variety(unit(0, 0, 60, 90), ["p", "p", "p", "p"], 2.0, ["a", "b", "a", "b"])
     assert both is not None
     assert [*both[::2], *both[1::2]] == pytest.approx(np.concatenate(apart))
-    assert variety(unit(0, 60), ["p", "p"], REFERENCE, ["a", "b"]) is None
+    assert variety(unit(0, 60), ["p", "p"], 0.5, ["a", "b"]) is None
 
 
 def test_originality_needs_both_nearness_and_equal_pixels() -> None:

@@ -137,7 +137,10 @@ def test_a_lost_picture_of_the_base_is_told_and_no_error(
     judge = build(before=(plain, gone))
     (whole, lacking) = judge.score([plain, replace(drawn(1), prompt="plain 2")])
     assert "containment" in whole.axes and "containment" not in lacking.axes
-    assert judge.remarks() == ["1 of the base's pictures can't be read: containment is not told of them."]
+    assert judge.remarks() == [
+        "1 of the base's pictures can't be read: containment is not told of them.",
+        "1 samples had no axis that counts: they stand at 0.5.",
+    ]
 
 
 def test_a_sample_without_an_axis_that_counts_is_undecided_and_told(build: Build, drawn: Callable[..., Sample]) -> None:

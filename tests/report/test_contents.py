@@ -78,9 +78,9 @@ def test_one_seed_is_said_to_be_one(document: Document) -> None:
 
 def test_a_failed_trial_has_no_place_and_keeps_its_reason(document: Document, finished: Summary) -> None:
     last = tables.ranking_table(finished, finished.rounds[Round.SEARCH]).rows[-1]
-    assert (last.cells[0], last.cells[4], last.cells[-1], last.tone) == ("–", "–", "diverged", "failed")
+    assert (last.cells[0], last.cells[4], last.cells[-1], last.tone) == ("–", "–", "melted", "failed")
     blocks = section(document, "failures").blocks
-    assert blocks[1].rows[0].cells[1:] == ("lr 1e-1, rank 2", "diverged", "The loss became NaN at step 14")
+    assert blocks[1].rows[0].cells[1:] == ("lr 1e-1, rank 2", "melted", "The loss became NaN at step 14")
     assert isinstance(blocks[2], Fold)
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from bracket.domain import TrialResult
+from bracket.domain import Score, TrialResult
 from bracket.report import drawing, figures, mattered
 from bracket.report.document import Bullets, Figure, Paragraph, Subheading, Table
 from bracket.report.searched import look
@@ -33,6 +33,7 @@ def test_a_search_that_melts_at_the_top_says_where_and_how_sure() -> None:
     assert "Melting begins between a learning rate of 1e-2, up to which 10 of 10 held, and 2.2e-2, " in said
     assert "from which on 3 of 3 melted (95 % interval of where half melt: 2.2e-3 to 1e-1)." in said
     assert "chance" not in said
+    assert "10 of 13 configs held; 3 melted, from a learning rate of 2.2e-2 on." in said
 
 
 def test_one_melted_trial_may_be_chance() -> None:
@@ -45,6 +46,7 @@ def test_trials_that_overlap_have_a_knee_without_a_gap() -> None:
     burnt = {RATES[8], *RATES[10:]}
     said = _said(results_of(CONFIGS, lambda rate, rank: None if rate in burnt else _bowl(rate, rank)))
     assert "Above a learning rate of about 3.2e-3 half of the trials melt (95 % interval of where half melt: " in said
+    assert "9 of 13 configs held; 4 melted, the lowest at a learning rate of 4.6e-3." in said
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,18 @@ def test_too_few_trials_say_what_it_would_take() -> None:
     assert "can't be told: it takes 6 scored" in _said(results_of(CONFIGS[:1], _bowl))
     assert mattered.section(summary_of([]), look(summary_of([])), []).blocks == ()
     assert figures.plots(summary_of([])) == []
+
+
+def test_what_the_loss_really_counts_is_said() -> None:
+    told = [
+        replace(r, score=Score(0.3 * loss + 0.7 * part, loss, part))
+        for r, loss, part in zip(results_of(CONFIGS[:6], _bowl), (0, 2, 4, 6, 8, 10), (0, 1, 2, 3, 4, 6), strict=True)
+    ]
+    said = (
+        "of 100 steps the loss counts 30 % and the pictures 70 %. In effect the loss carries 43 % of the score's spread"
+    )
+    assert f"{said} among all 6 configs, and 46 % among the best 3." in _said(told)  # 0.3 · 2 against 0.7 · 1
+    assert "carries" not in _said(results_of(CONFIGS, _bowl))
 
 
 def test_the_section_has_words_then_figures_then_the_next_space() -> None:

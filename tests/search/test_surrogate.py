@@ -90,11 +90,30 @@ def test_a_long_search_goes_on_with_tpe(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_fit_that_breaks_down_leaves_the_proposal_to_tpe(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def breaks(*_: object) -> dict[str, object]:
+    def breaks(*_: object) -> object:
         raise np.linalg.LinAlgError("not positive definite")
 
-    monkeypatch.setattr("optuna.samplers.GPSampler.sample_relative", breaks)
+    monkeypatch.setattr("bracket.stats.process.fit", breaks)
     told = [_told(n, {"learning_rate": 10.0**-n}, 0.5) for n in range(2, 6)]
     tpe = Proposer("tpe", RATE, seed=0, configs=12)
     assert Surrogate(RATE, seed=0, configs=12).next(4, told, []) == tpe.next(4, told, [])
     assert "so TPE proposes config 4: not positive definite" in caplog.text
+
+
+def test_scores_that_move_with_their_round_are_told_anew() -> None:
+    rng = np.random.default_rng(1)
+    configs = [random_config(PLAIN, rng) for _ in range(12)]
+    before, after = ([_told(n, config, float(rng.random())) for n, config in enumerate(configs)] for _ in range(2))
+    asked_before, fresh = (Proposer("tpe", PLAIN, seed=3, configs=12) for _ in range(2))
+    asked_before.next(10, before[:10], [])
+    assert asked_before.next(12, after, []) == fresh.next(12, after, [])
+
+
+def test_only_the_order_of_scores_counts() -> None:
+    rng = np.random.default_rng(2)
+    configs, totals = [random_config(PLAIN, rng) for _ in range(12)], rng.random(12)
+    asked = [
+        Surrogate(PLAIN, seed=3, configs=24).next(12, [_told(n, c, t) for n, (c, t) in enumerate(told)], [])
+        for told in (list(zip(configs, totals, strict=True)), list(zip(configs, np.exp(9 * totals), strict=True)))
+    ]
+    assert asked[0] == asked[1]

@@ -115,6 +115,7 @@ def settings_for(
         search=SearchSettings(configs=configs, steps=6, rungs=3, reduction=2),
         finals=FinalsSettings(finalists=2, steps=8, seeds=seeds),
         confirmation=ConfirmationSettings(pairs=pairs, sample_seeds=1),
+        baseline={"learning_rate": 1e-4},  # the demo's own is the best that the scripted program knows
         workers=workers,
     )
 

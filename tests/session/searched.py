@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from bracket.session.settings import Bound, DatasetSettings, from_preset, save
 from bracket.session.store import Store
 
 
-def searched_session(folder: Path, trials: int, pictures: str = "pictures") -> Path:
+def searched_session(
+    folder: Path, trials: int, pictures: str = "pictures", baseline: Mapping[str, float] | None = None
+) -> Path:
     """A search of the demo's preset whose score is best at a learning rate of 1e-3."""
     preset = find_preset(DEMO_PRESET)
-    settings = from_preset(preset, DatasetSettings(folder=pictures), bounds={"rank": Bound(choices=(4, 8))})
+    settings = from_preset(
+        preset, DatasetSettings(folder=pictures), bounds={"rank": Bound(choices=(4, 8))}, baseline=baseline or {}
+    )
     folder.mkdir(parents=True)
     save(settings, folder)
     knobs = bounded_knobs(preset, settings)

@@ -91,6 +91,12 @@ def test_a_control_picture_that_cannot_be_judged_is_left_out(tmp_path: Path) -> 
     assert len(score_mixed(judge, units, lambda _: ["winner"], control)) == 1
     assert len(score_mixed(judge, units, lambda _: ["winner"], control)) == 1
     assert [len(call) for call in judge.calls] == [2, 1, 1]
+    another = {"u": {"winner": [Sample(tmp_path / "another.png", "p", 0, 1)]}}
+    with pytest.raises(JudgeError):
+        score_mixed(other := Drifting(bad="another"), another, lambda _: ["winner"], Control(tmp_path, [broken]))
+    assert [len(call) for call in other.calls] == [2], (
+        "a picture that is none of the control's is not asked about again"
+    )
     broken.path.write_bytes(b"no picture")
     score_mixed(again := Drifting(), units, lambda _: ["winner"], Control(tmp_path, [broken]))
     assert [len(call) for call in again.calls] == [1] and read_controls(tmp_path) == ()
@@ -102,11 +108,15 @@ def test_a_picture_that_cannot_be_judged_costs_its_own_training_alone(tmp_path: 
     assert (ours.outcome, theirs.outcome) == (Outcome.NO_SAMPLES, Outcome.OK)
     assert "no picture" in ours.cause and [j.sample for j in theirs.judgements] == list(theirs.samples)
     lost = _result(tmp_path, "baseline", outcome=Outcome.CRASHED)
-    only, crashed = judge_together([results[0], lost], Drifting(bad="winner-7/1"), PLAN.order, Control(tmp_path))
-    assert (only.outcome, crashed) == (Outcome.NO_SAMPLES, lost)
+    only, crashed = judge_together(
+        [results[0], lost], judge := Drifting(bad="winner-7/1"), PLAN.order, Control(tmp_path)
+    )
+    assert (only.outcome, crashed) == (Outcome.NO_SAMPLES, lost) and len(judge.calls) == 1, "alone it is asked once"
     assert judge_together([lost], Drifting(), PLAN.order, Control(tmp_path)) == [lost]
     with pytest.raises(JudgeError):
         judge_together(results, _Broken(), PLAN.order, Control(tmp_path))
+    with pytest.raises(JudgeError, match="no model"):
+        judge_together([results[0], lost], _Broken(), PLAN.order, Control(tmp_path))
 
 
 class _Broken(Drifting):

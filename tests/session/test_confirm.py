@@ -18,7 +18,7 @@ from bracket.files import append_json, read_json, write_text
 from bracket.report import certificate
 from bracket.runner.processes import Exit
 from bracket.session import confirm, drawing, launch, stages, view
-from bracket.session.duel import OVER, arm_judgements, course_of_prompts
+from bracket.session.duel import OVER, arm_judgements, course_of_prompts, read_plain
 from bracket.session.duel_plan import PLAN, DuelPlan, read_plan
 from bracket.session.rounds import RoundRunner, Stopped
 from bracket.session.store import Store
@@ -108,8 +108,8 @@ class Place:
         total = {"winner": 0.1, "runner_up": 0.2, "baseline": 0.3}[name]
         return TrialResult(trial, Outcome.OK, score=Score(total, total, total), checkpoint=Path(name))
 
-    def _draw(self, job: Any, checkpoint: Path, prompts: Sequence[Prompt], out: Path) -> Drawer:
-        level = WINS if checkpoint.name == "winner" else EVEN
+    def _draw(self, job: Any, checkpoint: Path | None, prompts: Sequence[Prompt], out: Path) -> Drawer:
+        level = WINS if checkpoint and checkpoint.name == "winner" else EVEN
         return Drawer(out, list(prompts), level, self.breaks_after)
 
     def _heed(self) -> None:
@@ -215,6 +215,50 @@ def test_the_runner_up_draws_too_where_the_plan_names_it(tmp_path: Path, plan: D
     confirm.draw_duel(place.runner(three), three)
     assert {d.out.name for d in place.drawers} == {"winner", "baseline", "runner_up"}
     assert len(arm_judgements(tmp_path / "confirm" / "runner_up")) > 0
+
+
+@pytest.fixture
+def keeping(plan: DuelPlan) -> DuelPlan:
+    """The same plan, of whose prompts the last is without the trigger word, and another beside it."""
+    plain = ((TEXTS[11], 110), (TEXTS[11], 111), ("beside it", 500), ("beside it", 501))
+    return replace(plan, runner_up={"lr": 3}, plain=plain, order_seed=4)
+
+
+def test_what_is_kept_is_told_whatever_ends_the_duel_and_the_base_is_judged_among_the_arms(
+    tmp_path: Path, keeping: DuelPlan
+) -> None:
+    place = Place(tmp_path, slots=3)
+    confirm.draw_duel(place.runner(keeping), keeping)
+    counted = _counted(place, keeping)
+    assert counted < 11, "it was over before it came to the prompt without the trigger word"
+    found = read_plain(tmp_path, keeping)
+    assert (
+        found
+        and [[(j.sample.prompt, j.sample.seed) for j in arm] for arm in vars(found).values()] == [[*keeping.plain]] * 3
+    )
+    assert ({j.score for j in found.winner}, {j.score for j in found.base}) == ({WINS}, {EVEN})
+    arms = {"winner", "baseline", "base"}
+    shown = [[s.drawing.name for s in group] for group in place.judge.asked[-2:]]
+    assert [len(group) for group in shown] == [8, 6] and [set(g) for g in shown] == [{*arms, "runner_up"}, arms]
+    again = Place(tmp_path, slots=3)
+    confirm.draw_duel(again.runner(keeping), keeping)
+    assert not again.drawers and not again.judge.asked
+    (tmp_path / "confirm" / "base" / "judgements.jsonl").unlink()
+    assert read_plain(tmp_path, keeping) is None
+
+
+def test_a_judge_that_needs_the_gpu_sees_the_base_in_the_same_call(tmp_path: Path, keeping: DuelPlan) -> None:
+    place = Place(tmp_path, Judge(exclusive=True), slots=3)
+    confirm.draw_duel(place.runner(keeping), keeping)
+    assert [len(group) for group in place.judge.asked] == [3 * 24 + 2 + 6]
+    assert read_plain(tmp_path, keeping) is not None
+
+
+def test_an_earlier_plan_knows_nothing_of_what_is_kept(keeping: DuelPlan) -> None:
+    said = keeping.as_dict()
+    assert DuelPlan.from_dict(said) == keeping
+    old = DuelPlan.from_dict({k: v for k, v in said.items() if k not in ("plain", "keep_at_least")})
+    assert (old.plain, old.keep_at_least) == ((), 0)
 
 
 def test_who_is_runner_up_and_which_checkpoints_duel(tmp_path: Path) -> None:

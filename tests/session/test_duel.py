@@ -6,13 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from bracket.domain import Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
+from bracket.domain import DatasetSplit, Judgement, Outcome, Prompt, Round, Sample, Score, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import write_text
+from bracket.report.again import Standing
 from bracket.report.scores import Rules, claims_of
 from bracket.report.summary import Pair
 from bracket.session.duel import (
@@ -26,8 +29,10 @@ from bracket.session.duel import (
     score_matrix,
     scores_by_seed,
 )
-from bracket.session.duel_plan import PLAN, DuelPlan, read_plan, rule
+from bracket.session.duel_plan import PLAN, DuelPlan, plan_of, read_plan, rule
 from bracket.session.evaluate import keep_judgements
+from bracket.session.job import Context
+from bracket.session.seeds import Seeds
 
 PROMPTS = tuple("abcdefgh")
 PLANNED = DuelPlan(
@@ -74,6 +79,17 @@ def _course(*differences: float | None, planned: int = 5, two_sided: bool = Fals
 def test_a_pair_holds_each_arms_mean(tmp_path: Path) -> None:
     ((pair,), left_out) = _pairs([_ended(tmp_path, "baseline", 7, 0.2, 0.4), _ended(tmp_path, "winner", 7, 0.5, 0.9)])
     assert (pair.seed, round(pair.winner, 9), round(pair.baseline, 9), left_out) == (7, 0.7, 0.3, ())
+
+
+def test_a_pair_is_of_one_training_seed_in_whatever_order_trainings_end(tmp_path: Path) -> None:
+    ours, theirs = (0.61, 0.72, 0.83, 0.94, 0.55), (0.1, 0.3, 0.2, 0.5, 0.4)
+    seeds = PLANNED.training_seeds
+    winners = [_ended(tmp_path, "winner", seed, v) for seed, v in zip(seeds, ours, strict=True)]
+    baselines = [_ended(tmp_path, "baseline", seed, v) for seed, v in zip(seeds, theirs, strict=True)]
+    wanted = tuple(Pair(*pair) for pair in zip(seeds, ours, theirs, strict=True))
+    assert _pairs([*winners[::-1], *baselines]) == _pairs([*baselines[2:], *winners, *baselines[:2]]) == (wanted, ())
+    course = course_of_pairs(PLANNED, scores_by_seed(PLANNED, [*winners[::-1], *baselines]))
+    assert course.differences["baseline"] == pytest.approx([0.51, 0.42, 0.63, 0.44, 0.15])
 
 
 def test_an_arm_that_melted_counts_as_the_worst(tmp_path: Path) -> None:
@@ -179,6 +195,12 @@ def test_with_two_comparisons_both_must_be_over() -> None:
     assert not course.over and course.counted == (0, 1, 2, 3, 4, 5)
 
 
+def test_a_duel_ended_early_if_a_unit_is_neither_counted_nor_left_out() -> None:
+    assert not Course(6).over and not Course(6, (0, 1)).early
+    assert Course(6, (0, 1), (2,), over=True).early
+    assert not Course(6, (1, 2, 3, 4, 5), (0,), over=True).early
+
+
 def test_an_empty_duel_is_over() -> None:
     assert _course(planned=0).over
 
@@ -239,6 +261,29 @@ def test_scores_are_laid_out_by_prompt_and_seed_in_the_prompts_order(tmp_path: P
 
 
 # The plan
+
+
+@pytest.mark.parametrize("runner_up", [None, {"lr": 3}])
+def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -> None:
+    confirmation = SimpleNamespace(pairs=9, alpha=0.05, live_share=0.2, keep_at_least=0)
+    told = SimpleNamespace(
+        settings=SimpleNamespace(confirmation=confirmation, seeds=Seeds(4), seed=4),
+        dataset=DatasetSplit(Path("a"), (), (), ("c",), PROMPTS, themes={"a": "sea", "b": "sea", "c": "hill"}),
+        verdict_prompts=PLANNED.drawn,
+        keep_pictures=tuple,
+        baseline={"lr": 1},
+    )
+    standing = Standing(0.05, 0.04, family="f")
+    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge", standing)
+    assert list(plan.arms) == ["winner", "baseline", *(["runner_up"] if runner_up else [])]
+    assert (plan.winner, plan.baseline, plan.runner_up, plan.judge) == ({"lr": 2}, {"lr": 1}, runner_up, "a judge")
+    assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.04, 0.2, 3, 4)
+    assert (plan.whole_alpha, plan.family, plan.earlier, plan.rejudged) == (0.05, "f", (), "")
+    assert (plan.prompts, plan.pictures, plan.pairs) == (PROMPTS, PLANNED.pictures, 9)
+    assert plan.training_seeds == tuple(Seeds(4).training(Round.CONFIRMATION, 9))
+    assert plan.themes == {"a": "sea", "b": "sea"} and "The duel over 7 themes is decided at" in plan.rule
+    # Alone nine pairs decide at 1/0.008 = 125, one of two comparisons at 250.
+    assert f"The duel over 9 pairs is decided as soon as its e-value reaches {250 if runner_up else 125}" in plan.rule
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bracket import cli
 from bracket.demo.dataset import write_demo_dataset
-from bracket.errors import BracketError, DatasetError, SettingsError
+from bracket.errors import BracketError, DatasetError, SettingsChanged, SettingsError
 from bracket.files import is_foreign
 from bracket.presets import find_preset
 from bracket.report import certificate
@@ -114,6 +114,30 @@ def test_an_empty_folder_and_a_session_of_ours_are_taken(tmp_path: Path, asked: 
     again = asked.model_copy(update={"seed": 5})
     assert settings.load(launch.create(again, tmp_path / "s")) == again
     assert not (tmp_path / "s" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "changed"),
+    [
+        *(("", {"seed": 5}), ("score", {"sample_weight": 0.1}), ("score", {"ramp": False}), ("finals", {"seeds": 7})),
+        *(("search", {"strategy": "random"}), ("confirmation", {"alpha": 0.2}), ("dataset", {"trigger_word": "zorp"})),
+        *(("", {"sample_every": 9}), ("", {"fixed": {"rank": 2}})),
+    ],
+)
+def test_a_session_that_has_begun_is_asked_nothing_else(
+    tmp_path: Path, asked: SessionSettings, section: str, changed: dict[str, object]
+) -> None:
+    folder = launch.create(asked, tmp_path / "s")
+    (folder / "trials").mkdir()
+    before = everything(folder)
+    inside = {section: getattr(asked, section).model_copy(update=changed)} if section else changed
+    with pytest.raises(SettingsChanged) as caught:
+        launch.create(asked.model_copy(update=inside), folder)
+    assert [line.split(":")[0] for line in caught.value.diff] == [
+        ".".join([*([section] if section else []), *changed, *(["rank"] if "fixed" in changed else [])])
+    ]
+    assert launch.create(asked.model_copy(update={"workers": 3, "device": "cpu"}), folder) == folder
+    assert everything(folder) == before
 
 
 @pytest.mark.parametrize("place", ["file", "dangling"])

@@ -26,12 +26,11 @@ def test_the_next_session_looks_where_the_best_lay(tmp_path: Path) -> None:
 
 
 def test_a_baseline_outside_of_the_new_space_is_told(tmp_path: Path) -> None:
-    found = next_space(searched_session(tmp_path / "first", 16))
-    baseline = float(find_preset(DEMO_PRESET).baseline["learning_rate"])
-    low, high = found.settings.bounds["learning_rate"].low, found.settings.bounds["learning_rate"].high
-    assert low is not None and high is not None
-    expected = {} if low <= baseline <= high else {"learning_rate": (baseline, min(max(baseline, low), high))}
-    assert found.moved == expected
+    found = next_space(searched_session(tmp_path / "first", 16, baseline={"learning_rate": 1e-4}))
+    low = found.settings.bounds["learning_rate"].low
+    assert low is not None and low > 1e-4
+    assert found.moved == {"learning_rate": (1e-4, low)}
+    assert next_space(searched_session(tmp_path / "second", 16)).moved == {}, "the preset's own lies in it"
 
 
 def test_too_few_trials_are_a_sentence(tmp_path: Path) -> None:

@@ -204,12 +204,12 @@ def test_a_session_begun_before_goes_on_with_its_clamped_baseline_and_its_seeds(
     made = launch.demo_settings(runs=tmp_path)
     save(made.model_copy(update={"baseline": {"learning_rate": 1.0}}), tmp_path / "s")
     said = yaml.safe_load((tmp_path / "s" / FILE).read_text())
-    del said["seed_edition"], said["fingerprint"]
+    del said["seed_edition"], said["score"]["edition"], said["fingerprint"]
     (tmp_path / "s" / FILE).write_text(yaml.safe_dump({"fingerprint": _fingerprint(said), **said}))
     old = load(tmp_path / "s")
-    assert old.seed_edition == 1
+    assert (old.seed_edition, old.score.edition) == (1, 1)
     found = plan.problems_of(old)
     assert [p.level for p in found if "baseline" in p.message] == ["warning"]
     (tmp_path / "s" / "trials").mkdir()
-    assert launch.create(old.model_copy(update={"seed_edition": 2}), tmp_path / "s"), "the form asks no edition"
+    assert launch.create(old.of_editions(2, 2), tmp_path / "s"), "the form asks no edition"
     assert load(tmp_path / "s").seed_edition == 1

@@ -74,7 +74,7 @@ def test_a_trainer_that_cannot_go_on_trains_every_rung_anew(asked: SessionSettin
 
 def test_pictures_and_command(asked: SessionSettings) -> None:
     made = plan.make(asked)
-    assert made.pictures == 12 * (10 + 6 + 4 + 8) + 20 * 2 * (2 + 10)
+    assert made.pictures == 12 * (10 + 6 + 4 + 8) + 20 * 2 * (2 + 10) + 6 * 2, "the base's six show what is kept"
     assert [c.title for c in made.commands] == ["Cache", "Train the first trial", "Draw the base"]
     assert made.commands[1].argv[1:] == ("-m", "bracket.training", "SESSION/trials/search-000/config.yaml", "--resume")
     assert made.errors == []
@@ -129,14 +129,15 @@ def test_what_is_held_out_is_said_with_what_it_costs(
         100: "12 search prompts: 8 captions, 4 of the bank for an object. "
         "20 fresh prompts for the verdict: 5 held-out captions, 15 of the bank for an object.",
     }.get(pictures, f"12 search prompts: 12 of the bank for an object. {BANK}")
-    assert made.parted == (said, prompts)
+    keep = " 6 fresh prompts without the trigger word will show what is forgotten."
+    assert made.parted == (said, prompts + keep)
     assert "beats the baseline's on 20 fresh prompts" in made.claim and len(split.verdict_prompts) == 20
     assert said in plan_html(made) and said in plan_lines(made)
 
 
 def test_a_session_that_has_its_split_is_planned_on_it(asked: SessionSettings, tmp_path: Path) -> None:
     earlier = replace(job.preview_split(asked), verdict_prompts=("a", "b", "c", "d"), themes={"a": "x", "b": "x"})
-    write_json(tmp_path / "dataset.json", split_to_json(replace(earlier, origins={})))
+    write_json(tmp_path / "dataset.json", split_to_json(replace(earlier, origins={}, keep_prompts=())))
     made = plan.make(asked, folder=tmp_path)
     assert not made.promises[1].possible and made.promises[1].words.startswith("not with 4 verdict prompts")
     assert made.parted[1] == "12 search prompts. 4 fresh prompts of 3 themes for the verdict."
@@ -223,3 +224,18 @@ def test_without_the_gpu_it_needs_nothing_is_said_of_time(
         if missing:
             assert f"It needs {missing}, and none is seen here" in shown and "can&#x27;t be said" in told
             assert not re.search(r"\d+ (s|min|h)\b", shown), shown
+
+
+def test_a_guard_that_no_prompt_can_answer_keeps_the_session_from_starting(asked: SessionSettings) -> None:
+    confirmation = asked.confirmation.model_copy(update={"keep_at_least": 90})
+    guarded = asked.model_copy(update={"confirmation": confirmation})
+    assert plan.make(guarded).errors == []
+    (Path(asked.dataset.folder) / "verdict_prompts.txt").write_text("a blue zorp\n")
+    (error,) = plan.make(on(guarded, plain_prompts=0)).errors
+    assert error.message.startswith("a winner is to keep 90 % of what the base could")
+    with_two = plan.make(on(guarded, kind="shapes", plain_prompts=0, own_prompts=("a ring",), use_for="verdict"))
+    assert with_two.errors == []
+    assert (
+        "1 fresh prompt without the trigger word will show what is forgotten, too few for an interval (6 would do)."
+        in (with_two.parted[1])
+    )

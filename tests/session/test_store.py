@@ -224,3 +224,22 @@ def test_a_hole_in_the_ledger_is_a_sentence(tmp_path: Path) -> None:
             store.close()
         except StorageError as error:
             assert "may be damaged" in str(error)
+
+
+def test_scores_follow_from_the_round_in_whatever_order_it_ended_and_old_ones_stand(tmp_path: Path) -> None:
+    def told(folder: Path, order: list[int], weight: float | None) -> list[float]:
+        store = Store(folder)
+        trials = [_begin(store) for _ in range(3)]
+        parts = [(0.1, 0.2001), (0.5, 0.2), (0.9, 0.7)]
+        for n in order:
+            samples, loss = parts[n]
+            score = Score(0.3, 0.5, samples, weight, weight)
+            store.finish(TrialResult(trials[n], Outcome.OK, score=score, validation_loss=loss))
+        return [r.score.total for r in Store(folder).results(Round.SEARCH) if r.score]
+
+    for name, order in (("a", [0, 1, 2]), ("b", [2, 0, 1])):
+        (tmp_path / name).mkdir()
+        # By loss the second is the first: its loss part is 0.1, the first one's 0.5.
+        assert told(tmp_path / name, order, 0.75) == pytest.approx([0.2, 0.4, 0.9])
+    (tmp_path / "old").mkdir()
+    assert told(tmp_path / "old", [0, 1, 2], None) == [0.3, 0.3, 0.3]

@@ -18,6 +18,7 @@ from bracket.stats import (
     sign_flip,
     win_rate_interval,
 )
+from bracket.stats.average import average_ends
 from bracket.stats.signflip import ends
 
 
@@ -126,10 +127,11 @@ def test_a_detectable_difference_is_detected() -> None:
     rng = np.random.default_rng(0)
     d = rng.normal(size=12)
     d = (d - d.mean()) / d.std(ddof=1) * 0.05
-    size = config_claim(d).detectable
+    claim = config_claim(d)
+    size = claim.detectable
     assert size is not None
-    found = [config_claim(rng.normal(size, 0.05, 12)).p_greater <= 0.05 for _ in range(1500)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.035)
+    found = [sign_flip(rng.normal(size, 0.05, 12)).p_greater <= claim.final_alpha for _ in range(1500)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
 
 
 def test_claims_survive_json() -> None:
@@ -198,6 +200,14 @@ def test_intervals_keep_what_watching_may_spend() -> None:
         assert (claim.win_rate_low, claim.win_rate_high) == pytest.approx((low, high))
 
 
+def test_an_early_win_by_little_has_an_interval_as_little() -> None:
+    d = np.array([0.004, 0.005, 0.006] * 4)
+    won, lost = config_claim(d), config_claim(-d)
+    assert (won.decided, lost.decided) == ("winner", "baseline")
+    assert 0.004 <= (won.difference_low or 0) < 0.005 < (won.difference_high or 0) < 0.006
+    assert -0.006 < (lost.difference_low or 0) < -0.005 < (lost.difference_high or 0) <= -0.004
+
+
 def test_interval_and_claim_never_contradict() -> None:
     rng = np.random.default_rng(0)
     for _ in range(400):
@@ -227,6 +237,11 @@ def test_what_may_be_said_of_the_average() -> None:
     assert (large.says, small.says) == ("average", "often")
     assert large.average_low is not None and small.average_low is not None
     assert 0 < large.average_low < 0.6 and small.average_low < 0
+    # Below at alpha, above at half of it; of two comparisons at half of those; two-sided at half of alpha both ways.
+    d = np.array([0.3, 0.2, 0.5, 0.4, 0.1, -0.1])
+    shared, file = config_claim(d, comparisons=2), checkpoint_claim(0.5 + d, np.full(6, 0.5))
+    assert (shared.average_low, shared.average_high) == average_ends(d, low=0.025, high=0.0125)
+    assert (file.average_low, file.average_high) == pytest.approx(average_ends(d, low=0.025, high=0.025))
     # It melts once and is better else: more often, and no word of the average.
     melts = config_claim([0.1] * 15 + [-0.6])
     assert (melts.won, melts.lost) == (15, 1)

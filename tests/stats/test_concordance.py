@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from bracket.stats.concordance import Concordance, concordance
+from bracket.stats.concordance import Concordance, InEffect, concordance, in_effect, matched
 
 
 def test_a_known_permutation_by_hand() -> None:
@@ -60,3 +60,28 @@ def test_the_interval_covers() -> None:
         assert found is not None
         covered.append(found.low <= 2 / math.pi * math.asin(0.5) <= found.high)
     assert 0.91 <= np.mean(covered) <= 0.98
+
+
+def test_values_on_another_scale_by_hand() -> None:
+    assert matched([10.0, math.inf, 1.0], [0.4, 0.1, 0.9]) == [0.4, 0.9, 0.1]
+    assert matched([5.0, 5.0, 1.0, 7.0], [0.0, 0.2, 0.6, 1.0]) == pytest.approx([0.4, 0.4, 0.0, 1.0])
+    assert matched([3.0], [0.7]) == [0.7]
+
+
+def test_what_a_part_carries_by_hand() -> None:
+    loss, sample = np.array([0, 2, 4, 6, 8, 10.0]), np.array([0, 1, 2, 3, 4, 6.0])
+    found = in_effect(0.25 * loss + 0.75 * sample, loss, sample)
+    # Best are the first three: 0.25 · 2 against 0.75 · 1 (times the same). Of all: 0.25 · 3.416 against 0.75 · 1.972.
+    assert found == InEffect(pytest.approx(0.25), pytest.approx(0.366, abs=5e-4), pytest.approx(0.4), 6, 3)
+    assert in_effect(sample, loss, sample) is None  # the loss does not count
+    assert in_effect(sample[:5], loss[:5], sample[:5]) is None
+
+
+def test_on_one_scale_a_weight_means_what_it_says_among_the_best_too() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=300)
+    # A loss that hardly differs among the good and explodes among the bad, beside a judge that tells all apart.
+    loss, judged = 0.1 + 0.01 * np.exp(truth + 0.4 * rng.normal(size=300)), 1 / (1 + np.exp(-truth))
+    for part, low, high in ((loss / (loss + 0.1), 0.0, 0.16), (np.array(matched(loss, judged)), 0.29, 0.36)):
+        found = in_effect(0.3 * part + 0.7 * judged, part, judged)
+        assert found is not None and low <= found.among_best <= high

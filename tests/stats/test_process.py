@@ -53,3 +53,24 @@ def test_nineteen_of_twenty_places_lie_in_the_interval() -> None:
         mean, sd = fit(x, _bowl(x) + rng.normal(0, 0.05, len(x))).predict(grid)
         covered.append(np.mean(np.abs(mean - _bowl(grid)) < 1.96 * sd))
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_expected_improvement_by_hand_and_by_draws() -> None:
+    x = np.linspace(0, 1, 6)[:, None]
+    process = fit(x, 2 + 3 * (x[:, 0] - 0.4) ** 2)
+    points = np.array([[0.05], [0.5], [0.95]])
+    mean, sd = process.predict(points)
+    lowest = process.predict(x)[0].min()
+    draws = np.random.default_rng(0).normal(mean, sd, (200_000, 3))
+    by_draws = np.maximum(lowest - draws, 0).mean(axis=0)
+    assert process.improvement(x, points) == pytest.approx(by_draws, abs=2e-4)
+
+
+def test_noisy_improvement_is_less_beside_what_still_runs() -> None:
+    rng = np.random.default_rng(3)
+    x = np.repeat(np.linspace(0, 0.5, 8), 2)[:, None]
+    process = fit(x, (x[:, 0] - 0.7) ** 2 + 0.02 * rng.normal(size=16))
+    gains = process.noisy_improvement(x, np.array([[0.05], [0.7]]), seed=0)
+    assert gains.shape == (2,) and gains[1] > 10 * gains[0] >= 0
+    beside = process.noisy_improvement(np.vstack([x, [[0.7]]]), np.array([[0.702]]), seed=0)
+    assert beside[0] < 0.3 * gains[1]

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bracket.stats import Watched, e_values, sign_flip, watch
 from bracket.stats.sequential import BETS, conclusion, fewest_units
@@ -27,12 +29,21 @@ def test_stakes_follow_the_median_so_far_by_hand() -> None:
 def test_zeros_move_nothing_and_count_as_units() -> None:
     assert e_values([0, 0.2, 0, 0.1]).tolist() == pytest.approx([1, 1.8, 1.8, e_values([0.2, 0.1])[-1]])
     assert watch([0, 0.2], planned=8, two_sided=False).units == 2
+    nothing = watch([], planned=8, two_sided=False)
+    assert (nothing.units, nothing.e_winner, nothing.e_baseline, nothing.path) == (0, 1.0, 1.0, ())
     assert not np.isnan(e_values(np.zeros((2, 3)))).any()
 
 
 def test_several_duels_at_once_are_each_by_itself() -> None:
     rows = np.random.default_rng(0).normal(size=(5, 12)).round(1)
     assert np.allclose(e_values(rows), [e_values(row) for row in rows])
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
+def test_no_stake_knows_what_comes_later(d: list[int]) -> None:
+    found = e_values(d)
+    for units in range(1, len(d)):
+        assert e_values(d[:units]) == pytest.approx(found[:units], abs=0), d
 
 
 @pytest.mark.parametrize("units", [1, 3, 5, 8])
@@ -116,6 +127,8 @@ def test_the_fewest_units_are_those_whose_test_can_claim() -> None:
     assert [fewest_units(False, comparisons=2), fewest_units(True, comparisons=2)] == [6, 7]
     # Almost all of alpha for watching: six wins decide (38 > 1/0.0495), so the test is left with 0.0005, 1/2048.
     assert fewest_units(False, live_share=0.99) == 11
+    # Five decide at 1/0.049 (20.5 > 20.4), so the test is left with 0.001, 1/1024.
+    assert fewest_units(False, live_share=0.98) == 10
 
 
 def test_without_a_live_share_nothing_is_decided_early() -> None:
@@ -158,16 +171,28 @@ def test_no_unit_yet_is_hopeless_only_where_the_plan_is_too_small() -> None:
     assert [watch([], planned=n, two_sided=False, comparisons=2).hopeless for n in (5, 6)] == [True, False]
 
 
+def test_comparisons_share_alpha_and_before_edition_3_the_last_of_them_had_it_whole() -> None:
+    # Of two comparisons each is held to 0.025: 1/32 is above it, 1/64 is not.
+    assert [conclusion([0.3] * n, planned=n, two_sided=False, comparisons=2) for n in (5, 6)] == [0, 1]
+    assert conclusion([0.3] * 5, planned=5, two_sided=False, comparisons=2, edition=2) == 1
+    # After one loss of six, winning the rest leaves 1/32.
+    assert watch([-0.1], planned=6, two_sided=False, comparisons=2).hopeless
+    assert not watch([-0.1], planned=6, two_sided=False, comparisons=2, edition=2).hopeless
+
+
 def test_a_full_plan_has_ended_and_is_left_to_the_exact_test() -> None:
     watched = watch([0.1, -0.1] * 3, planned=6, two_sided=False)
     assert (watched.ended, watched.complete, watched.decided, watched.hopeless) == (True, True, "", False)
 
 
-def test_the_confidence_sequence_agrees_with_the_e_process() -> None:
-    d = np.random.default_rng(4).normal(0.8, 1, 30)
+@pytest.mark.parametrize("units", [7, 30])
+def test_the_confidence_sequence_agrees_with_the_e_process(units: int) -> None:
+    # Of so few as seven, the ends lie beyond all that was seen.
+    d = np.random.default_rng(4).normal(0.8, 1, units)
     watched = watch(d, planned=40, two_sided=True)
     assert watched.low is not None and watched.high is not None
     assert watched.low < d.mean() < watched.high
+    assert (watched.low < d.min(), watched.high > d.max()) == (units == 7,) * 2
     spread = np.ptp(d)
     for end, inside, sign in ((watched.low, 1e-3, 1), (watched.high, -1e-3, -1)):
         assert e_values(sign * (d - end)).max() >= 40 * 0.999

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from bracket.stats import sign_flip
-from bracket.stats.signflip import rank_for, smallest_n
+from bracket.stats.signflip import all_subsets, rank_for, smallest_n
 
 
 def test_five_positive_pairs_give_one_in_thirty_two() -> None:
@@ -92,6 +92,12 @@ def test_all_zero_is_no_evidence() -> None:
     assert (test.p_greater, test.p_less, test.p_two_sided, test.low, test.high) == (1, 1, 1, 0, 0)
 
 
+def test_subsets_are_kept_for_whoever_asks_next_so_nobody_writes_to_them() -> None:
+    assert all_subsets(2).tolist() == [[1, 0], [0, 1], [1, 1]]
+    with pytest.raises(ValueError, match="read-only"):
+        all_subsets(2)[0, 0] = 0
+
+
 def test_one_difference_has_no_interval() -> None:
     test = sign_flip([0.2])
     assert (test.p_greater, test.p_two_sided, test.low, test.high, test.method) == (0.5, 1.0, None, None, "none")
@@ -102,6 +108,7 @@ def test_least_numbers_for_a_claim() -> None:
     assert [smallest_n(0.05, two_sided=side) for side in (False, True)] == [5, 6]
     assert smallest_n(0.01, two_sided=False) == 7
     assert smallest_n(1 / 32, two_sided=False) == 5
+    assert smallest_n(0.0312, two_sided=False) == 6, "1/32 = 0.03125 is above it"
     assert [rank_for(2**n, 0.05) for n in (4, 5, 6, 7, 8)] == [0, 1, 1, 3, 6]
     assert rank_for(10_000, 0.05) == 250
 

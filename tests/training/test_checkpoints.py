@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from bracket.errors import StorageError
+from bracket.errors import SettingsError, StorageError
 from bracket.training import checkpoints
 from bracket.training.lora import add_lora
 from bracket.training.model import Base
-from bracket.training.schema import LoraSection, ModelSection
+from bracket.training.schema import LoraSection, ModelSection, TrainingConfig
 
 
 @pytest.fixture
@@ -95,3 +95,39 @@ def test_a_damaged_state_is_one_sentence(tmp_path: Path) -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
     with pytest.raises(StorageError, match="can't be read"):
         checkpoints.restore_state(tmp_path, {}, [weight], optimizer, schedule)
+
+
+def _resume(tmp_path: Path, content: str = "pictures", **changes: object) -> None:
+    """Take up a run of plain settings with others."""
+    first = {"output_dir": "o", "model": {"path": "m"}, "data": {"folder": "a"}}
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([weight])
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    then, now = (TrainingConfig.model_validate({**first, **tree}) for tree in ({}, changes))
+    state = checkpoints.pack_state(1, checkpoints.signature_of(then, "pictures"), [weight], optimizer, schedule)
+    torch.save(state, tmp_path / "state.pt")
+    checkpoints.restore_state(tmp_path, checkpoints.signature_of(now, content), [weight], optimizer, schedule)
+
+
+@pytest.mark.parametrize(
+    ("section", "changed"),
+    [
+        *(("", {"seed": 1}), ("", {"dtype": "bfloat16"}), ("model", {"path": "other"}), ("loss", {"base": "l1"})),
+        *(("lora", {"rank": 2}), ("lora", {"dropout": 0.1}), ("optimizer", {"learning_rate": 2e-4})),
+        *(("optimizer", {"weight_decay": 0.0}), ("train", {"batch_size": 2}), ("train", {"max_grad_norm": 0.5})),
+        *(("train", {"schedule": "linear"}), ("data", {"resolution": 256}), ("data", {"caption_dropout": 0.1})),
+    ],
+)
+def test_a_resume_that_would_learn_otherwise_is_refused(tmp_path: Path, section: str, changed: dict[str, Any]) -> None:
+    (name,) = changed
+    folder = {"folder": "a"} if section == "data" else {}
+    tree = {section: {**folder, **changed}} if section else changed
+    with pytest.raises(SettingsError, match=rf"other settings: ([a-z_.]+, )?{f'{section}.{name}'.strip('.')}"):
+        _resume(tmp_path, **tree)
+
+
+def test_a_resume_with_other_pictures_is_refused_and_with_another_place_or_more_steps_is_not(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="other settings: pictures and captions"):
+        _resume(tmp_path, content="other pictures")
+    places = {"output_dir": "elsewhere", "device": "cpu", "data": {"folder": "moved", "cache_dir": "c"}}
+    _resume(tmp_path, **places, train={"steps": 2_000}, validation={"every": 5}, sample={"every": 5})

@@ -7,7 +7,7 @@ import pytest
 
 from bracket.errors import PresetError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset, list_presets
-from bracket.session.settings import Bound, DatasetSettings, from_preset
+from bracket.session.settings import Bound, ConfirmationSettings, DatasetSettings, from_preset
 from bracket.ui import form
 
 
@@ -34,9 +34,10 @@ def test_bounds_baseline_and_numbers_survive_the_round_trip() -> None:
         baseline={"learning_rate": 5e-4},
         seed=9,
         sample_every=25,
+        confirmation=ConfirmationSettings(pairs=5, keep_at_least=85),
     )
     again = form.to_settings(form.to_values(settings))
-    assert again.fingerprint == settings.fingerprint
+    assert again.fingerprint == settings.fingerprint and again.confirmation.keep_at_least == 85
     assert again.bounds["learning_rate"] == Bound(low=1e-4, high=3e-3)
 
 

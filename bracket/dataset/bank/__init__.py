@@ -157,15 +157,20 @@ def from_bank(kind: Kind, half: Half, subject: Subject, seed: int, plain: int = 
     it, `plain` of them at most.
     """
     found = bank(kind)
-    named, without = (
-        list(_in_turns(themes[half], f"{seed}\0{kind}\0{half}\0{n}"))
-        for n, themes in enumerate((found.named, found.plain))
-    )
-    spare = iter(without[:plain] if subject.trigger else ())
+    named = _in_turns(found.named[half], f"{seed}\0{kind}\0{half}\0{0}")
+    spare = iter([*plain_from_bank(kind, half, subject, seed)][:plain])
     for place, (theme, text) in enumerate(named, 1):
         yield f"{kind}: {theme}", _filled(text, kind, subject, found.noun)
         if place % (_EVERY - 1) == 0 and (more := next(spare, None)):
-            yield f"{kind}: {more[0]}", _filled(more[1], kind, subject, found.noun, plain=True)
+            yield more
+
+
+def plain_from_bank(kind: Kind, half: Half, subject: Subject, seed: int) -> Iterator[tuple[str, str]]:
+    """(theme, prompt) of those of one half that don't name the subject, in the order in which `from_bank` takes them;
+    none where there is no trigger word."""
+    found = bank(kind)
+    for theme, text in _in_turns(found.plain[half], f"{seed}\0{kind}\0{half}\0{1}") if subject.trigger else ():
+        yield f"{kind}: {theme}", _filled(text, kind, subject, found.noun, plain=True)
 
 
 def _in_turns(themes: Mapping[str, Sequence[str]], seed: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
 from bracket.session.score import at_length, combine_parts
 from bracket.session.settings import ScoreSettings
+from bracket.stats.melting import Signs
 from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS, Point
 
 DATA = Path(__file__).with_name("embedded.npz")
@@ -33,7 +34,8 @@ class Table:
 
     Attributes:
         score, truth: of every picture, by the judge and by the checker, 0..1; (seeds, *cells, rungs, prompts). NaN from
-            where a training diverged.
+            where a training diverged. The judge's are of its formula 1, to which a lone picture's diversity was its
+            adherence once more.
         loss: validation loss (seeds, *cells, rungs).
         made: whether the training is there (seeds, *cells).
     """
@@ -48,6 +50,11 @@ class Table:
         """How good a config really is (*cells): the checker's mean at full length, over all seeds. A melted training
         counts as 0."""
         return np.asarray(np.nan_to_num(self.truth[..., -1, :], nan=0.0).mean(axis=(0, -1)), np.float32)
+
+    @property
+    def base_loss(self) -> float:
+        """The base's own validation loss, as nearly as the table has it: of the lowest learning rate's first rung."""
+        return float(self.loss[:, 0, ..., 0].mean())
 
     @property
     def seeds(self) -> int:
@@ -67,6 +74,21 @@ def load(concept: str, path: Path = DATA) -> Table:
     whole = read(concept, path)
     kept = whole.made.reshape(len(whole.made), -1).all(axis=1)
     return Table(*(getattr(whole, name)[kept] for name in _NAMES))
+
+
+def misleading(table: Table) -> Table:
+    """A made-up world beside it: among the good half the lower the loss, the worse the pictures, at every length; and
+    early pictures show already what late ones do, as else nobody could know."""
+    loss, late = table.loss.copy(), table.score[..., -1, :].mean(axis=-1)
+    for seed in range(table.seeds):
+        order = np.argsort(-np.nan_to_num(late[seed], nan=-1.0).ravel(), kind="stable")
+        good = np.unravel_index(order[: order.size // 2], late[seed].shape)
+        for rung in range(len(LADDER)):
+            values = np.sort(table.loss[(seed, *good, rung)])
+            loss[(seed, *good, rung)] = values[::-1]
+    held = np.isfinite(table.score)
+    score = np.where(held, np.nan_to_num(table.score[..., -1:, :], nan=0.0), np.nan).astype(np.float32)
+    return Table(score, table.truth, loss, table.made)
 
 
 @cache
@@ -129,6 +151,7 @@ class Simulator:
 
     def __init__(self, table: Table, seeds: Mapping[int, int], score: ScoreSettings) -> None:
         self.table, self._seeds, self._score = table, seeds, score
+        self._base_loss = table.base_loss
         self.steps = 0
         """Training steps spent so far."""
         self.results: list[TrialResult] = []
@@ -136,9 +159,9 @@ class Simulator:
 
     def run(self, wanted: Sequence[Wanted]) -> list[TrialResult]:
         """Train, look and score. A trial that continues another pays only for its further steps."""
-        ended = [self._end(w) for w in wanted]
-        self.results += ended
-        return ended
+        for w in wanted:
+            self.results.append(self._end(w))
+        return self.results[-len(wanted) :] if wanted else []
 
     def _end(self, wanted: Wanted) -> TrialResult:
         name = f"{wanted.round.value}-{wanted.rung}-{len(self.results):05d}"
@@ -149,12 +172,14 @@ class Simulator:
         trial = Trial(name, w.round, w.origin, w.config, w.seed, w.steps, folder, w.schedule, rung=w.rung)
         place = (self._seeds[wanted.seed], *cell_of(wanted.config), LADDER.index(wanted.steps))
         judged, loss = float(self.table.score[place].mean()), float(self.table.loss[place])
-        melted = not np.isfinite(judged)
+        # No training of the table ended in NaN; those that melted are told as a session tells them, by the loss.
+        melted = not np.isfinite(judged) or bool(Signs(loss=loss, base_loss=self._base_loss).told())
         key = (w.round, w.rung, w.seed)
         if wanted.origin == "baseline":
             self._references[key] = None if melted else loss
         if melted:
             return TrialResult(trial, Outcome.DIVERGED)
         weights = at_length(self._score, w.steps, LADDER[-1])
-        score = combine_parts(weights, 1.0 - judged, loss, self._references.get(key))
+        full = self._score.sample_weight
+        score = combine_parts(weights, 1.0 - judged, loss, self._references.get(key), full)
         return TrialResult(trial, Outcome.OK, score=score, validation_loss=loss, checkpoint=folder)
