@@ -171,6 +171,6 @@ class Summary:
     searched: tuple[TrialResult, ...] = ()
     suggestion: Mapping[str, Any] | None = None
     controls: tuple[float, ...] = ()
+    again: tuple[str, ...] = ()
     plain: Plain | None = None
     base_score: float | None = None
-    again: tuple[str, ...] = ()

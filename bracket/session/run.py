@@ -209,9 +209,8 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
     write_json(context.folder / "report" / "judge.json", _of_judge(summary))
-    outcome = why_undecided(summary) or sentence(summary.verdict, label)
-    words = " ".join(filter(None, (outcome, held(summary), *summary.again)))
-    write_text(context.folder / "report" / VERDICT_FILE, words)
+    said = (why_undecided(summary) or sentence(summary.verdict, label), held(summary), *summary.again)
+    write_text(context.folder / "report" / VERDICT_FILE, " ".join(filter(None, said)))
     return summary, path
 
 

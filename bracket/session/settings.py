@@ -94,11 +94,11 @@ class ConfirmationSettings(Strict):
     """Part of alpha that deciding a duel early may spend, where enough units are planned to decide early."""
     runner_up: bool = False
     """Also compare the winner with the finals' second beside the baseline. A claim then takes a pair more."""
+    stamp: bool = False
+    """Have a time-stamp authority sign the plan's hash when it is fixed; `BRACKET_TIMESTAMP_URL` says which."""
     keep_at_least: Annotated[int, within(0, 100, "it is a percentage")] = 0
     """Percentage of what the base could without the trigger word that a winner has to keep to be recommended; 0 for
     none."""
-    stamp: bool = False
-    """Have a time-stamp authority sign the plan's hash when it is fixed; `BRACKET_TIMESTAMP_URL` says which."""
 
 
 class ScoreSettings(Strict):

@@ -274,15 +274,17 @@ def test_a_plan_is_what_the_settings_ask_for(runner_up: dict[str, int] | None) -
         keep_pictures=tuple,
         baseline={"lr": 1},
     )
-    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge", Standing(0.05, 0.05))
+    standing = Standing(0.05, 0.04, family="f")
+    plan = plan_of(cast(Context, told), {"lr": 2}, runner_up, "a judge", standing)
     assert list(plan.arms) == ["winner", "baseline", *(["runner_up"] if runner_up else [])]
     assert (plan.winner, plan.baseline, plan.runner_up, plan.judge) == ({"lr": 2}, {"lr": 1}, runner_up, "a judge")
-    assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.05, 0.2, 3, 4)
+    assert (plan.alpha, plan.live_share, plan.edition, plan.order_seed) == (0.04, 0.2, 3, 4)
+    assert (plan.whole_alpha, plan.family, plan.earlier, plan.rejudged) == (0.05, "f", (), "")
     assert (plan.prompts, plan.pictures, plan.pairs) == (PROMPTS, PLANNED.pictures, 9)
     assert plan.training_seeds == tuple(Seeds(4).training(Round.CONFIRMATION, 9))
     assert plan.themes == {"a": "sea", "b": "sea"} and "The duel over 7 themes is decided at" in plan.rule
-    # Alone nine pairs decide at 1/0.01 = 100, one of two comparisons at 200.
-    assert f"The duel over 9 pairs is decided as soon as its e-value reaches {200 if runner_up else 100}" in plan.rule
+    # Alone nine pairs decide at 1/0.008 = 125, one of two comparisons at 250.
+    assert f"The duel over 9 pairs is decided as soon as its e-value reaches {250 if runner_up else 125}" in plan.rule
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:

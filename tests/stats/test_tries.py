@@ -34,6 +34,8 @@ def test_the_first_try_has_four_fifths_and_all_together_no_more_than_alpha() -> 
 @pytest.mark.parametrize("edition", [1, 2])
 def test_by_the_earlier_editions_it_is_halved_for_every_try(edition: int) -> None:
     assert [next_alpha(0.05, able, edition) for able in range(4)] == [0.05, 0.025, 0.0125, 0.00625]
+    total = sum(next_alpha(0.05, able, edition) for able in range(60))
+    assert total == pytest.approx(MOST_ALPHA), "twice alpha is never passed"
 
 
 def test_what_is_exactly_reached_claims() -> None:

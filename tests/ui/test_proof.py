@@ -51,7 +51,7 @@ def test_the_button_is_there_where_something_can_be_proved(own: Path) -> None:
     assert (button["visible"], button["interactive"], why, panel["visible"]) == (True, True, "", False)
     words, able = proof._told(Context(own.parent), "zorp", 5)
     assert able and "10 trainings of 200 steps, 2000 steps in all: about" in words
-    assert "needs p ≤ 0.05" in words
+    assert "needs p ≤ 0.04" in words
     words, able = proof._told(Context(own.parent), "zorp", 4)
     assert not able and "at least 5 are needed" in words
 
@@ -75,11 +75,11 @@ def test_the_command_line_says_what_it_takes_and_starts_nothing(own: Path) -> No
     folder = planned(own, pairs=5)
     shown = _bracket("prove", str(folder), "--dry-run")
     assert shown.returncode == 0, shown.stderr
-    assert "12 trainings of 200 steps, 2400 steps in all" in shown.stdout, "five pairs might have claimed: six now"
-    assert "needs p ≤ 0.025" in shown.stdout and "Fewer than 6 pairs" in shown.stdout
+    assert "16 trainings of 200 steps, 3200 steps in all" in shown.stdout, "five pairs might have claimed: eight now"
+    assert "needs p ≤ 0.005" in shown.stdout and "Fewer than 8 pairs" in shown.stdout
     assert not (folder / "confirm" / "plan-2.json").exists()
     refused = _bracket("prove", str(folder), "--pairs", "5")
-    assert refused.returncode == 1 and "at least 6 are needed" in refused.stderr and "Traceback" not in refused.stderr
+    assert refused.returncode == 1 and "at least 8 are needed" in refused.stderr and "Traceback" not in refused.stderr
 
 
 @pytest.mark.gui
@@ -98,7 +98,7 @@ def test_a_person_adds_pairs_in_the_browser(browser: Browser, own: Path, tmp_pat
         page.click("#proof-start")
         until(lambda: page.locator("#duel").is_visible(), 60)
         plan = read_json(folder / "confirm" / "plan-2.json")
-        assert (plan["pairs"], plan["alpha"]) == (6, 0.05)
+        assert (plan["pairs"], plan["alpha"]) == (6, 0.04)
         until(lambda: view.read(folder).state in ("running", "failed", "stopped"), 60)
         assert complaints == []
         assert launch.stop(folder, 60)
