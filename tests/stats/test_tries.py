@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bracket.stats.sequential import conclusion
-from bracket.stats.tries import can_claim, fewest_pairs, next_alpha
+from bracket.stats.tries import MOST_ALPHA, can_claim, fewest_pairs, next_alpha
 
 
 @pytest.mark.parametrize(
