@@ -44,7 +44,7 @@ def demo(
     folder = launch.named(session)
     if fresh:
         folder = _unused(folder)
-    settings = validated({**launch.demo_settings(seed).model_dump(), "workers": workers})
+    settings = validated({**launch.demo_settings(seed, session=folder).model_dump(), "workers": workers})
     start(launch.create(settings, folder))
 
 

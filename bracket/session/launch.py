@@ -15,10 +15,12 @@ from bracket.errors import SessionBusy, SettingsError, printable
 from bracket.files import given_path, is_foreign
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import foreign
+from bracket.session.again import at_alpha, standing
 from bracket.session.changes import refuse_changes
 from bracket.session.control import ask_to_stop, note_start, running_process
 from bracket.session.job import slots_of
 from bracket.session.memory import FILE as MEMORY_FILE
+from bracket.session.promise import fewest_pairs
 from bracket.session.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, save
 from bracket.session.view import PROCESS_LOG
 
@@ -97,11 +99,24 @@ def stop(folder: Path, wait: float = 0.0) -> bool:
     return running_process(folder) is None
 
 
-def demo_settings(seed: int = 0, runs: Path | None = None) -> SessionSettings:
-    """The demo: the embedded base learns a new concept. Writes its drawn dataset under `runs` if it isn't there."""
+def demo_settings(seed: int = 0, runs: Path | None = None, session: Path | None = None) -> SessionSettings:
+    """The demo: the embedded base learns a new concept. Writes its drawn dataset under `runs` if it isn't there.
+
+    Args:
+        session: its folder, that is or will be. A demo that was run beside it was a try of the same question, so a new
+            one has as many pairs as a claim then takes.
+    """
     folder = write_demo_dataset((runs or runs_folder()) / "demo-dataset")
     dataset = DatasetSettings(folder=str(folder), trigger_word=DEMO_TRIGGER, class_word=DEMO_CLASS)
-    return from_preset(find_preset(DEMO_PRESET), dataset, seed=seed)
+    settings = from_preset(find_preset(DEMO_PRESET), dataset, seed=seed)
+    if session is None:
+        return settings
+    if (session / FILE).exists():
+        pairs = load(session).confirmation.pairs
+    else:
+        held_to = at_alpha(settings, standing(settings, session).alpha)
+        pairs = max(settings.confirmation.pairs, fewest_pairs(held_to))
+    return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"pairs": pairs})})
 
 
 def named(name: str, runs: Path | None = None) -> Path:

@@ -192,8 +192,8 @@ class Page:
         return ("", *self._opened(str(name)))
 
     def _demo(self) -> tuple[Any, ...]:
-        settings = launch.demo_settings(runs=self.context.runs)
-        folder = launch.create(settings, self.context.runs / form.free_name(_DEMO, self.context.runs))
+        folder = self.context.runs / form.free_name(_DEMO, self.context.runs)
+        launch.create(launch.demo_settings(runs=self.context.runs, session=folder), folder)
         launch.start(folder)
         return self._opened(folder.name)
 

@@ -203,3 +203,17 @@ def test_of_two_series_the_one_that_is_further_on_counts() -> None:
     assert [first_alpha(0.05, tried) for tried in ((), (files,), (files, pairs), (files, files, pairs))] == [
         0.04, 0.005, 0.005, 0.0025,
     ]  # fmt: skip
+
+
+def test_a_second_demo_has_the_pairs_that_a_claim_then_takes(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+
+    def pairs(name: str) -> int:
+        return launch.demo_settings(runs=runs, session=runs / name).confirmation.pairs
+
+    assert pairs("demo") == 5
+    first = launch.demo_settings(runs=runs, session=runs / "demo")
+    _tried(first, runs / "demo")
+    assert pairs("demo-2") == 8 and pairs("demo") == 5, "and one that is continued keeps its own"
+    launch.create(launch.demo_settings(runs=runs, session=runs / "demo-2"), runs / "demo-2")
+    assert pairs("demo-2") == 8
