@@ -95,7 +95,7 @@ def test_a_search_that_can_not_be_is_refused(
 
 def test_a_space_of_one_config_is_trained_once_and_said(tmp_path: Path, dataset: Path) -> None:
     one = {"learning_rate": Bound(low=1e-3, high=1e-3), "rank": Bound(choices=(8,)), "batch_size": Bound(choices=(4,))}
-    folder = made(tmp_path, dataset, bounds=one)
+    folder = made(tmp_path, dataset, bounds=one, baseline={})
     summary = scripted.play(folder)
     assert [r.trial.origin for r in results(summary)] == ["baseline"]
     assert summary.rounds.keys() == {Round.SEARCH}
@@ -111,7 +111,7 @@ def test_no_config_is_trained_twice_where_few_are_left(tmp_path: Path, dataset: 
         "rank": Bound(choices=(4, 8)),
         "batch_size": Bound(choices=(4,)),
     }
-    summary = scripted.play(made(tmp_path, dataset, bounds=few))
+    summary = scripted.play(made(tmp_path, dataset, bounds=few, baseline={}))
     assert sorted(r.trial.config["rank"] for r in results(summary)) == [4, 8]
     assert summary.winner is not None, "the two are still compared"
 
