@@ -265,6 +265,8 @@ def test_a_log_on_a_full_disk_hides_no_reason(capsys: pytest.CaptureFixture[str]
 def test_a_judge_that_fails_is_no_score_and_resume_judges_later(folder: Path) -> None:
     class Broken(scripted.ScriptedJudge):
         def score(self, samples: Sequence[Sample]) -> list[Judgement]:
+            if all(folder / "before" in s.path.parents for s in samples):
+                return super().score(samples)  # the base's own, judged before anything is trained
             raise JudgeError("the judge's model can't be loaded", remedy="Free some memory and resume.")
 
     with pytest.raises(JudgeError):
