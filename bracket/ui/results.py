@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,9 @@ from bracket.ui.outcome import (
 MOST = 4
 """Configs compared side by side."""
 NOBODY = "Choose trials to compare."
+_LEAD = 2
+"""Sentences of the verdict in large letters."""
+_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,19 @@ def verdict_text(view: SessionView | None) -> str:
     if view is None:
         return "No session yet. Start the demo, or choose a folder."
     if view.verdict:  # a file, which may be somebody else's: each line is shown as it stands, but for what is bold
-        return "\n\n".join(_bold(line) for line in view.verdict.splitlines() if line.strip())
+        said = [part for line in view.verdict.splitlines() for part in _parted(line)]
+        return "\n\n".join(_bold(part) for part in said if part.strip())
     if view.state == "failed":
         return f"No verdict: the session failed. {_plain(sentence(view.message))}"
     if view.state in ("running", "stopping"):
         return f"No verdict yet: {progress_words(view) or 'it has just begun'}. What has ended is in the table below."
     return f"No verdict yet: the session is {view.state}. {_plain(sentence(view.message))}"
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Who wins and how clearly, and all that is said beside."""
+    sentences = _SENTENCE.split(line)
+    return " ".join(sentences[:_LEAD]), " ".join(sentences[_LEAD:])
 
 
 def _bold(line: str) -> str:

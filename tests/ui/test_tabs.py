@@ -82,6 +82,13 @@ def test_only_labels_of_the_verdict_are_bold(done: view.SessionView) -> None:
     assert "**" not in results.verdict_text(replace(done, verdict="** **** one ** left"))
 
 
+def test_what_is_said_beside_the_verdict_is_a_paragraph_of_its_own(done: view.SessionView) -> None:
+    said = results.verdict_text(
+        replace(done, verdict="**lr 4.5e-3** wins. In 5 of 5 pairs (p = 0.03). Its file. More.")
+    )
+    assert said == r"**lr 4.5e-3** wins. In 5 of 5 pairs (p = 0.03)." + "\n\nIts file."
+
+
 def test_samples_are_rows_of_steps_and_columns_of_prompts(done: view.SessionView) -> None:
     html = monitor.samples_html(done, "search-001")
     assert html.index("step 30") < html.index("step 15")
