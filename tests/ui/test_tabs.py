@@ -83,9 +83,7 @@ def test_only_labels_of_the_verdict_are_bold(done: view.SessionView) -> None:
 
 
 def test_what_is_said_beside_the_verdict_is_a_paragraph_of_its_own(done: view.SessionView) -> None:
-    said = results.verdict_text(
-        replace(done, verdict="**lr 4.5e-3** wins. In 5 of 5 pairs (p = 0.03). Its file. More.")
-    )
+    said = results.verdict_text(replace(done, verdict="**lr 4.5e-3** wins. In 5 of 5 pairs (p = 0.03). Its file."))
     assert said == r"**lr 4.5e-3** wins. In 5 of 5 pairs (p = 0.03)." + "\n\nIts file."
 
 
