@@ -166,8 +166,9 @@ def test_the_real_ledger_sees_the_same_search(name: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @EVERY
-def test_five_hundred_configs_are_proposed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hundreds_of_configs_are_proposed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = 250 if name in ("hyperband", "asha") else 500  # Optuna's pruners read all earlier trials at every step
     monkeypatch.setattr(surrogate, "MOST", 24)  # the process is slow, and what comes after it is most of this search
-    begun = run(partial(strategy, name, configs=500), Simulated(), workers=8, fate=_mixed)
-    check(begun, PLAIN, strategy(name, configs=500))
-    assert len([t for t in begun if t.rung == 0]) == 500
+    begun = run(partial(strategy, name, configs=configs), Simulated(), workers=8, fate=_mixed)
+    check(begun, PLAIN, strategy(name, configs=configs))
+    assert len([t for t in begun if t.rung == 0]) == configs

@@ -21,7 +21,7 @@ def _duels(prompts: int, seeds: int, edge: float) -> list[CheckpointClaim]:
         ours, theirs = (
             difficulty + rng.normal(0, 0.05, (prompts, 1)) + rng.normal(0, 0.08, (prompts, seeds)) for _ in range(2)
         )
-        claims.append(checkpoint_claim(ours + edge, theirs, seed=number, draws=1_999))
+        claims.append(checkpoint_claim(ours + edge, theirs, seed=number, draws=999))
     return claims
 
 
