@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
+from bracket.dataset.fresh import key
 from bracket.dataset.prompts import has_word, one_line
 from bracket.domain import DatasetSplit, Picture
 from bracket.errors import JudgeError
@@ -48,12 +49,12 @@ def draft(asker: Asker, dataset: DatasetSplit, count: int, known: Sequence[str] 
     pictures = [p for p in dataset.train if p.width]
     if not pictures:
         raise JudgeError("there is no training picture to show the judge", remedy="Name a folder of pictures first.")
-    taken = {*map(str.casefold, known), *(one_line(p.caption or "").casefold() for p in dataset.train)}
+    taken = {*map(key, known), *(key(p.caption) for p in dataset.train)}
     for number, wish in enumerate(islice(cycle(WISHES), count)):
         shown = [pictures[(number * _SHOWN + i) % len(pictures)] for i in range(min(_SHOWN, len(pictures)))]
         found = cleaned(asker.ask([_question(dataset, shown, wish)], repeats=1)[0].texts, dataset.trigger_word)
-        if found and found.casefold() not in taken:
-            taken.add(found.casefold())
+        if found and key(found) not in taken:
+            taken.add(key(found))
             yield found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,11 @@ class Rules:
         )
 
     @property
+    def unit(self) -> Literal["prompt", "theme"]:
+        """What a claim about the files counts."""
+        return "theme" if self.themes else "prompt"
+
+    @property
     def terms(self) -> dict[str, Any]:
         """What both kinds of claim are made with, beside their units."""
         shared = {"alpha": self.alpha, "live_share": self.live_share, "edition": self.edition}
@@ -109,7 +114,7 @@ def claims_of(duel: Duel | None, pairs: Sequence[Pair], rules: Rules, *, seed: i
     checkpoints = {
         name: checkpoint_claim(
             *paired_scores(_met(winner, other), other, rules.themes),
-            unit="theme" if rules.themes else "prompt",
+            unit=rules.unit,
             planned=rules.prompts,
             seed=seed,
             **rules.terms,
@@ -164,7 +169,7 @@ def flips_of(duel: Duel, rules: Rules, shares: Mapping[str, float], *, seed: int
     ours, theirs = duel_scores(duel, rules.themes)
     terms = {"planned": rules.prompts, "seed": seed, **rules.terms}
     names = list(dict.fromkeys(rules.themes.get(j.sample.prompt, j.sample.prompt) for j in winner))
-    by_prompt = prompt_flips(ours, theirs, names, unit="theme" if rules.themes else "prompt", **terms)
+    by_prompt = prompt_flips(ours, theirs, names, unit=rules.unit, **terms)
     if len(shares) < 2:
         return by_prompt, None
     members = {

@@ -162,12 +162,13 @@ def course_of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -
     """
     judged = {name: {(j.sample.prompt, j.sample.seed) for j in found} for name, found in arms.items()}
     lacking = {p[0] for p in plan.pictures if not all(p in have for have in judged.values())}
-    whole = [place for place, texts in enumerate(plan.units) if lacking.isdisjoint(texts)]
-    texts = {text for place in whole for text in plan.units[place]}
+    planned = plan.units
+    whole = [place for place, texts in enumerate(planned) if lacking.isdisjoint(texts)]
+    texts = {text for place in whole for text in planned[place]}
     pictures = [Prompt(text, seed) for text, seed in plan.pictures if text in texts]
     scores = {name: score_matrix(found, pictures, plan.themes) for name, found in arms.items()} if pictures else {}
     others = [name for name in arms if name != WINNER]
-    units: list[Unit | None] = [None] * len(plan.units)
+    units: list[Unit | None] = [None] * len(planned)
     for row, place in enumerate(whole):
         units[place] = {name: float((scores[WINNER] - scores[name])[row].mean()) for name in others}
     return follow(plan, units, two_sided=True, against=others)
@@ -186,7 +187,8 @@ def score_matrix(
 
 def duel_of(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Duel | None:
     """The judgements that count, in the plan's order; None while there are none."""
-    counted = {text for place in course_of_prompts(plan, arms).counted for text in plan.units[place]}
+    units = plan.units
+    counted = {text for place in course_of_prompts(plan, arms).counted for text in units[place]}
     pictures = [(text, seed) for text, seed in plan.pictures if text in counted]
     if not pictures:
         return None

@@ -191,7 +191,8 @@ def _of_prompts(plan: DuelPlan, arms: Mapping[str, Sequence[Judgement]]) -> Figh
             at = interval_alpha(plan.alpha, course.watched[name].final_alpha, plan.edition)
             low, high, _ = win_rate_interval(won, alpha=at)
             rates[name] = (float(won.mean()), low, high)
-    return _fight(plan.unit, course, [", ".join(plan.units[i]) for i in course.counted], newest, rates)
+    units = plan.units
+    return _fight(plan.unit, course, [", ".join(units[i]) for i in course.counted], newest, rates)
 
 
 def _of_pairs(plan: DuelPlan, results: Sequence[TrialResult]) -> Fight:

@@ -22,6 +22,8 @@ SPLIT = "dataset.json"
 """In a session's folder: its split."""
 PROFILE = "vram.json"
 """In a session's folder: the memory its profile was chosen for."""
+BEFORE = "before"
+"""In a session's folder: the bare base's pictures of the choosing prompts, and what the judge says of them."""
 LOWERED = "vram.json"
 """In a trial's folder: the lower profile it went down to."""
 

@@ -21,6 +21,7 @@ from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges import Judge
 from bracket.session.duel import arm_judgements
 from bracket.session.evaluate import Ended, judged, keep_judgements
+from bracket.session.job import BEFORE
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -28,8 +29,6 @@ Together = Callable[[Sequence[TrialResult], Judge], list[TrialResult]]
 """Judges several results at once."""
 
 POLL_SECONDS = 0.1
-BEFORE = "before"
-"""In a session's folder: the bare base's pictures of the choosing prompts, and what the judge says of them."""
 
 FIRST_WAIT, LONGEST_WAIT = 15.0, 300.0
 """Seconds before a judge that was away is asked again: twice as long each time."""

@@ -18,7 +18,7 @@ from bracket.domain import Sample
 from bracket.errors import JudgeError
 from bracket.judges.images import open_image
 from bracket.runner.events import Curve
-from bracket.session.job import Context
+from bracket.session.job import BEFORE, Context
 from bracket.session.stills import still
 from bracket.stats.melting import SIDE, Signs, structure_lost
 from bracket.trainers.base import drawn_in
@@ -60,7 +60,7 @@ def _base_loss(curves: Mapping[str, Curve]) -> float | None:
 
 def _structure(context: Context, samples: Sequence[Sample]) -> float | None:
     """See `structure_lost`; of a clip its middle frame is looked at."""
-    drawn = {(s.prompt, s.seed): s.path for s in drawn_in(context.trainer, context.folder / "before")}
+    drawn = {(s.prompt, s.seed): s.path for s in drawn_in(context.trainer, context.folder / BEFORE)}
     pairs = [(s.path, drawn[s.prompt, s.seed]) for s in samples if (s.prompt, s.seed) in drawn]
     if not pairs:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bracket.domain import DatasetSplit, Launch, Round, Trial
 from bracket.runner.devices import Device
-from bracket.session.job import Context, context_of, memory_of, preview_split
+from bracket.session.job import BEFORE, Context, context_of, memory_of, preview_split
 from bracket.session.settings import SessionSettings
 
 PLACE = "SESSION"
@@ -57,7 +57,7 @@ def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
         titles = [(f"Cache {n}" if n > 1 else "Cache", one) for n, one in enumerate(context.trainer.prepare(job), 1)]
         first = _first(context)
         titles.append(("Train the first trial", context.trainer.launch(job, [first])))
-        titles.append(("Draw the base", context.trainer.draw(job, None, job.prompts, folder / "before")))
+        titles.append(("Draw the base", context.trainer.draw(job, None, job.prompts, folder / BEFORE)))
         made = [_command(title, launch, place) for title, launch in titles]
         return tuple(replace(c, files=_files(first.folder, place)) if "first trial" in c.title else c for c in made)
 

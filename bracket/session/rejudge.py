@@ -24,7 +24,7 @@ from bracket.session.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.control import Lock, Progress, write_progress
 from bracket.session.duel_plan import BASE, BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
-from bracket.session.job import Context, make_context, slots_of
+from bracket.session.job import BEFORE, Context, make_context, slots_of
 from bracket.session.judges import session_judge
 from bracket.session.judging import judge_base
 from bracket.session.score import combine
@@ -80,7 +80,7 @@ def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> in
     """Judges into the session in `new`; returns how many trials."""
     context, settings = _context(new), load(new)
     mark(context, old)
-    before = drawn_in(context.trainer, new / "before")
+    before = drawn_in(context.trainer, new / BEFORE)
     judge = session_judge(settings, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)
     try:

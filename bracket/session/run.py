@@ -26,9 +26,9 @@ from bracket.runner.processes import sweep_orphans, write_command_sh
 from bracket.runner.watch import Progress as Watched
 from bracket.session import confirm, drawing, pairwise, plan, spread, stages, stamp
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
-from bracket.session.job import Context, make_context, slots_of
+from bracket.session.job import BEFORE, Context, make_context, slots_of
 from bracket.session.judges import session_judge
-from bracket.session.judging import BEFORE, judge_base
+from bracket.session.judging import judge_base
 from bracket.session.more_duels import read_plans
 from bracket.session.outlook import ended_early
 from bracket.session.rounds import POLL_SECONDS, RoundRunner, Stopped, why

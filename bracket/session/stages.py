@@ -17,7 +17,7 @@ from bracket.search.strategy import Strategy, make_strategy
 from bracket.session.blind import Control, Pairs
 from bracket.session.duel import OVER, course_of_pairs, scores_by_seed
 from bracket.session.duel_plan import DuelPlan
-from bracket.session.job import Context
+from bracket.session.job import BEFORE, Context
 from bracket.session.memory import session_memory
 from bracket.session.outlook import ahead, ended_early, enough_of
 from bracket.session.rounds import NextTrial, RoundRunner
@@ -140,7 +140,7 @@ def fresh_pairs(runner: RoundRunner, plan: DuelPlan) -> None:
 
 def control(context: Context) -> Control:
     """What the judge sees beside the arms of a duel."""
-    return Control(context.folder, drawn_in(context.trainer, context.folder / "before"))
+    return Control(context.folder, drawn_in(context.trainer, context.folder / BEFORE))
 
 
 def _listed(runner: RoundRunner, round_: Round, wanted: Iterable[Wanted]) -> NextTrial:

@@ -120,6 +120,8 @@ class Store:
         self._storage = _open(url, self.path, patience)
         self._studies: dict[str, optuna.Study] = {}
         self._read: dict[str, _Read] = {}
+        self._scaled: dict[Round, tuple[list[int], list[TrialResult]]] = {}
+        """A round's results with the scores that follow from all of them, by how many there are of each rung."""
         self._all: set[str] | None = None
         """Names of the studies there are; another process makes none while this one has the session."""
 
@@ -174,7 +176,11 @@ class Store:
         """Every ended trial of a round, rung after rung, in the order they began. Samples and judgements are left on
         disk."""
         looked = [self._look(name) for name in self._names(round_)]
-        return on_one_scale([read.results[number] for read in looked for number in sorted(read.results)])
+        counts = [len(read.results) for read in looked]
+        if round_ not in self._scaled or self._scaled[round_][0] != counts:
+            found = on_one_scale([read.results[number] for read in looked for number in sorted(read.results)])
+            self._scaled[round_] = counts, found
+        return list(self._scaled[round_][1])
 
     @_guarded
     def open_trials(self, round_: Round) -> list[Trial]:

@@ -26,7 +26,7 @@ from bracket.session.calibrate import calibrate
 from bracket.session.confirm import plan_for
 from bracket.session.duel import trial_judgements
 from bracket.session.fight import read_fight, verdict_of
-from bracket.session.job import Context
+from bracket.session.job import BEFORE, Context
 from bracket.session.judging import base_score
 from bracket.session.pairwise import read_ranking
 from bracket.session.settings import fingerprint_in
@@ -86,7 +86,7 @@ def summarise(
         pairs=fight.pairs,
         left_out=fight.left_out,
         additions=fight.additions,
-        before=tuple(newest(drawn_in(context.trainer, context.folder / "before"))),
+        before=tuple(newest(drawn_in(context.trainer, context.folder / BEFORE))),
         judge=judge,
         command=full_training(context, winner) if winner else (),
         seconds=dict(seconds),

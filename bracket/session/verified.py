@@ -31,7 +31,7 @@ from bracket.session.again import marked
 from bracket.session.calibrate import calibrate
 from bracket.session.duel_plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
 from bracket.session.fight import read_fight
-from bracket.session.job import keep_pictures, with_own_seeds
+from bracket.session.job import BEFORE, keep_pictures, with_own_seeds
 from bracket.session.judges import session_judge
 from bracket.session.memory import DATASET_FILE
 from bracket.session.more_duels import added_plans
@@ -227,7 +227,7 @@ def _asked(data: Row, folder: Path) -> list[tuple[Row, float]] | str:
             remedy="Restore it from a copy.",
         )
     dataset = split_from_json(read_json(folder / DATASET_FILE))
-    before = drawn_in(make_trainer(settings.load_preset().trainer), folder / "before")
+    before = drawn_in(make_trainer(settings.load_preset().trainer), folder / BEFORE)
     with TemporaryDirectory(prefix="bracket-") as cache:
         judge = session_judge(settings, dataset, Path(cache), before)
         try:

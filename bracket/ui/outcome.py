@@ -13,6 +13,7 @@ from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import read_json
 from bracket.report.words import knob_name, knob_value, score
+from bracket.session.job import BEFORE
 from bracket.session.stages import duellists
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.summarise import ARGV
@@ -90,7 +91,7 @@ def before_after_html(view: SessionView, duel: Duellists | None, *, sealed: bool
         grid = gallery.grid(rows, gallery.prompts_of(fresh["winner"]))
         html += sealed_html("On fresh prompts", grid) if sealed else f"<h2>On fresh prompts</h2>{grid}"
     rows = [(label, gallery.newest(trial.samples)) for label, trial in arms[: 1 if duel.same else 2]]
-    base = drawn(view.folder, "before")
+    base = drawn(view.folder, BEFORE)
     if base:
         rows.insert(0, ("the base, untrained", gallery.newest(base)))
     columns = gallery.prompts_of(s for _, found in rows for s in found.values())
