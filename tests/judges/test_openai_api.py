@@ -306,11 +306,11 @@ def test_a_fault_that_stays_is_an_outage_and_no_answer(
 def test_a_server_that_is_too_slow(server: TestServer, client: Make, ask: Ask) -> None:
     judge = client(timeout=0.15)
     _ = judge.capabilities
-    server.script = [Reaction(200, completion("good"), delay=0.4), Reaction(200, completion("good"), drip=0.01)] * 2
+    server.script = [Reaction(200, completion("good"), delay=0.4), Reaction(200, completion("good"), drip=0.1)] * 2
     begin = time.monotonic()
     with pytest.raises(JudgeUnavailable, match=r"within 0\.15 s"):
         judge.ask([ask()], repeats=1)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < 10, "the dripping answers alone would take a minute"
 
 
 def test_no_server_at_all(server: TestServer, client: Make, ask: Ask) -> None:
@@ -352,23 +352,25 @@ def test_a_server_that_wants_a_long_rest_gets_it(server: TestServer, client: Mak
     assert len(server.asked) == 1
 
 
-def test_the_breaker_opens_and_closes_again(server: TestServer, client: Make, ask: Ask) -> None:
-    judge = client(Patience(tries=3, first_wait=0.001, longest_wait=0.01, failures=4, rest=0.15))
+def test_the_breaker_opens_and_closes_again(
+    server: TestServer, client: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = client(Patience(tries=3, first_wait=0.001, longest_wait=0.01, failures=4, rest=60))
     _ = judge.capabilities
     server.script = [Reaction(500)] * 5
     for _ in range(2):
         with pytest.raises(JudgeUnavailable):
             judge.ask([ask()], repeats=1)
     assert len(server.asked) == 4, "the second question's second and third try were not sent"
-    begin = time.monotonic()
     with pytest.raises(JudgeUnavailable, match="several times in a row"):
         judge.ask([ask()], repeats=1)
-    assert len(server.asked) == 4 and time.monotonic() - begin < 0.1
-    time.sleep(0.16)
+    assert len(server.asked) == 4
+    clock, later = time.monotonic, 61
+    monkeypatch.setattr("bracket.judges.http.time.monotonic", lambda: clock() + later)
     with pytest.raises(JudgeUnavailable):
         judge.ask([ask()], repeats=1)
     assert len(server.asked) == 5, "the next is sent, fails, and it opens again"
-    time.sleep(0.16)
+    later = 122
     assert len(judge.ask([ask(), ask()], repeats=1)) == 2
 
 
@@ -586,9 +588,8 @@ def test_a_server_that_hangs_is_given_up_soon(
 ) -> None:
     monkeypatch.setattr(openai_api, "_QUICK", 0.1)
     server.models = Reaction(200, {"data": []}, delay=0.5)
-    begin = time.monotonic()
     [problem] = check_server(settings())
-    assert "no answer within" in problem.message and time.monotonic() - begin < 0.4
+    assert "no answer within" in problem.message
 
 
 def test_the_connection_test_says_what_the_server_can(

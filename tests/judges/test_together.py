@@ -16,19 +16,19 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 
 def test_the_first_failure_ends_it_without_waiting_for_the_rest() -> None:
-    begun, gate = [], threading.Event()
+    begun, ended, gate = [], [], threading.Event()
 
     def do(item: int) -> int:
         begun.append(item)
         if item == 0:
             raise ValueError("no")
-        gate.wait(5)
+        gate.wait(60)
+        ended.append(item)
         return item
 
-    begin = time.monotonic()
     with pytest.raises(ValueError, match="no"):
         Crew(2).each(range(50), do)
-    assert time.monotonic() - begin < 1
+    assert not ended
     gate.set()
     time.sleep(0.05)
     assert len(begun) <= 3

@@ -28,7 +28,7 @@ def marked(log: Path) -> list[int]:
     return found
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits for a condition and fails the test when it doesn't come true in time."""
     end = time.monotonic() + seconds
     while not condition():

@@ -79,7 +79,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     executor.close()
 
 
-def end_of(handle: Handle, seconds: float = 10.0) -> Exit:
+def end_of(handle: Handle, seconds: float = 30.0) -> Exit:
     until(lambda: handle.poll() is not None, seconds)
     end = handle.poll()
     assert end is not None
@@ -123,7 +123,7 @@ def test_a_stop_lets_it_save(executor: Executor, make: Make, tmp_path: Path) -> 
     until((tmp_path / "ready").exists)
     handle.stop(10)
     handle.stop(10)
-    assert end_of(handle, 5).code == 130
+    assert end_of(handle).code == 130
     assert handle.launch.log.read_text() == "saved\n"
     handle.stop()
 
@@ -135,13 +135,13 @@ def test_a_stop_ends_who_ignores_it(executor: Executor, make: Make, tmp_path: Pa
     time.sleep(0.1)
     assert handle.poll() is None
     handle.stop(0.2)
-    assert end_of(handle, 5).signal == signal.SIGKILL
+    assert end_of(handle).signal == signal.SIGKILL
 
 
 def test_a_stop_before_anything_ran_is_a_stop(executor: Executor, make: Make) -> None:
     handle = executor.submit(make("sleep=100"), CPU)
     handle.stop(0)
-    end_of(handle, 5)
+    end_of(handle)
     handle = executor.submit(make("exit=0"), CPU)
     assert end_of(handle).code == 0, "later launches are not affected"
 
@@ -149,7 +149,7 @@ def test_a_stop_before_anything_ran_is_a_stop(executor: Executor, make: Make) ->
 @linux
 def test_its_end_is_the_end_of_all_it_started(executor: Executor, make: Make, tmp_path: Path) -> None:
     end_of(executor.submit(make("family=pid"), CPU))
-    until(lambda: not runs(int((tmp_path / "pid").read_text())), 2)
+    until(lambda: not runs(int((tmp_path / "pid").read_text())))
 
 
 @linux
@@ -205,7 +205,7 @@ def test_nothing_survives_a_killed_bracket(warm: bool, make: Make, tmp_path: Pat
     assert len(family) == (4 if warm else 3), "guard, (worker,) trainer, its child"
     bracket.kill()
     bracket.wait()
-    until(lambda: not any(runs(process.pid) for process in family), 5)
+    until(lambda: not any(runs(process.pid) for process in family))
 
 
 def test_a_launch_for_a_gpu_sees_no_other(make: Make) -> None:
@@ -261,7 +261,7 @@ class TestWarmWorkers:
         with LocalExecutor(1, worker=(*WORKER, "slow")) as executor:
             handle = executor.submit(make("exit=0"), CPU)
             handle.stop(20)
-            assert end_of(handle, 5).signal == signal.SIGINT
+            assert end_of(handle).signal == signal.SIGINT
 
 
 @linux

@@ -191,7 +191,7 @@ def test_a_stop_keeps_everything_and_resume_goes_on(folder: Path) -> None:
     process = scripted.begin(folder)
     _wait_for(lambda: any(folder.glob("trials/search-00[2-9]/tfevents/*")))
     assert launch.stop(folder, wait=30)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     seen = view.read(folder)
     assert seen.state == "stopped"
     finished = {t.id for t in seen.trials if t.outcome}

@@ -130,7 +130,7 @@ def test_signals_reach_the_trainer_once(tmp_path: Path, number: signal.Signals, 
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
-        assert process.wait(10) == code
+        assert process.wait(30) == code
     assert (done(tmp_path)[-1] == "interrupted") is (number == signal.SIGINT)
 
 
