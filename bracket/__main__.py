@@ -1,6 +1,6 @@
 """`python -m bracket`."""
 
-from bracket.cli import main
+from bracket.cli.app import main
 
 if __name__ == "__main__":
     main()

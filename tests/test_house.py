@@ -6,8 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,7 @@ from bracket.environment import child_env
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    5: (
-        *("app", "cli", "cli_bar", "cli_grid", "cli_judge", "cli_prove", "cli_run", "cli_text", "cli_trainers"),
-        *("doctor", "ui", "__main__"),
-    ),
+    5: (*("app", "cli", "ui", "__main__"),),
     4: ("session",),
     3: ("search", "trainers", "judges", "report"),
     2: ("runner", "dataset", "stats"),
@@ -33,9 +32,9 @@ FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 APART = {"training": {"training", "dataset", *FLOORS[1]}, "bootstrap": {"bootstrap", "locks"}}
 """Programs of their own, and all that they may import."""
 
-SCHEMA = ("bracket.training.config", "bracket.training.schema")
+SCHEMA = ("bracket.training.config.reading", "bracket.training.config.schema")
 """What a training config may hold: data, which the built-in trainer's adapter holds settings against."""
-MODULE_LINES, FUNCTION_LINES = 400, 80
+MODULE_LINES, FUNCTION_LINES, MODULES = 400, 80, 12
 HEAVY = ("torch", "transformers", "diffusers", "peft", "accelerate")
 
 
@@ -63,8 +62,8 @@ def imported(path: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} imports by dots; write the whole name"
-            # `from bracket.session import store` may name a module or a thing in it: both are given
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            # `from bracket.session import store` may name a module or a thing in it
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
         for name in names:
@@ -100,6 +99,90 @@ def test_imports_point_down() -> None:
     assert wrong == []
 
 
+def test_no_folder_is_crowded() -> None:
+    """Whoever comes in finds a dozen doors at most; `__init__` is the frame, not a door."""
+    rooms = Counter(path.parent for path in sources() if path.name != "__init__.py")
+    assert {str(room.relative_to(ROOT)): count for room, count in rooms.items() if count > MODULES} == {}
+
+
+def test_folders_make_no_circle() -> None:
+    """The hall (`bracket/`) is its files, one by one; what a room hands on at its door (`__init__`) lies above it."""
+    below: dict[str, set[str]] = {}
+    for importer, name, _ in all_imports():
+        mine, theirs = folder_of(importer), folder_of(resolved(name))
+        if mine != theirs:
+            below.setdefault(mine, set()).add(theirs)
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_wing_is_entered_by_its_door() -> None:
+    """Modules of a wing that its `__init__` doesn't name are its own."""
+    wrong = []
+    for importer, name, place in all_imports():
+        target = resolved(name)
+        wing = target if target in doors() else target.rpartition(".")[0]
+        if wing.count(".") < 2 or importer == wing or importer.startswith(f"{wing}."):
+            continue
+        if (thing := name.removeprefix(wing).lstrip(".").partition(".")[0]) and thing not in doors()[wing]:
+            wrong.append(place)
+    assert wrong == []
+
+
+def test_doors_name_what_there_is() -> None:
+    wrong = []
+    for package, handed in doors().items():
+        path = ROOT.joinpath(*package.split("."))
+        tree = sources()[path / "__init__.py"]
+        assert ast.get_docstring(tree), f"{package} doesn't say what lives there"
+        bound = public(tree) | {a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
+        wrong += [f"{package}: {h}" for h in handed - bound if not (path / f"{h}.py").exists()]
+    assert wrong == []
+
+
+@cache
+def doors() -> dict[str, frozenset[str]]:
+    """What each package's `__init__` hands on, by the package's dotted name."""
+    found = {}
+    for path, tree in sources().items():
+        if path.name == "__init__.py" and path.parent != ROOT / "bracket":
+            named = [ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and is_all(n)]
+            found[module_name(path)] = frozenset(named[0] if named else public(tree))
+    return found
+
+
+def is_all(node: ast.Assign) -> bool:
+    return any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+
+
+def public(tree: ast.Module) -> set[str]:
+    """What a module defines of its own, without a leading underscore."""
+    names = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    names |= {ast.unparse(t) for n in tree.body if isinstance(n, ast.Assign) for t in n.targets}
+    names |= {ast.unparse(n.target) for n in tree.body if isinstance(n, ast.AnnAssign)}
+    return {name for name in names if name[0] != "_"}
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(module_name, sources()))
+
+
+def resolved(name: str) -> str:
+    """The module that an imported name is, or is a thing of."""
+    while name not in modules():
+        name = name.rpartition(".")[0]
+    return name
+
+
+def folder_of(module: str) -> str:
+    """A module's folder; a file of the hall, and a room's door, are folders of their own."""
+    alone = module.count(".") <= 1 or module in doors()
+    return module if alone else f"{module.rpartition('.')[0]}/"
+
+
 def test_only_the_embedded_base_looks_at_the_checker() -> None:
     wrong = [
         place
@@ -110,7 +193,7 @@ def test_only_the_embedded_base_looks_at_the_checker() -> None:
 
 
 def test_doors_open_without_torch() -> None:
-    code = f"import app, bracket.cli, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import app, bracket.cli.app, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=child_env(), capture_output=True, text=True)
     assert (run.stdout.strip(), run.returncode) == ("[]", 0), run.stderr
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bracket.dataset.keys import NAMES
-from bracket.dataset.prompts import PROMPTS, SAMPLING, VERDICT_PROMPTS, PromptLine, has_word, read_prompts
-from bracket.dataset.scanning import scan
+from bracket.dataset.reading.keys import NAMES
+from bracket.dataset.reading.prompts import PROMPTS, SAMPLING, VERDICT_PROMPTS, PromptLine, has_word, read_prompts
+from bracket.dataset.reading.scanning import scan
 from bracket.domain import Picture, Problem
 from bracket.errors import DatasetError
 

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from bracket.dataset.bank import JOINT, KINDS, Kind, Subject, from_bank, guessed_kind, plain_from_bank
-from bracket.dataset.prompts import PROMPTS, TRIGGER, VERDICT_PROMPTS, has_word, one_line, parse_prompts, read_prompts
+from bracket.dataset.reading.prompts import (
+    PROMPTS,
+    TRIGGER,
+    VERDICT_PROMPTS,
+    has_word,
+    one_line,
+    parse_prompts,
+    read_prompts,
+)
 from bracket.domain import Picture
 
 KindChoice = Literal["auto", "none", Kind]

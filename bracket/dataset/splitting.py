@@ -25,8 +25,8 @@ from bracket.dataset.fresh import (
     search_prompts,
     verdict_prompts,
 )
-from bracket.dataset.prompts import PROMPTS, VERDICT_PROMPTS
-from bracket.dataset.scanning import Scan
+from bracket.dataset.reading.prompts import PROMPTS, VERDICT_PROMPTS
+from bracket.dataset.reading.scanning import Scan
 from bracket.domain import DatasetSplit, Picture, Problem, Source
 from bracket.errors import DatasetError
 

@@ -16,13 +16,13 @@ from bracket.judges.base import (
     nearest,
     resolve_weights,
 )
-from bracket.judges.clip import NAME as CLIP
-from bracket.judges.clip import WEIGHTS, ClipJudge
-from bracket.judges.model import check_model
-from bracket.judges.reference import NAME as REFERENCE
-from bracket.judges.reference import WEIGHTS as REFERENCE_WEIGHTS
-from bracket.judges.reference import ReferenceJudge, check_reference
-from bracket.judges.rubric import load_rubric
+from bracket.judges.embeddings.clip import NAME as CLIP
+from bracket.judges.embeddings.clip import WEIGHTS, ClipJudge
+from bracket.judges.embeddings.model import check_model
+from bracket.judges.embeddings.reference import NAME as REFERENCE
+from bracket.judges.embeddings.reference import WEIGHTS as REFERENCE_WEIGHTS
+from bracket.judges.embeddings.reference import ReferenceJudge, check_reference
+from bracket.judges.vlm.rubric import load_rubric
 
 __all__ = ["KINDS", "Judge", "axes_of", "check_judge", "judgement_from_json", "judgement_to_json", "make_judge"]
 
@@ -49,7 +49,7 @@ def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path, befo
         return ClipJudge(settings.model, dataset, cache, settings.weights, settings.batch_size)
     if settings.kind == REFERENCE:
         return ReferenceJudge(settings, dataset, cache, before)
-    from bracket.judges.vlm import VlmJudge
+    from bracket.judges.vlm.judge import VlmJudge
 
     rubric = load_rubric(settings.rubric)
     return VlmJudge(make_asker(settings), rubric, settings, dataset, cache, settings.kind)
@@ -58,10 +58,10 @@ def make_judge(settings: JudgeSettings, dataset: DatasetSplit, cache: Path, befo
 def make_asker(settings: JudgeSettings) -> Asker:
     """The vision-language model that the settings name; loads nothing yet."""
     if settings.kind == QWEN_VL:
-        from bracket.judges.qwen_vl import LocalModel
+        from bracket.judges.local.qwen_vl import LocalModel
 
         return LocalModel(settings)
-    from bracket.judges.openai_api import Client
+    from bracket.judges.server.openai_api import Client
 
     return Client(settings)
 
@@ -111,9 +111,9 @@ def check_judge(settings: JudgeSettings) -> list[Problem]:
 
 def _check_asker(settings: JudgeSettings) -> list[Problem]:
     if settings.kind == QWEN_VL:
-        from bracket.judges.qwen_vl import check_local
+        from bracket.judges.local.qwen_vl import check_local
 
         return check_local(settings)
-    from bracket.judges.openai_api import check_server
+    from bracket.judges.server.openai_api import check_server
 
     return check_server(settings)

@@ -13,7 +13,7 @@ from bracket.errors import JudgeError
 
 
 class JudgeSettings(Protocol):
-    """What a judge needs of a session's settings (`bracket.session.settings.JudgeSettings` has it)."""
+    """What a judge needs of a session's settings (`bracket.session.asked.settings.JudgeSettings` has it)."""
 
     @property
     def kind(self) -> str: ...

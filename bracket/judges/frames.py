@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bracket.dataset.media import VIDEO_SUFFIXES
+from bracket.dataset.reading.media import VIDEO_SUFFIXES
 from bracket.errors import JudgeError
 from bracket.files import storage_errors
 from bracket.judges.images import MOVING, check_size, content_key, opened, to_rgb

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bracket.dataset.headers import open_picture
+from bracket.dataset.reading.headers import open_picture
 from bracket.errors import JudgeError
 
 MAX_PIXELS = 120_000_000

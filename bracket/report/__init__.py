@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write_report(summary: Summary, folder: Path, shown: Callable[[Path], Path] = lambda path: path) -> Path:
-    """Writes report.md, report.html, figures/ and certificate.json into `folder`; see `bracket.report.write`."""
-    from bracket.report.write import write
+    """Writes report.md, report.html, figures/ and certificate.json into `folder`; see `sections.write`."""
+    from bracket.report.sections.write import write
 
     return write(summary, folder, shown)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bracket.domain import Config, Judgement, Knob, Round, Sample, TrialResult
 
 if TYPE_CHECKING:
-    from bracket.stats.agreement import Agreement, Gate
-    from bracket.stats.bradley_terry import Ranking
-    from bracket.stats.correction import Corrected
-    from bracket.stats.verdict import Verdict
+    from bracket.stats.duel.verdict import Verdict
+    from bracket.stats.people.agreement import Agreement, Gate
+    from bracket.stats.people.bradley_terry import Ranking
+    from bracket.stats.people.correction import Corrected
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from typing import Protocol, Self
 from bracket.domain import Launch
 from bracket.errors import BracketError
 from bracket.runner import devices
-from bracket.runner.cause import cause
 from bracket.runner.devices import Device
-from bracket.runner.processes import Exit, Process, check, start
-from bracket.runner.tail import last_lines
-from bracket.runner.warm import WarmTask, WarmWorker
-from bracket.runner.watch import Progress, Watch
+from bracket.runner.processes.launched import Exit, Process, check, start
+from bracket.runner.processes.warm import WarmTask, WarmWorker
+from bracket.runner.reading.cause import cause
+from bracket.runner.reading.tail import last_lines
+from bracket.runner.reading.watch import Progress, Watch
 
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]

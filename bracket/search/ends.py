@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bracket.domain import Knob, Value
-from bracket.stats.scale import is_log, knob_ends
+from bracket.stats.search.scale import is_log, knob_ends
 
 _FURTHER = 1 / 3
 """How much of its length a range is widened by."""

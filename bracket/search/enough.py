@@ -1,9 +1,9 @@
 """When more trials can hardly change the answer: what the rest of the first rung could still gain.
 
-A Gaussian process over the knobs (see `bracket.stats.process`), fitted to the judged trials, says how much better than
-the best so far the configs not tried yet may be. Two figures bound what those still to come gain together: the expected
-improvement (Jones, Schonlau and Welch 1998) of the most promising config, times how many come, and the expected gap
-between the best tried and the best there is, which no search can exceed. The smaller one counts.
+A Gaussian process over the knobs (see `bracket.stats.search.process`), fitted to the judged trials, says how much
+better than the best so far the configs not tried yet may be. Two figures bound what those still to come gain together:
+the expected improvement (Jones, Schonlau and Welch 1998) of the most promising config, times how many come, and the
+expected gap between the best tried and the best there is, which no search can exceed. The smaller one counts.
 
 A pure function of the trials that ended, so a search that was killed and resumed decides the same. Scores are those of
 the first rung's length: lower is better.
@@ -19,13 +19,13 @@ from bracket.domain import Config, Knob, Outcome, TrialResult
 from bracket.search.ends import place, value
 from bracket.search.rungs import key
 from bracket.search.space import effective, is_active, random_config
-from bracket.stats.scale import is_number
+from bracket.stats.search.scale import is_number
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bracket.stats.process import Process
+    from bracket.stats.search.process import Process
 
     Floats = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def expected_gain(knobs: Sequence[Knob], told: Sequence[TrialResult], left: int)
     untried = candidates(knobs, {key(r.trial.config) for r in told}, configs[int(np.argmin(scores))])
     if not untried or not x.shape[1]:
         return 0.0
-    from bracket.stats.process import fit
+    from bracket.stats.search.process import fit
 
     points = np.array([encoded(c, knobs) for c in untried])
     return _bounded(fit(x, scores), x, points, min(left, len(untried)))

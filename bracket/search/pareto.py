@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from bracket.domain import Problem, TrialResult
 from bracket.search.rungs import standing
-from bracket.stats.pareto import nondominated
+from bracket.stats.search.pareto import nondominated
 
 OBJECTIVES = ("likeness", "adherence")
 """What `nsga2` looks for unless told otherwise."""

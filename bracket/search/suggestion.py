@@ -1,8 +1,8 @@
 """From the trials of one search to the space of the next: where to look closer, where to look further, what to leave.
 
-A Gaussian process over all knobs (`bracket.stats.process`) is asked many times where its best config lies: each answer
-is of a surface that the trials allow. Where nine of ten answers fall, the next search should look. Beyond a clear knee
-nothing is looked for; configs that melted elsewhere count like the worst score.
+A Gaussian process over all knobs (`bracket.stats.search.process`) is asked many times where its best config lies: each
+answer is of a surface that the trials allow. Where nine of ten answers fall, the next search should look. Beyond a
+clear knee nothing is looked for; configs that melted elsewhere count like the worst score.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from bracket.domain import Config, Knob, TrialResult, Value
 from bracket.search import ends
 from bracket.search.space import random_config
-from bracket.stats.curves import Knee, failure_knee
-from bracket.stats.importance import KnobImportance, knob_importance
-from bracket.stats.process import fit
-from bracket.stats.rungs import Compared, Tried, longest_rung, melted
-from bracket.stats.scale import is_log, is_number
-from bracket.stats.signflip import Floats
+from bracket.stats.duel.signflip import Floats
+from bracket.stats.search.curves import Knee, failure_knee
+from bracket.stats.search.importance import KnobImportance, knob_importance
+from bracket.stats.search.process import fit
+from bracket.stats.search.rungs import Compared, Tried, longest_rung, melted
+from bracket.stats.search.scale import is_log, is_number
 
 NEEDED = 8
 """Scored configs of one length before a new space is suggested."""

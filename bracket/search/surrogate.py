@@ -1,5 +1,5 @@
-"""Proposals by a Gaussian process over the knobs (see `bracket.stats.process`): noisy expected improvement, so that one
-lucky trial is not taken for the best there is.
+"""Proposals by a Gaussian process over the knobs: noisy expected improvement, so that one lucky trial is not taken for
+the best there is. The process is `bracket.stats.search.process`.
 
 It is fitted to the normal scores of the trials' places among each other (van der Waerden 1952): how bad the bad ones
 are, and on what scale a score lies, then bends nothing among the good. Of few trials it makes more than TPE does: on
@@ -72,7 +72,7 @@ class Surrogate(Proposer):
         import numpy as np
         from scipy.special import ndtri
 
-        from bracket.stats.process import fit
+        from bracket.stats.search.process import fit
 
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         y = ndtri([place for _, place in known])

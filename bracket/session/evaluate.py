@@ -11,12 +11,12 @@ from bracket.domain import Judgement, Outcome, Round, Trial, TrialResult, mean
 from bracket.errors import JudgeError
 from bracket.files import plain_json, read_mapping, write_text
 from bracket.judges import Judge, judgement_to_json
-from bracket.runner.cause import with_lines
-from bracket.runner.events import Curve
-from bracket.runner.outcome import classify
-from bracket.runner.signs import read_signs
-from bracket.runner.tail import last_lines
-from bracket.runner.traces import TraceReader, open_trace, read_trace
+from bracket.runner.reading.cause import with_lines
+from bracket.runner.reading.events import Curve
+from bracket.runner.reading.outcome import classify
+from bracket.runner.reading.signs import read_signs
+from bracket.runner.reading.tail import last_lines
+from bracket.runner.reading.traces import TraceReader, open_trace, read_trace
 from bracket.session.job import Context
 from bracket.session.melted import validation_loss, why_melted
 from bracket.session.timing import Measure

@@ -12,10 +12,10 @@ from bracket.errors import DatasetError, SettingsError
 from bracket.files import read_json, read_mapping, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
-from bracket.session.bounds import baseline_of, bounded_knobs
-from bracket.session.judges import plain_prompts
+from bracket.session.asked.bounds import baseline_of, bounded_knobs
+from bracket.session.asked.judges import plain_prompts
+from bracket.session.asked.settings import ScoreSettings, SessionSettings
 from bracket.session.score import at_length
-from bracket.session.settings import ScoreSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 
 SPLIT = "dataset.json"

@@ -17,7 +17,7 @@ from PIL import Image
 from bracket.domain import Sample
 from bracket.errors import JudgeError
 from bracket.judges.images import open_image
-from bracket.runner.events import Curve
+from bracket.runner.reading.events import Curve
 from bracket.session.job import BEFORE, Context
 from bracket.session.stills import still
 from bracket.stats.melting import SIDE, Signs, structure_lost

@@ -13,7 +13,7 @@ what it says. It follows from all trials that held, so scores move while a round
 changes nothing.
 
 Short trials lean on the loss, which knows early what pictures show late, for as long as nothing speaks against it: once
-loss and pictures rank the better half by loss against each other (`bracket.stats.concordance.among_good`), the pictures
+loss and pictures rank the better half by loss against each other (`stats.people.concordance.among_good`), the pictures
 count in full there and in longer rungs. Finals and duel are decided by pictures either way.
 
 By the first edition the loss was set against the baseline's, v / (v + v_baseline); short trials always leaned on it.
@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bracket.domain import Judgement, Score, TrialResult, mean
-from bracket.session.settings import ScoreSettings
-from bracket.stats.concordance import among_good, matched
+from bracket.session.asked.settings import ScoreSettings
+from bracket.stats.people.concordance import among_good, matched
 
 
 def loss_part(validation_loss: float, baseline_loss: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from bracket.dataset.media import VIDEO_SUFFIXES
+from bracket.dataset.reading.media import VIDEO_SUFFIXES
 from bracket.errors import JudgeError
 from bracket.judges.frames import frames_of
 

@@ -16,15 +16,15 @@ from bracket.domain import Config, Outcome, Round, Sample, Score, Trace, Trial, 
 from bracket.errors import StorageError
 from bracket.reading import read_bytes
 from bracket.report.words import config_label
-from bracket.runner.events import Curve, merge
-from bracket.runner.processes import read_exit
-from bracket.runner.tail import last_lines
-from bracket.runner.traces import TraceReader, open_trace, read_trace
+from bracket.runner.processes.launched import read_exit
+from bracket.runner.reading.events import Curve, merge
+from bracket.runner.reading.tail import last_lines
+from bracket.runner.reading.traces import TraceReader, open_trace, read_trace
 from bracket.search.space import varying
+from bracket.session.asked.settings import FILE as SETTINGS_FILE
+from bracket.session.asked.settings import load as load_settings
+from bracket.session.asked.settings import session_folders
 from bracket.session.control import Progress, Start, read_progress, running_process, stop_asked, unheard_start
-from bracket.session.settings import FILE as SETTINGS_FILE
-from bracket.session.settings import load as load_settings
-from bracket.session.settings import session_folders
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import SOON, Store
 from bracket.trainers import Trainer, make_trainer

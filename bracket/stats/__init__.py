@@ -10,27 +10,27 @@ which of its trials may be looked at together. `power` says what more runs would
 
 from __future__ import annotations
 
-from bracket.stats.agreement import Agreement, Gate, agreement, gate
-from bracket.stats.bradley_terry import Ranking, rank_pairs
-from bracket.stats.claims import (
+from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interval, welch
+from bracket.stats.duel.claims import (
     CheckpointClaim,
     ConfigClaim,
     PairedClaim,
     checkpoint_claim,
     config_claim,
 )
-from bracket.stats.concordance import Concordance, concordance
-from bracket.stats.correction import Corrected, corrected_rate
-from bracket.stats.curves import Curve, Knee, failure_knee, lr_curve
-from bracket.stats.descriptive import DESCRIPTIVE, Mean, Welch, mean_and_interval, welch
-from bracket.stats.importance import KnobImportance, knob_importance
-from bracket.stats.landscape import Landscape, landscape
-from bracket.stats.power import detectable_difference, pairs_needed, prompts_needed
-from bracket.stats.rates import improvement_probability, win_rate_interval
-from bracket.stats.sequential import Watched, e_values, watch
-from bracket.stats.signflip import SignFlip, sign_flip
-from bracket.stats.verdict import Comparison, Verdict, decide, holm
-from bracket.stats.wording import sentence, short_sentence
+from bracket.stats.duel.power import detectable_difference, pairs_needed, prompts_needed
+from bracket.stats.duel.rates import improvement_probability, win_rate_interval
+from bracket.stats.duel.sequential import Watched, e_values, watch
+from bracket.stats.duel.signflip import SignFlip, sign_flip
+from bracket.stats.duel.verdict import Comparison, Verdict, decide, holm
+from bracket.stats.duel.wording import sentence, short_sentence
+from bracket.stats.people.agreement import Agreement, Gate, agreement, gate
+from bracket.stats.people.bradley_terry import Ranking, rank_pairs
+from bracket.stats.people.concordance import Concordance, concordance
+from bracket.stats.people.correction import Corrected, corrected_rate
+from bracket.stats.search.curves import Curve, Knee, failure_knee, lr_curve
+from bracket.stats.search.importance import KnobImportance, knob_importance
+from bracket.stats.search.landscape import Landscape, landscape
 
 __all__ = [
     "DESCRIPTIVE",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bracket.stats.record import Record
-from bracket.stats.signflip import as_floats, check_alpha, t_half_width
+from bracket.stats.duel.record import Record
+from bracket.stats.duel.signflip import as_floats, check_alpha, t_half_width
 
 DESCRIPTIVE = "Descriptive only: the data that chose the winner are also the data shown here."
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bracket.errors import TrainerError
-from bracket.trainers.ai_toolkit import AiToolkitTrainer
+from bracket.trainers.ai_toolkit.adapter import AiToolkitTrainer
 from bracket.trainers.base import Job, Trainer, bare_job
 from bracket.trainers.builtin import BuiltinTrainer
-from bracket.trainers.musubi import MusubiTrainer
-from bracket.trainers.sd_scripts import SdScriptsTrainer
+from bracket.trainers.kohya.musubi import MusubiTrainer
+from bracket.trainers.kohya.sd_scripts import SdScriptsTrainer
 
 __all__ = [
     "AiToolkitTrainer",

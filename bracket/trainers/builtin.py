@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bracket.dataset.prompts import sampling
+from bracket.dataset.reading.prompts import sampling
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Config, DatasetSplit, Launch, Picture, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import child_env, project_root, python_executable
@@ -148,8 +148,8 @@ class BuiltinTrainer:
 
 def _setting_problems(job: Job) -> list[Problem]:
     """What the trainer's own schema says of the baseline, and of the ends of all ranges, with what was added."""
-    from bracket.training.config import validate
-    from bracket.training.schema import TrainingConfig
+    from bracket.training.config.reading import validate
+    from bracket.training.config.schema import TrainingConfig
 
     try:
         extra = dict(_set(job.extra_args))

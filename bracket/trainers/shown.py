@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from bracket.dataset.media import caption_beside, items_of
+from bracket.dataset.reading.media import caption_beside, items_of
 from bracket.dataset.splitting import sources_of
 from bracket.domain import Picture, Problem, Prompt
 from bracket.errors import DatasetError

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bracket.training.config import read_trials
-from bracket.training.program import Exit, limit_threads, run
+from bracket.training.config.reading import read_trials
+from bracket.training.process.program import Exit, limit_threads, run
 
 
 def main(arguments: Sequence[str]) -> int:

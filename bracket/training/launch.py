@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from bracket.files import write_json
-from bracket.training.loop import Stop, Training, fill_cache
-from bracket.training.model import Base, choose_device, choose_dtype
-from bracket.training.program import Exit
-from bracket.training.ranks import Ranks, join, leave
-from bracket.training.schema import TrainingConfig
+from bracket.training.config.schema import TrainingConfig
+from bracket.training.model.klein import Base, choose_device, choose_dtype
+from bracket.training.process.program import Exit
+from bracket.training.process.ranks import Ranks, join, leave
+from bracket.training.trial.loop import Stop, Training, fill_cache
 
 
 def train(configs: Sequence[TrainingConfig], resume: bool) -> Exit:

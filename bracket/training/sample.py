@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from bracket.errors import SettingsError, StorageError, TrainerError
 from bracket.files import read_json
-from bracket.training.config import validate
-from bracket.training.program import Exit, limit_threads, run
-from bracket.training.schema import ModelSection, SampleRequest
+from bracket.training.config.reading import validate
+from bracket.training.config.schema import ModelSection, SampleRequest
+from bracket.training.process.program import Exit, limit_threads, run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bracket.training.model import Base
+    from bracket.training.model.klein import Base
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _draw(request: SampleRequest) -> Exit:
     """Draw everything anew: what an earlier run listed may have been another checkpoint's."""
-    from bracket.training import checkpoints, sampling
-    from bracket.training.model import Base, choose_device, choose_dtype
+    from bracket.training.model.klein import Base, choose_device, choose_dtype
+    from bracket.training.trial import checkpoints, sampling
 
     device = choose_device(request.device)
     model = ModelSection(path=request.model, text_length=request.text_length, text_layers=request.text_layers)
@@ -63,8 +63,8 @@ def _draw(request: SampleRequest) -> Exit:
 
 def _embeddings(request: SampleRequest, base: Base) -> dict[str, Tensor]:
     """Each distinct text encoded once, or taken from the trials' cache when the request names it."""
-    from bracket.training.cache import Cache, read
-    from bracket.training.sampling import texts_of
+    from bracket.training.data.cache import Cache, read
+    from bracket.training.trial.sampling import texts_of
 
     texts = sorted(texts_of(request.prompts, request))
     if request.cache_dir is None:

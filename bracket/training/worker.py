@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bracket.training.program import Exit, limit_threads
+from bracket.training.process.program import Exit, limit_threads
 
 PROGRAMS = {
     "train": "bracket.training.__main__",

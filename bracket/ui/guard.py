@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bracket.ui.context import HERE, Context
-from bracket.ui.served import SHUT, file_headers
+from bracket.ui.shared.context import HERE, Context
+from bracket.ui.shared.served import SHUT, file_headers
 from bracket.unforeseen import kept
 
 _log = logging.getLogger(__name__)

@@ -11,32 +11,29 @@ import gradio as gr
 from bracket.errors import BracketError
 from bracket.presets import find_preset, list_presets
 from bracket.report.words import counted
-from bracket.session import launch, plan
-from bracket.session.next_space import next_space
-from bracket.session.settings import SessionSettings, load
+from bracket.session.asked.settings import SessionSettings, load
+from bracket.session.planning import plan
+from bracket.session.planning.next_space import next_space
+from bracket.session.running import launch
 from bracket.session.view import SessionView
-from bracket.ui import (
-    bracket_view,
-    choice,
-    draft,
-    duel,
-    form,
-    header,
-    judge,
-    judge_events,
-    monitor,
-    proof,
-    results,
-    run,
-    search_form,
-    setup,
-    trial_view,
-    vote,
-)
-from bracket.ui.context import Context, caught, said, warned
-from bracket.ui.format import action_html, esc, sentence
-from bracket.ui.narrow import held
-from bracket.ui.relay import TYPED, relayed
+from bracket.ui.form import draft, form
+from bracket.ui.form import search as search_form
+from bracket.ui.judge import events as judge_events
+from bracket.ui.judge import tab as judge
+from bracket.ui.monitor import tab as monitor
+from bracket.ui.monitor import trial as trial_view
+from bracket.ui.results import proof
+from bracket.ui.results import tab as results
+from bracket.ui.run import tab as run
+from bracket.ui.setup import tab as setup
+from bracket.ui.shared import choice, header
+from bracket.ui.shared.context import Context, caught, said, warned
+from bracket.ui.shared.format import action_html, esc, sentence
+from bracket.ui.shared.narrow import held
+from bracket.ui.shared.relay import TYPED, relayed
+from bracket.ui.views import booth as vote
+from bracket.ui.views import bracket as bracket_view
+from bracket.ui.views import duel_panel as duel
 from bracket.unforeseen import kept
 
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

@@ -79,10 +79,10 @@ def guarded(served: Served, hosts: Hosts, uploads: Path) -> Guard:
     from fastapi.middleware.cors import CORSMiddleware
     from gradio import mount_gradio_app
 
-    from bracket.runner.processes import sweep_orphans
-    from bracket.ui.header import pulse
+    from bracket.runner.processes.launched import sweep_orphans
     from bracket.ui.page import Page
-    from bracket.ui.theme import early, look
+    from bracket.ui.shared.header import pulse
+    from bracket.ui.shared.theme import early, look
 
     early()
     sweep_orphans()

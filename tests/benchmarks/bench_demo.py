@@ -26,8 +26,8 @@ from bracket.demo.checker import check
 from bracket.domain import Round, Sample, Trial, mean
 from bracket.runner.devices import workers
 from bracket.runner.executor import LocalExecutor
-from bracket.session import launch, stages
 from bracket.session.job import Context, make_context, slots_of
+from bracket.session.running import launch, stages
 from bracket.session.store import Store
 from bracket.trainers.base import newest
 

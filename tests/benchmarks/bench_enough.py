@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from bracket.runner.devices import workers
-from bracket.search.strategy import rungs_of
+from bracket.search.strategies.protocol import rungs_of
 from tests.benchmarks.bench_search import FINALISTS
 from tests.benchmarks.tabular.flows import FULL, search
 from tests.benchmarks.tabular.grid import CONCEPTS

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.event_pb2 import Event
 from tqdm import tqdm
 
-from bracket.runner.events import EventReader, _masked_crc32c
+from bracket.runner.reading.events import EventReader, _masked_crc32c
 
 NEW = 1000
 

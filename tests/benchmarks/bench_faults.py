@@ -46,11 +46,14 @@ from bracket.demo.dataset import write_demo_dataset
 from bracket.domain import Round
 from bracket.errors import BracketError
 from bracket.homes.problems import install_finished
-from bracket.report import certificate, drawing
-from bracket.runner import guard
-from bracket.runner.processes import MARK, sweep_orphans
-from bracket.session import launch, proof, rejudge, run, view
-from bracket.session.settings import JudgeSettings
+from bracket.report.claims import certificate
+from bracket.report.figures import drawing
+from bracket.runner.processes import guard
+from bracket.runner.processes.launched import MARK, sweep_orphans
+from bracket.session import view
+from bracket.session.after import proof, rejudge
+from bracket.session.asked.settings import JudgeSettings
+from bracket.session.running import launch, run
 from bracket.session.store import Store
 from bracket.trainers.install import Wish, install
 from tests.session import scripted

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bracket import cli
+from bracket.cli import app as cli
 from bracket.demo.dataset import write_demo_dataset
 from bracket.unforeseen import guarded
 from tests.ui.made import done_session

@@ -1,4 +1,4 @@
-"""Do the tests see it where the code is wrong? `python -m tests.benchmarks.bench_mutants [bracket/stats/tries.py ...]`.
+"""Do the tests see it where the code is wrong? `python -m tests.benchmarks.bench_mutants [FILE ...]`.
 
 Each mutant is one small fault on purpose (a comparison swapped, an index off by one, + for -, `and` for `or`, a `not`
 or a statement dropped, another constant) in a copy of the tree. The nearest tests run against it until one falls: the
@@ -31,10 +31,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DECIDING = (
-    *("bracket/stats/*.py", "bracket/search/*.py", "bracket/dataset/splitting.py"),
-    *("bracket/report/claimed.py", "bracket/report/lost.py", "bracket/report/certificate.py"),
-    *("bracket/report/added_check.py", "bracket/report/judged_check.py", "bracket/session/stages.py"),
-    *("bracket/session/duel.py", "bracket/session/duel_plan.py", "bracket/session/blind.py"),
+    *("bracket/stats/**/*.py", "bracket/search/**/*.py", "bracket/dataset/splitting.py"),
+    *("bracket/report/sections/claimed.py", "bracket/report/sections/lost.py", "bracket/session/running/stages.py"),
+    *(f"bracket/report/claims/{name}.py" for name in ("certificate", "added_check", "judged_check")),
+    *("bracket/session/duel/course.py", "bracket/session/duel/plan.py", "bracket/session/duel/blind.py"),
 )
 HEAVY = ("numpy", "scipy.stats", "scipy.optimize", "hypothesis", "pydantic", "yaml", "optuna", "pytest")
 """Loaded once, and had by every child that is forked."""
@@ -111,14 +111,16 @@ class _Replace(ast.NodeTransformer):
 
 def nearest(path: str) -> list[str]:
     """The tests of a module: its own first, then those of its room that import it, from it or from its package."""
-    _, room, name = Path(path).with_suffix("").parts[-3:]
-    own = f"tests/{room}/test_{name}.py"
+    _, *wings, name = Path(path).with_suffix("").parts
+    room, where = wings[0], "/".join(wings)
+    own = f"tests/{where}/test_{name}.py"
     if not (ROOT / own).exists():  # it is tested by way of those that use it
         users = [p for p in sorted((ROOT / path).parent.glob("[a-z]*.py")) if f".{name} import" in p.read_text()]
         return list(dict.fromkeys(test for p in users for test in nearest(str(p.relative_to(ROOT)))))
     public = "|".join(re.findall(r"^(?:def|class) ([A-Za-z]\w*)", (ROOT / path).read_text(), re.MULTILINE))
-    named = re.compile(rf"bracket\.{room}\.{name}\b|from bracket\.{room} import[^\n]*\b{name}\b|\b({public or name})\b")
-    found = sorted((ROOT / "tests" / room).glob("test_*.py"), key=lambda p: p.stat().st_size)
+    home = r"\.".join(("bracket", *wings))
+    named = re.compile(rf"{home}\.{name}\b|from {home} import[^\n]*\b{name}\b|\b({public or name})\b")
+    found = sorted((ROOT / "tests" / room).rglob("test_*.py"), key=lambda p: p.stat().st_size)
     others = [str(p.relative_to(ROOT)) for p in found if named.search(p.read_text())]
     return [own] * (ROOT / own).exists() + [p for p in others if p != own]
 

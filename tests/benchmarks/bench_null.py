@@ -38,15 +38,21 @@ from bracket.domain import Launch, Prompt, Sample, Trial
 from bracket.files import append_json, read_json, write_json
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.runner.devices import Device, workers
-from bracket.runner.processes import Exit, exit_files, write_exits
-from bracket.runner.watch import Progress
-from bracket.session import drawing, judging, launch, rounds, run
-from bracket.session.launch import DEMO_CLASS, DEMO_TRIGGER
-from bracket.session.settings import ConfirmationSettings, DatasetSettings, SearchSettings, SessionSettings, from_preset
+from bracket.runner.processes.launched import Exit, exit_files, write_exits
+from bracket.runner.reading.watch import Progress
+from bracket.session.asked.settings import (
+    ConfirmationSettings,
+    DatasetSettings,
+    SearchSettings,
+    SessionSettings,
+    from_preset,
+)
+from bracket.session.running import drawing, judging, launch, rounds, run
+from bracket.session.running.launch import DEMO_CLASS, DEMO_TRIGGER
 from bracket.stats import decide
 from bracket.trainers import Job
 from bracket.trainers.base import write_trial
-from bracket.training.events import EventLog
+from bracket.training.process.events import EventLog
 from tests.session import scripted
 
 RUN_SD, RUN_ON_PROMPT_SD, PROMPT_SD, PICTURE_SD = 0.03, 0.05, 0.15, 0.08

@@ -27,12 +27,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from bracket.domain import Launch
-from bracket.runner.bars import LogBars
 from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor
-from bracket.runner.outcome import classify
-from bracket.runner.signs import read_signs
-from bracket.runner.tail import LogTail, last_lines
+from bracket.runner.reading.bars import LogBars
+from bracket.runner.reading.outcome import classify
+from bracket.runner.reading.signs import read_signs
+from bracket.runner.reading.tail import LogTail, last_lines
 from bracket.session.evaluate import LOG_LINES
 
 CPU = Device("cpu", "cpu", "", 0)

@@ -35,15 +35,15 @@ from bracket.report import write_report
 from bracket.report.summary import Summary
 from bracket.search.rungs import Rung
 from bracket.search.space import active, distributions, effective, random_config
-from bracket.search.strategy import Strategy, make_strategy
+from bracket.search.strategies.protocol import Strategy, make_strategy
 from bracket.session import view
-from bracket.session.bounds import bounded_knobs
+from bracket.session.asked.bounds import bounded_knobs
+from bracket.session.asked.settings import DatasetSettings, SessionSettings, from_preset, save
 from bracket.session.control import Progress, write_progress
 from bracket.session.job import context_of
-from bracket.session.outlook import ahead, enough_of
-from bracket.session.settings import DatasetSettings, SessionSettings, from_preset, save
+from bracket.session.planning.outlook import ahead, enough_of
+from bracket.session.running.summarise import summarise
 from bracket.session.store import Store, _described, _told, name_of
-from bracket.session.summarise import summarise
 from tests.ui.browser import launched, opened, started
 
 PRESET = "flux2-klein-4b-lora"
@@ -239,8 +239,10 @@ def reading(made: Made) -> dict[str, Time]:
 
 def drawing(made: Made) -> dict[str, Time]:
     """What the app builds of it."""
-    from bracket.ui import bracket_view, chart, results
     from bracket.ui.page import Page
+    from bracket.ui.results import tab as results
+    from bracket.ui.shared import loss_chart as chart
+    from bracket.ui.views import bracket as bracket_view
 
     page, name = Page(made.folder.parent), made.folder.name
     shown = page.context.read(name)
@@ -307,8 +309,9 @@ def _between(one: Time, other: Time) -> Time:
 
 def memory(made: Made) -> str:
     """Resident memory over many polls of all that a page asks for each second; a trial comes in with every tenth."""
-    from bracket.ui import bracket_view, chart
     from bracket.ui.page import Page
+    from bracket.ui.shared import loss_chart as chart
+    from bracket.ui.views import bracket as bracket_view
 
     page, name, process = Page(made.folder.parent), made.folder.name, psutil.Process()
     store, rng = Store(made.folder), np.random.default_rng(6)

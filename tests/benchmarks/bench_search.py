@@ -22,7 +22,7 @@ import numpy as np
 from bracket.domain import Config, TrialResult
 from bracket.runner.devices import workers
 from bracket.search.rungs import Rung, key
-from bracket.search.strategy import rungs_of
+from bracket.search.strategies.protocol import rungs_of
 from bracket.search.surrogate import Surrogate
 from tests.benchmarks.tabular.flows import FULL, Flow, pruned, search
 from tests.benchmarks.tabular.grid import CONCEPTS

@@ -15,7 +15,8 @@ import urllib.request
 from pathlib import Path
 
 from bracket.demo.dataset import write_demo_dataset
-from bracket.session import launch, view
+from bracket.session import view
+from bracket.session.running import launch
 from bracket.session.store import Store
 from tests.session import scripted
 

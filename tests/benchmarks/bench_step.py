@@ -32,14 +32,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from bracket.demo.shapes import all_specs, draw, random_pictures
-from bracket.training.cache import Cache, read
-from bracket.training.data import find_items
-from bracket.training.events import EventLog
-from bracket.training.loop import Stop, Training
-from bracket.training.lora import LORA_TARGETS
-from bracket.training.model import Base, image_ids, pack, text_ids
-from bracket.training.ranks import Ranks
-from bracket.training.schema import ModelSection, TrainingConfig
+from bracket.training.config.schema import ModelSection, TrainingConfig
+from bracket.training.data.cache import Cache, read
+from bracket.training.data.pictures import find_items
+from bracket.training.model.klein import Base, image_ids, pack, text_ids
+from bracket.training.model.lora import LORA_TARGETS
+from bracket.training.process.events import EventLog
+from bracket.training.process.ranks import Ranks
+from bracket.training.trial.loop import Stop, Training
 
 TEXT_LENGTH, TEXT_LAYERS = 16, (1, 2, 3)
 

@@ -35,8 +35,8 @@ from bracket.stats import (
     e_values,
     win_rate_interval,
 )
-from bracket.stats.sequential import SLACK, split_alpha
-from bracket.stats.signflip import all_subsets, subset_means
+from bracket.stats.duel.sequential import SLACK, split_alpha
+from bracket.stats.duel.signflip import all_subsets, subset_means
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -23,12 +23,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 from bracket.domain import Judgement, Sample
-from bracket.report.scores import Rules, claims_of
-from bracket.session.duel import duel_of, follow
-from bracket.session.duel_plan import BASELINE, WINNER, DuelPlan
+from bracket.report.claims.scores import Rules, claims_of
+from bracket.session.duel.course import duel_of, follow
+from bracket.session.duel.plan import BASELINE, WINNER, DuelPlan
 from bracket.stats import ConfigClaim, config_claim, decide
-from bracket.stats.signflip import Floats
-from bracket.stats.tries import fewest_pairs, next_alpha
+from bracket.stats.duel.signflip import Floats
+from bracket.stats.duel.tries import fewest_pairs, next_alpha
 
 PAIRS = (5, 8, 12)
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]

@@ -13,7 +13,7 @@ from bracket.demo.shapes import COLOURS, Picture, all_specs, caption, draw, pict
 from bracket.domain import DatasetSplit
 from bracket.domain import Picture as DatasetPicture
 from bracket.environment import project_root
-from bracket.judges import worsen as ways
+from bracket.judges.graded import worsen as ways
 
 TRIGGER = "zorb"
 WRONG_SHAPES = ("circle", "square", "cross", "ring", "triangle")

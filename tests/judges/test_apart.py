@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from bracket.demo.shapes import Picture, picture_of
 from bracket.domain import DatasetSplit, Sample
 from bracket.judges import Judge, make_judge
-from bracket.session.settings import JudgeSettings
+from bracket.session.asked.settings import JudgeSettings
 
 Specs = list[tuple[str, str, str, str]]
 Worsen = Callable[[Picture, str, float, int], np.ndarray]

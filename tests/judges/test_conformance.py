@@ -15,11 +15,11 @@ from bracket.demo.shapes import picture_of
 from bracket.domain import DatasetSplit, Sample
 from bracket.errors import JudgeError
 from bracket.judges import Judge, make_judge
-from bracket.judges.model import ClipModel
-from bracket.judges.rubric import load_rubric
-from bracket.judges.vision import VisionModel
-from bracket.judges.vlm import VlmJudge
-from bracket.session.settings import JudgeSettings
+from bracket.judges.embeddings.model import ClipModel
+from bracket.judges.embeddings.vision import VisionModel
+from bracket.judges.vlm.judge import VlmJudge
+from bracket.judges.vlm.rubric import load_rubric
+from bracket.session.asked.settings import JudgeSettings
 from tests.judges.scripted_asker import ScriptedAsker, bright
 
 Make = Callable[..., Judge]

@@ -11,7 +11,7 @@ from bracket.domain import DatasetSplit
 from bracket.environment import child_env
 from bracket.errors import JudgeError
 from bracket.judges import check_judge, make_judge
-from bracket.session.settings import JudgeSettings
+from bracket.session.asked.settings import JudgeSettings
 
 
 def test_an_unknown_judge_is_named_with_the_nearest(stars: DatasetSplit, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_dataset_without_captions_is_refused(stars: DatasetSplit, random_clip:
 
 def test_checking_and_making_import_nothing_heavy(random_clip: Path) -> None:
     code = (
-        "import sys; from bracket.judges import check_judge; from bracket.session.settings import JudgeSettings;"
+        "import sys; from bracket.judges import check_judge; from bracket.session.asked.settings import JudgeSettings;"
         "print(check_judge(JudgeSettings(model=sys.argv[1])), {'torch', 'transformers', 'scipy'} & set(sys.modules))"
     )
     argv = [sys.executable, "-c", code, str(random_clip)]

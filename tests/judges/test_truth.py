@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from bracket.demo.checker import check
 from bracket.demo.shapes import Picture, picture_of
 from bracket.domain import DatasetSplit, Judgement, Sample
-from bracket.judges.clip import ClipJudge
+from bracket.judges.embeddings.clip import ClipJudge
 
 Specs = list[tuple[str, str, str, str]]
 Worsen = Callable[[Picture, str, float, int], np.ndarray]

@@ -18,11 +18,11 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from bracket.demo.shapes import Picture, draw
 from bracket.domain import Config, Judgement, Knob, Outcome, Round, Sample, Score, Trial, TrialResult
 from bracket.report import write_report
-from bracket.report.scores import paired_scores
+from bracket.report.claims.scores import paired_scores
 from bracket.report.summary import Duel, Pair, Ranked, Summary
 from bracket.report.words import config_label
-from bracket.stats.claims import checkpoint_claim, config_claim
-from bracket.stats.verdict import Verdict, decide
+from bracket.stats.duel.claims import checkpoint_claim, config_claim
+from bracket.stats.duel.verdict import Verdict, decide
 
 KNOBS = (
     Knob("learning_rate", "float", "optimizer.learning_rate", 1e-5, 1e-1, log=True, why="Too low learns nothing."),

@@ -8,7 +8,7 @@ from typing import Any
 
 from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResult
 from bracket.report.summary import Ranked, Summary
-from bracket.stats.verdict import decide
+from bracket.stats.duel.verdict import decide
 
 LR = Knob("learning_rate", "float", low=1e-5, high=1e-1, log=True)
 RANK = Knob("rank", "choice", choices=(2, 4, 8, 16))

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from bracket.domain import Launch
-from bracket.runner.processes import MARK
+from bracket.runner.processes.launched import MARK
 
 Program = Callable[..., Launch]
 """Makes a launch of Python source: `program(source, *arguments, **fields of Launch)`."""

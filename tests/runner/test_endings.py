@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bracket.domain import Outcome
-from bracket.runner.bars import LogBars
-from bracket.runner.blocks import Found
-from bracket.runner.outcome import classify, main_memory
-from bracket.runner.signs import Signs, read_signs
-from bracket.runner.tail import LogTail, last_lines
+from bracket.runner.reading.bars import LogBars
+from bracket.runner.reading.blocks import Found
+from bracket.runner.reading.outcome import classify, main_memory
+from bracket.runner.reading.signs import Signs, read_signs
+from bracket.runner.reading.tail import LogTail, last_lines
 from tests.benchmarks.bench_runner import read_endless
 from tests.runner.excerpts import ACCELERATE, GOOD_BAR
 

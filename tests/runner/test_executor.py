@@ -20,7 +20,7 @@ from bracket.domain import Launch
 from bracket.errors import TrainerError
 from bracket.runner.devices import Device
 from bracket.runner.executor import Executor, Handle, LocalExecutor, for_device
-from bracket.runner.processes import Exit, exit_files, read_exit
+from bracket.runner.processes.launched import Exit, exit_files, read_exit
 from tests.runner.help import until, with_bracket
 
 CPU = Device("cpu", "cpu", "a processor", 8 << 30)

@@ -12,7 +12,7 @@ import numpy as np
 
 from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.search.space import effective
-from bracket.search.strategy import Strategy, make_strategy, rungs_of
+from bracket.search.strategies.protocol import Strategy, make_strategy, rungs_of
 from bracket.session.store import name_of
 
 PLAIN = (

@@ -13,7 +13,7 @@ from bracket.domain import Knob, Outcome, Round, Trial, TrialResult
 from bracket.search import surrogate
 from bracket.search.rungs import key
 from bracket.search.space import effective
-from bracket.search.strategy import NAMES, Strategy
+from bracket.search.strategies.protocol import NAMES, Strategy
 from bracket.session.store import Store
 from tests.search.simulated import (
     CONDITIONAL,

@@ -12,7 +12,7 @@ import pytest
 from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResult
 from bracket.search.enough import Enough, encoded, expected_gain
 from bracket.search.rungs import Rung
-from bracket.search.strategy import make_strategy
+from bracket.search.strategies.protocol import make_strategy
 
 LR = Knob("learning_rate", "float", low=1e-5, high=1e-1, log=True)
 RANK = Knob("rank", "choice", choices=(2, 4, 8, 16))

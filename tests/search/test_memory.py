@@ -16,7 +16,7 @@ from bracket.domain import Config, Knob, Outcome, Round, Score, Trial, TrialResu
 from bracket.search import memory
 from bracket.search.memory import Borrowed, Data, Earlier, borrow, fits, lent, quantiles
 from bracket.search.sampling import Proposer
-from bracket.search.strategy import Strategy, make_strategy, rungs_of
+from bracket.search.strategies.protocol import Strategy, make_strategy, rungs_of
 from tests.benchmarks import bench_memory
 from tests.search.simulated import CONDITIONAL, PLAIN, STEPS, TRAINING_SEED, Simulated, run
 

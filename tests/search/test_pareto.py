@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bracket.domain import Outcome, Round, Score, Trial, TrialResult
 from bracket.search.pareto import finalists, objective_problems, pareto_front
-from bracket.stats.pareto import nondominated
+from bracket.stats.search.pareto import nondominated
 
 TWO = ("likeness", "adherence")
 

@@ -93,7 +93,7 @@ def test_a_fit_that_breaks_down_leaves_the_proposal_to_tpe(
     def breaks(*_: object) -> object:
         raise np.linalg.LinAlgError("not positive definite")
 
-    monkeypatch.setattr("bracket.stats.process.fit", breaks)
+    monkeypatch.setattr("bracket.stats.search.process.fit", breaks)
     told = [_told(n, {"learning_rate": 10.0**-n}, 0.5) for n in range(2, 6)]
     tpe = Proposer("tpe", RATE, seed=0, configs=12)
     assert Surrogate(RATE, seed=0, configs=12).next(4, told, []) == tpe.next(4, told, [])

@@ -10,7 +10,9 @@ from bracket.demo.dataset import write_demo_dataset
 @pytest.fixture
 def own_trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Put back after the test what `scripted.play` sets. What is remembered of its timings and spreads goes nowhere."""
-    from bracket.session import job, plan, run
+    from bracket.session import job
+    from bracket.session.planning import plan
+    from bracket.session.running import run
 
     monkeypatch.setattr(job, "make_trainer", job.make_trainer)
     monkeypatch.setattr(run, "session_judge", run.session_judge)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bracket.domain import Judgement, Launch, Preference, Problem, Prompt, Sample, Trial
 from bracket.files import write_json
-from bracket.session import job, plan, run
-from bracket.session.settings import (
+from bracket.session import job
+from bracket.session.asked.settings import (
     ConfirmationSettings,
     DatasetSettings,
     FinalsSettings,
@@ -22,6 +22,8 @@ from bracket.session.settings import (
     SessionSettings,
     from_preset,
 )
+from bracket.session.planning import plan
+from bracket.session.running import run
 from bracket.trainers import Job
 from bracket.trainers.base import write_trial
 from bracket.trainers.builtin import BuiltinTrainer

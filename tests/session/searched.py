@@ -10,8 +10,8 @@ import numpy as np
 from bracket.domain import Outcome, Round, Score, TrialResult, Wanted
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.search.space import effective
-from bracket.session.bounds import bounded_knobs
-from bracket.session.settings import Bound, DatasetSettings, from_preset, save
+from bracket.session.asked.bounds import bounded_knobs
+from bracket.session.asked.settings import Bound, DatasetSettings, from_preset, save
 from bracket.session.store import Store
 
 

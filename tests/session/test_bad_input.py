@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bracket import cli
+from bracket.cli import app as cli
 from bracket.domain import Judgement, Launch, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import JudgeError, SettingsError
 from bracket.files import write_json
+from bracket.report.sections.undecided import nothing_judged, why_undecided
 from bracket.report.summary import Summary
-from bracket.report.undecided import nothing_judged, why_undecided
-from bracket.session import launch, view
-from bracket.session.settings import (
+from bracket.session import view
+from bracket.session.asked.settings import (
     Bound,
     ConfirmationSettings,
     FinalsSettings,
     SearchSettings,
 )
+from bracket.session.running import launch
 from bracket.trainers import Job
 from tests.session import scripted
 

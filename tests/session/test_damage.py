@@ -12,12 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from bracket.cli_text import session_lines, status_lines
+from bracket.cli.text import session_lines, status_lines
 from bracket.errors import BracketError
-from bracket.report import certificate
-from bracket.session import job, launch, plan, run, view
-from bracket.session.run import write_session_report
-from bracket.session.settings import load
+from bracket.report.claims import certificate
+from bracket.session import job, view
+from bracket.session.asked.settings import load
+from bracket.session.planning import plan
+from bracket.session.running import launch, run
+from bracket.session.running.run import write_session_report
 from bracket.ui.page import Page
 from tests.session import scripted
 

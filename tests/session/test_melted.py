@@ -11,10 +11,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from bracket.domain import Outcome, Round, Sample, Wanted
-from bracket.runner.events import Curve
-from bracket.session import bounds, evaluate, launch
+from bracket.runner.reading.events import Curve
+from bracket.session import evaluate
+from bracket.session.asked import bounds
 from bracket.session.job import Context
 from bracket.session.melted import why_melted
+from bracket.session.running import launch
 from bracket.session.store import Store
 from tests.session import scripted
 

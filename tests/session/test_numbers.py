@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from bracket.errors import PresetError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset, load_preset
-from bracket.session import launch, plan, view
-from bracket.session.budget import fit_here
-from bracket.session.settings import FILE, SessionSettings, _fingerprint, fingerprint_in, load, save, validated
+from bracket.session import view
+from bracket.session.asked.settings import FILE, SessionSettings, _fingerprint, fingerprint_in, load, save, validated
+from bracket.session.planning import plan
+from bracket.session.planning.budget import fit_here
+from bracket.session.running import launch
 from tests.ui.made import done_session
 
 NUMBERS = st.one_of(st.integers(-(10**30), 10**30), st.floats())

@@ -8,8 +8,8 @@ from PIL import Image
 
 from bracket.files import read_json
 from bracket.presets import find_preset
+from bracket.session.asked.settings import DatasetSettings, from_preset
 from bracket.session.job import context_of, preview_split, session_split
-from bracket.session.settings import DatasetSettings, from_preset
 from bracket.trainers.builtin import _prompt, _repeated
 
 

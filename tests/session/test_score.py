@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult
+from bracket.session.asked.settings import ScoreSettings
 from bracket.session.score import at_length, combine, loss_part, on_one_scale
-from bracket.session.settings import ScoreSettings
 
 
 def _judged(*scores: float) -> list[Judgement]:

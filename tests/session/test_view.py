@@ -15,7 +15,8 @@ from bracket.domain import Outcome, Round, Score, Trial, TrialResult, Wanted
 from bracket.errors import SettingsError
 from bracket.files import read_json, write_json, write_text
 from bracket.presets import find_preset
-from bracket.session import settings, view
+from bracket.session import view
+from bracket.session.asked import settings
 from bracket.session.control import Progress, ask_to_stop, note_start, write_progress
 from bracket.session.store import Store
 from tests.ui.made import done_session, running_session

@@ -15,7 +15,7 @@ import yaml
 from bracket.presets import Preset, list_presets
 from bracket.search.space import effective
 from bracket.trainers import bare_job
-from bracket.trainers.ai_toolkit_config import trial_settings
+from bracket.trainers.ai_toolkit.config import trial_settings
 from bracket.trainers.base import settings_of
 
 _ROOT = Path(__file__).parents[2]

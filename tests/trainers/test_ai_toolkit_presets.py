@@ -19,9 +19,9 @@ from bracket.domain import Config, DatasetSplit, Picture, Prompt, Round, Source,
 from bracket.presets import Preset, VramProfile, list_presets
 from bracket.search.space import effective, random_config
 from bracket.trainers import Job, bare_job
-from bracket.trainers.ai_toolkit import _setting_problems
-from bracket.trainers.ai_toolkit_config import Run, dataset_entries, process, trial_settings
-from bracket.trainers.ai_toolkit_keys import ALLOWED, UNET_ARCHS
+from bracket.trainers.ai_toolkit.adapter import _setting_problems
+from bracket.trainers.ai_toolkit.config import Run, dataset_entries, process, trial_settings
+from bracket.trainers.ai_toolkit.keys import ALLOWED, UNET_ARCHS
 
 RECORD = json.loads((Path(__file__).parents[1] / "data" / "ai-toolkit-keys.json").read_text("utf-8"))
 CLASSES: dict[str, frozenset[str]] = {name: frozenset(keys) for name, keys in RECORD["classes"].items()}

@@ -21,11 +21,11 @@ from bracket.domain import Config, Outcome, Problem, Trial
 from bracket.errors import TrainerError
 from bracket.presets import load_preset
 from bracket.runner.devices import devices
-from bracket.runner.events import Curve
 from bracket.runner.executor import LocalExecutor, for_device
-from bracket.runner.processes import write_command_sh
-from bracket.runner.tail import last_lines
-from bracket.runner.traces import open_trace, read_trace
+from bracket.runner.processes.launched import write_command_sh
+from bracket.runner.reading.events import Curve
+from bracket.runner.reading.tail import last_lines
+from bracket.runner.reading.traces import open_trace, read_trace
 from bracket.trainers import Job
 from bracket.trainers.base import newest
 from tests.runner.help import marked

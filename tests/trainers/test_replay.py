@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from bracket.domain import Outcome, Prompt, Sample, Trace
-from bracket.runner.bars import LogBars
-from bracket.runner.cause import cause
-from bracket.runner.outcome import classify
-from bracket.runner.signs import Signs, read_signs
-from bracket.runner.tail import last_lines
-from bracket.runner.traces import open_trace
+from bracket.runner.reading.bars import LogBars
+from bracket.runner.reading.cause import cause
+from bracket.runner.reading.outcome import classify
+from bracket.runner.reading.signs import Signs, read_signs
+from bracket.runner.reading.tail import last_lines
+from bracket.runner.reading.traces import open_trace
 from bracket.trainers.artefacts import (
     AI_TOOLKIT_TAGS,
     MUSUBI_TAGS,

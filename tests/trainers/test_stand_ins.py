@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bracket.runner.events import EventReader
+from bracket.runner.reading.events import EventReader
 from tests.trainers.stand_ins.checkouts import make_checkout
 
 RECORDED = Path(__file__).parents[1] / "data" / "kohya-runs"

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from bracket.demo.shapes import all_specs, draw, random_pictures
-from bracket.training.schema import TrainingConfig
+from bracket.training.config.schema import TrainingConfig
 
 Config = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bracket.files import read_json_lines
-from bracket.training import sampling
+from bracket.training.config.schema import DrawSection, PromptSection
 from bracket.training.sample import main
-from bracket.training.schema import DrawSection, PromptSection
+from bracket.training.trial import sampling
 
 Config = dict[str, Any]
 

@@ -16,13 +16,13 @@ from bracket.files import append_json, write_json, write_text
 from bracket.presets import find_preset
 from bracket.search.rungs import ranked, standing
 from bracket.search.space import effective
-from bracket.session import launch
-from bracket.session.bounds import bounded_knobs
+from bracket.session.asked.bounds import bounded_knobs
+from bracket.session.asked.settings import SessionSettings
 from bracket.session.control import Progress, write_progress
-from bracket.session.settings import SessionSettings
-from bracket.session.stages import rank
+from bracket.session.running import launch
+from bracket.session.running.stages import rank
 from bracket.session.store import Store
-from bracket.training.events import EventLog
+from bracket.training.process.events import EventLog
 
 COLOURS = ("red", "blue", "yellow", "purple", "green", "white")
 SPECS = [

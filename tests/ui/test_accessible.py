@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bracket.domain import Round
-from bracket.session.run import write_session_report
+from bracket.session.running.run import write_session_report
 from tests.ui.browser import opened, started, until
 from tests.ui.made import Maker, done_session, running_session
 

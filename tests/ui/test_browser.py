@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from bracket.environment import presets_folder
-from bracket.judges.votes import read_votes
+from bracket.judges.people.votes import read_votes
 from bracket.session.control import read_progress, running_process
 from tests.ui.browser import opened, started, until
 from tests.ui.made import done_session

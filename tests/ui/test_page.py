@@ -12,11 +12,11 @@ import gradio as gr
 import pytest
 
 from bracket.presets import DEMO_PRESET, find_preset
-from bracket.session import launch
-from bracket.session.settings import load
-from bracket.ui import draft, form
-from bracket.ui.context import Context, caught
+from bracket.session.asked.settings import load
+from bracket.session.running import launch
+from bracket.ui.form import draft, form
 from bracket.ui.page import Page
+from bracket.ui.shared.context import Context, caught
 
 
 @pytest.fixture(scope="module")

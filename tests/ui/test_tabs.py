@@ -15,23 +15,20 @@ from bracket.dataset import PromptChoice
 from bracket.domain import Outcome, Round, Score
 from bracket.errors import BracketError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset
-from bracket.session import plan, view
-from bracket.ui import (
-    bracket_cards,
-    bracket_view,
-    form,
-    gallery,
-    header,
-    monitor,
-    outcome,
-    results,
-    run,
-    setup,
-    trial_view,
-)
-from bracket.ui.chart import default_shown, points
-from bracket.ui.context import Context
-from bracket.ui.served import file_headers
+from bracket.session import view
+from bracket.session.planning import plan
+from bracket.ui.form import form
+from bracket.ui.monitor import tab as monitor
+from bracket.ui.monitor import trial as trial_view
+from bracket.ui.results import tab as results
+from bracket.ui.run import tab as run
+from bracket.ui.setup import tab as setup
+from bracket.ui.shared import gallery, header, outcome
+from bracket.ui.shared.context import Context
+from bracket.ui.shared.loss_chart import default_shown, points
+from bracket.ui.shared.served import file_headers
+from bracket.ui.views import bracket as bracket_view
+from bracket.ui.views import cards as bracket_cards
 from tests.ui.made import FRESH, PROMPTS
 
 

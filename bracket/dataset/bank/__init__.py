@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from bracket.dataset.prompts import has_word, one_line
+from bracket.dataset.reading.prompts import has_word, one_line
 from bracket.errors import DatasetError
 from bracket.reading import Unreadable, from_yaml, read_text, why
 

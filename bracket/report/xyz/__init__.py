@@ -15,11 +15,12 @@ from bracket.report.xyz.axes import (
     stages_of,
 )
 from bracket.report.xyz.build import FIRST_PROMPTS, Cell, Grid, Plane, build
-from bracket.report.xyz.png import Written, write_png
+from bracket.report.xyz.png import SIDE, Written, write_png
 
 __all__ = [
     "FIRST_PROMPTS",
     "NOTHING",
+    "SIDE",
     "Axis",
     "Cell",
     "Drawn",

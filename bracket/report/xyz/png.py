@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from bracket.domain import SCALES
 from bracket.errors import SettingsError
 from bracket.files import written_whole
-from bracket.report.grid import (
+from bracket.report.words import NOTHING, config_label, counted, score
+from bracket.report.writing.grid import (
     EMPTY,
     GAP,
     PAPER,
@@ -25,7 +26,6 @@ from bracket.report.grid import (
     wrapped,
     write,
 )
-from bracket.report.words import NOTHING, config_label, counted, score
 from bracket.report.xyz.build import Cell, Grid, Plane
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from bracket import locks
 from bracket.domain import Launch
 from bracket.errors import TrainerError
 from bracket.files import is_foreign, storage_errors
-from bracket.runner.processes import Process, start
-from bracket.runner.tail import LogTail, last_lines
+from bracket.runner.processes.launched import Process, start
+from bracket.runner.reading.tail import LogTail, last_lines
 
 _POLL = 0.1
 _HEARTBEAT = 1.0

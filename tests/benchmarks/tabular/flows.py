@@ -17,10 +17,10 @@ from bracket.presets import find_preset
 from bracket.search.enough import Enough
 from bracket.search.rungs import Rung, key, standing
 from bracket.search.space import effective
-from bracket.search.strategy import make_strategy
+from bracket.search.strategies.protocol import make_strategy
+from bracket.session.asked.settings import ScoreSettings
+from bracket.session.running.stages import rank
 from bracket.session.score import on_one_scale
-from bracket.session.settings import ScoreSettings
-from bracket.session.stages import rank
 from tests.benchmarks.tabular.grid import LADDER
 from tests.benchmarks.tabular.table import Simulator, Table
 

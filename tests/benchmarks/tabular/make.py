@@ -30,10 +30,10 @@ from bracket.domain import Round, Sample, Trial
 from bracket.files import append_json, read_json_lines
 from bracket.judges import Judge
 from bracket.presets import DEMO_PRESET, find_preset
+from bracket.session.asked.judges import session_judge
+from bracket.session.asked.settings import DatasetSettings, from_preset
 from bracket.session.job import Context, make_context, slots_of
-from bracket.session.judges import session_judge
-from bracket.session.launch import DEMO_TRIGGER
-from bracket.session.settings import DatasetSettings, from_preset
+from bracket.session.running.launch import DEMO_TRIGGER
 from tests.benchmarks.tabular.grid import LADDER, SAMPLER_STEPS, SEEDS, Point, points
 from tests.benchmarks.tabular.table import made, pack
 
@@ -78,7 +78,7 @@ class Desk:
     """One concept's session context with a loaded base and a loaded judge."""
 
     def __init__(self, folder: Path, concept: str) -> None:
-        from bracket.training.model import Base
+        from bracket.training.model.klein import Base
 
         self.concept, self.folder = concept, folder / concept
         dataset = DatasetSettings(
@@ -93,10 +93,10 @@ class Desk:
 
     def look(self, point: Point) -> list[dict[str, Any]]:
         """Train one point to its full length; one entry a rung, fewer where it diverged before."""
-        from bracket.training.config import read_trials
-        from bracket.training.loop import Stop, Training
-        from bracket.training.model import Base, choose_device, choose_dtype
-        from bracket.training.ranks import Ranks
+        from bracket.training.config.reading import read_trials
+        from bracket.training.model.klein import Base, choose_device, choose_dtype
+        from bracket.training.process.ranks import Ranks
+        from bracket.training.trial.loop import Stop, Training
 
         trial = Trial(
             point.name, Round.SEARCH, "table", point.config, SEEDS[point.seed], LADDER[-1], self.folder / point.name
@@ -136,9 +136,9 @@ class Desk:
         return entry
 
     def _draw(self, training: Any, prompts: Any, name: str) -> list[Sample]:
-        from bracket.training import sampling
-        from bracket.training.cache import Cache, read
-        from bracket.training.schema import PromptSection
+        from bracket.training.config.schema import PromptSection
+        from bracket.training.data.cache import Cache, read
+        from bracket.training.trial import sampling
 
         sample, base = training.config.sample, training.base
         asked = [PromptSection(**vars(p)) for p in prompts]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
+from bracket.session.asked.settings import ScoreSettings
 from bracket.session.score import at_length, combine_parts
-from bracket.session.settings import ScoreSettings
 from bracket.stats.melting import Signs
 from tests.benchmarks.tabular.grid import BATCH_SIZES, CONCEPTS, LADDER, LEARNING_RATES, RANKS, SEEDS, Point
 

@@ -14,11 +14,11 @@ from bracket.domain import Config, DatasetSplit, Launch, Outcome, Prompt, Round,
 from bracket.presets import find_preset, load_preset
 from bracket.runner.devices import devices
 from bracket.runner.executor import Handle, LocalExecutor
-from bracket.runner.tail import last_lines
+from bracket.runner.reading.tail import last_lines
 from bracket.search.space import effective
+from bracket.session.asked.settings import DatasetSettings, SessionSettings
 from bracket.session.evaluate import ended
 from bracket.session.job import Context
-from bracket.session.settings import DatasetSettings, SessionSettings
 from bracket.trainers import Job, Trainer, make_trainer
 from tests.trainers.stand_ins.checkouts import make_checkout
 from tests.trainers.stand_ins.little_model import PACE

@@ -15,7 +15,7 @@ from bracket.domain import Config, Launch, Problem, Prompt, Sample, Trace, Trial
 from bracket.environment import python_executable, trainer_variable
 from bracket.errors import StorageError
 from bracket.files import read_json, write_json
-from bracket.runner.traces import write_trace
+from bracket.runner.reading.traces import write_trace
 from bracket.trainers.base import TRIAL, Job, loads, settings_of, write_trial
 from bracket.trainers.whole import is_whole
 

@@ -1,0 +1,3 @@
+"""Judges that compare embeddings: `clip` and `reference`, the models behind them, and their arithmetic."""
+
+__all__ = ["clip", "model", "reference"]

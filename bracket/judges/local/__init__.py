@@ -1,0 +1,3 @@
+"""A vision-language model in this process, through transformers."""
+
+__all__ = ["qwen_vl"]

@@ -1,0 +1,3 @@
+"""Processes that never outlive bracket: started under a guard, or by a warm worker."""
+
+__all__ = ["launched", "warm"]

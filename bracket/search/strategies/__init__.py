@@ -1,0 +1,3 @@
+"""Who proposes the next trials, by one protocol (`protocol`)."""
+
+__all__ = ["protocol"]

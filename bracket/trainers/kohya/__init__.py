@@ -1,0 +1,3 @@
+"""kohya's sd-scripts and musubi-tuner, and what both share."""
+
+__all__ = ["common", "musubi", "sd_scripts"]

@@ -1,0 +1,3 @@
+"""One trial: the loop, its validation, checkpoints and pictures."""
+
+__all__ = ["checkpoints", "loop", "sampling"]

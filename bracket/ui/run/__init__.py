@@ -1,0 +1,3 @@
+"""The tab Run: how much to spend, and what that can prove."""
+
+__all__ = ["tab"]
