@@ -183,6 +183,32 @@ def folder_of(module: str) -> str:
     return module if alone else f"{module.rpartition('.')[0]}/"
 
 
+RAW = ("bracket.session.asked", "bracket.session.job", "bracket.ui.form")
+DOORS = {
+    "bracket.session.planning.plan": {"make"},
+    "bracket.session.reading.bracket": {"lay_out", "_columns"},
+    "bracket.session.running.launch": {"create"},
+    "bracket.ui.page": {"_filled"},
+    "bracket.ui.shared.narrow": {"held"},
+}
+"""Beside `RAW`, who takes what was asked as it was typed: where it comes in, and where a session is only drawn."""
+MOST_RAW = 20
+
+
+def test_a_question_is_resolved_once() -> None:
+    """Plan, promise, checks and run take one `Context`; who takes raw settings could look things up on its own."""
+    found = []
+    for path, tree in sources().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = [a.annotation for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if any(note is not None and "SessionSettings" in ast.unparse(note) for note in taken):
+                    found.append((module_name(path), node.name))
+    wrong = [f"{m}.{name}" for m, name in found if not m.startswith(RAW) and name not in DOORS.get(m, ())]
+    assert wrong == []
+    assert len(found) <= MOST_RAW
+
+
 def test_only_the_embedded_base_looks_at_the_checker() -> None:
     wrong = [
         place

@@ -237,12 +237,15 @@ def _suggested(asked: Mapping[str, Any]) -> Any:
 
 def _filled(settings: Any, hours: float, asked: dict[str, Any]) -> Any:
     """The settings with what so many hours pay for; says what that is."""
+    from bracket.session.job import resolve
     from bracket.session.planning.budget import fit_here
 
     places = {"configs": "search", "finalists": "finals", "seeds": "finals", "pairs": "confirmation"}
-    fitted = fit_here(settings, hours, [name for name, group in places.items() if name in asked.get(group, {})])
+    fitted = fit_here(
+        resolve(settings), hours, [name for name, group in places.items() if name in asked.get(group, {})]
+    )
     typer.echo(fitted.words)
-    return fitted.settings
+    return fitted.question.settings
 
 
 def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,26 @@
-"""From settings to what a trainer is told: the dataset's split, the resolved weights, the prompts, the device."""
+"""From settings to a resolved question, and from that to what a trainer is told."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from bracket.dataset import Scan, scan, split, split_from_json, split_to_json
 from bracket.domain import DatasetSplit, Knob, Prompt, Round, Trial
-from bracket.errors import DatasetError, SettingsError
+from bracket.environment import runs_folder
+from bracket.errors import BracketError, DatasetError, SettingsError
 from bracket.files import read_json, read_mapping, write_json
 from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.session.asked.bounds import baseline_of, bounded_knobs
-from bracket.session.asked.judges import plain_prompts
-from bracket.session.asked.settings import ScoreSettings, SessionSettings
+from bracket.session.asked.judges import judges_of, plain_prompts
+from bracket.session.asked.settings import DatasetSettings, JudgeSettings, ScoreSettings, SessionSettings
 from bracket.session.score import at_length
 from bracket.trainers import Job, Trainer, make_trainer
+
+T = TypeVar("T")
 
 SPLIT = "dataset.json"
 """In a session's folder: its split."""
@@ -28,40 +32,98 @@ LOWERED = "vram.json"
 """In a trial's folder: the lower profile it went down to."""
 
 
+UNNAMED = ".new"
+"""The folder of a session that has no name yet."""
+
+
 @dataclass(frozen=True)
 class Context:
-    """What every stage of a session needs to know, and nothing that changes while it runs."""
+    """A session's question, resolved: what was asked, and all that it names. Plan, promises, checks, preview and every
+    stage of the run take the same one, and nothing of it changes while the session runs."""
 
     folder: Path
     settings: SessionSettings
     preset: Preset
     knobs: tuple[Knob, ...]
+    judges: tuple[JudgeSettings, ...]
     dataset: DatasetSplit
     trainer: Trainer
-    device: str
-    """The kind of device trials run on (cuda, mps, cpu); which of several GPUs is the runner's business."""
-    profile: VramProfile | None = None
-    """What makes the training fit into the device's memory."""
+    slots: tuple[Device, ...]
+    """A device for each trial that may run at once."""
+    gb: float = 0
+    """GB of GPU memory that `profile` is chosen for; 0: not on a GPU."""
+    scanned: Scan | None = None
+    """The pictures its split was made of, where it was made just now."""
+    faults: tuple[BracketError, ...] = ()
+    """What could not be resolved, each with a stand-in: another device, the preset's own knobs, no pictures. Only a
+    plan may look at such a question; no session runs with one."""
+
+    @property
+    def device(self) -> str:
+        """The kind of device trials run on (cuda, mps, cpu); which of several GPUs is the runner's business."""
+        return self.slots[0].kind
+
+    @property
+    def profile(self) -> VramProfile | None:
+        """What makes the training fit into the device's memory."""
+        return self.preset.profile(self.gb) if self.gb else None
+
+    @property
+    def unnamed(self) -> bool:
+        return self.folder.name == UNNAMED
+
+    def heed(self) -> Context:
+        """Itself, where all of it could be resolved; raises the first fault where not."""
+        for fault in self.faults:
+            raise fault
+        return self
+
+    def seen(self) -> Scan:
+        """The session's pictures, as its trainer reads them. Raises DatasetError."""
+        return self.scanned or scan(self.settings.dataset.folder, trainer=self.preset.trainer)
+
+    def asked(self, **groups: Mapping[str, object]) -> Context:
+        """The same question with other values: `asked(confirmation={"alpha": 0.03})`."""
+        parts = {name: getattr(self.settings, name).model_copy(update=new) for name, new in groups.items()}
+        return replace(self, settings=self.settings.model_copy(update=parts))
+
+    def at_alpha(self, alpha: float) -> Context:
+        """With what is left of its alpha, for what is promised of it."""
+        return self.asked(confirmation={"alpha": alpha})
+
+    def own_knobs(self) -> tuple[Knob, ...]:
+        """The knobs as they were asked for, whatever the device's memory leaves of them. Raises SettingsError."""
+        return bounded_knobs(self.preset, self.settings.bounds)
 
     @property
     def baseline(self) -> dict[str, float | int | str | bool]:
-        return baseline_of(self.preset, self.settings, self.knobs)
+        return baseline_of(self.preset, self.settings.baseline, self.knobs)
 
     def choosing_job(self) -> Job:
-        """The job of search and finals: the prompts that choose, the last of them without the trigger word."""
-        texts = (*self.dataset.prompts, *plain_prompts(self.settings, self.dataset))
-        return self._job(with_own_seeds(self.settings.seeds.choosing(texts), self.dataset))
+        """The job of search and finals."""
+        return self._job(self.choosing_prompts())
+
+    def choosing_prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that choose, the last of them without the trigger word."""
+        s = self.settings
+        texts = (*self.dataset.prompts, *plain_prompts(self.judges, self.dataset, s.dataset.plain_prompts))
+        return with_own_seeds(s.seeds.choosing(texts), self.dataset)
 
     def verdict_job(self) -> Job:
         """The job of the confirmation: only prompts and sample seeds that took no part in choosing."""
         return replace(self._job(self.verdict_prompts()), sample_every=0)
 
     def verdict_prompts(self) -> tuple[Prompt, ...]:
-        s = self.settings
-        return with_own_seeds(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds), self.dataset)
+        return self._fresh(self.dataset.verdict_prompts)
 
     def keep_pictures(self) -> tuple[Prompt, ...]:
-        return keep_pictures(self.settings, self.dataset)
+        """What shows how much is kept of what the base could: of prompts of the verdict the duel's own pictures."""
+        texts = dict.fromkeys((*self.dataset.verdict_prompts, *self.dataset.keep_prompts))
+        return tuple(p for p in self._fresh(tuple(texts)) if p.text in self.dataset.keep_prompts)
+
+    def _fresh(self, texts: tuple[str, ...]) -> tuple[Prompt, ...]:
+        s = self.settings
+        return with_own_seeds(s.seeds.verdict(texts, s.confirmation.sample_seeds), self.dataset)
 
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""
@@ -83,8 +145,10 @@ class Context:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a longer trial trains on from the shorter one of its config."""
-        return goes_on(self.settings, self.trainer)
+        """Whether a longer trial trains on from the shorter one of its config: it may, the trainer can, and the finals
+        are the longest trials."""
+        s = self.settings
+        return s.finals.go_on and self.trainer.continues and s.finals.steps >= s.search.steps
 
     def _fixed(self, profile: VramProfile | None) -> dict[str, object]:
         return {**self.preset.fixed, **(profile.settings if profile else {}), **self.settings.fixed}
@@ -107,46 +171,63 @@ class Context:
         )
 
 
-def goes_on(settings: SessionSettings, trainer: Trainer) -> bool:
-    """Whether survivors train on: they may, the trainer can, and the finals are the longest trials."""
-    return settings.finals.go_on and trainer.continues and settings.finals.steps >= settings.search.steps
+def resolve(settings: SessionSettings, folder: Path | None = None) -> Context:
+    """The question that settings ask, with nothing written: of a session that is there with the split and the memory
+    profile it has, so that a resume trains as it began.
+
+    Args:
+        folder: the session's, that is or will be; none of a name yet under the runs folder when not given.
+
+    Raises:
+        PresetError: there is no such preset. All else that is wrong joins `Context.faults`.
+    """
+    place, preset = folder or runs_folder() / UNNAMED, settings.load_preset()
+    faults: list[BracketError] = []
+
+    def tried(make: Callable[[], T], stand_in: Callable[[], T]) -> T:
+        try:
+            return make()
+        except BracketError as error:
+            faults.append(error)
+            return stand_in()
+
+    slots = tried(lambda: slots_of(settings), devices)
+    kept = tried(lambda: read_mapping(place / PROFILE).get("gb"), lambda: None)
+    gb = kept if isinstance(kept, int) else settings.vram or _memory(slots[0])
+    profile = preset.profile(gb) if gb else None
+    nothing = None, DatasetSplit(Path(), (), (), (), ())
+    scanned, dataset = tried(lambda: _pictures(settings, preset, place), lambda: nothing)
+    return Context(
+        folder=place,
+        settings=settings,
+        preset=preset,
+        knobs=tried(lambda: bounded_knobs(preset, settings.bounds, profile), lambda: tuple(preset.knob_list())),
+        judges=judges_of(settings.judges, preset),
+        dataset=dataset,
+        trainer=make_trainer(preset.trainer),
+        slots=tuple(slots),
+        gb=gb,
+        scanned=scanned,
+        faults=tuple(faults),
+    )
 
 
-def make_context(folder: Path, settings: SessionSettings, device: Device) -> Context:
-    """Everything a session's stages need, from its settings. The memory profile is chosen once and kept, so that a
-    resume on another card trains as the session began.
+def make_context(folder: Path, settings: SessionSettings) -> Context:
+    """The question of the session in `folder`, its split and its memory profile chosen once and kept.
 
     Raises:
         PresetError, SettingsError, DatasetError, TrainerError: with what to do.
     """
-    path = folder / PROFILE
-    kept = read_mapping(path).get("gb")
-    gb = kept if isinstance(kept, int) else memory_of(settings, device)
-    context = context_of(folder, settings, device.kind, session_split(folder, settings), gb)
-    if context.profile and gb != kept:
-        write_json(path, {"gb": gb})
+    context = resolve(settings, folder).heed()
+    if not (folder / SPLIT).exists():
+        write_json(folder / SPLIT, split_to_json(context.dataset))
+    if context.profile and context.gb != read_mapping(folder / PROFILE).get("gb"):
+        write_json(folder / PROFILE, {"gb": context.gb})
     return context
 
 
-def context_of(folder: Path, settings: SessionSettings, kind: str, dataset: DatasetSplit, gb: float) -> Context:
-    """The context of settings on a device with `gb` GB of memory (0: not on a GPU), with nothing written."""
-    preset = settings.load_preset()
-    profile = preset.profile(gb) if gb else None
-    return Context(
-        folder=folder,
-        settings=settings,
-        preset=preset,
-        knobs=bounded_knobs(preset, settings, profile),
-        dataset=dataset,
-        trainer=make_trainer(preset.trainer),
-        device=kind,
-        profile=profile,
-    )
-
-
-def memory_of(settings: SessionSettings, device: Device) -> int:
-    """GB of memory the preset's profile is chosen for; 0 where there is no GPU and none was asked for."""
-    return settings.vram or (round(device.memory / 1e9) if device.kind == "cuda" else 0)
+def _memory(device: Device) -> int:
+    return round(device.memory / 1e9) if device.kind == "cuda" else 0
 
 
 def slots_of(settings: SessionSettings) -> list[Device]:
@@ -172,50 +253,33 @@ def with_own_seeds(prompts: Sequence[Prompt], dataset: DatasetSplit) -> tuple[Pr
     return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
 
 
-def keep_pictures(settings: SessionSettings, dataset: DatasetSplit) -> tuple[Prompt, ...]:
-    """What shows how much is kept of what the base could: of prompts of the verdict the duel's own pictures."""
-    texts = dict.fromkeys((*dataset.verdict_prompts, *dataset.keep_prompts))
-    drawn = with_own_seeds(settings.seeds.verdict(tuple(texts), settings.confirmation.sample_seeds), dataset)
-    return tuple(p for p in drawn if p.text in dataset.keep_prompts)
+def _pictures(settings: SessionSettings, preset: Preset, folder: Path) -> tuple[Scan | None, DatasetSplit]:
+    """The split that the session in `folder` has, else the one that it would get, and what that is made of."""
+    if (folder / SPLIT).exists():
+        return None, _kept_split(folder / SPLIT)
+    scanned = scan(settings.dataset.folder, trainer=preset.trainer)
+    return scanned, _split_of(scanned, settings.dataset, settings.seed)
 
 
-def session_split(folder: Path, settings: SessionSettings) -> DatasetSplit:
-    """The split this session uses: made once and kept, so that a resume trains on the very same pictures.
+def _kept_split(path: Path) -> DatasetSplit:
+    """A session's split: made once and kept, so that a resume trains on the very same pictures.
 
     Raises:
-        DatasetError: the folder can't be used, or pictures of a started session are gone.
+        DatasetError: pictures of a started session are gone.
     """
-    path = folder / SPLIT
-    if path.exists():
-        kept = split_from_json(read_json(path))
-        gone = [p.path for p in (*kept.train, *kept.validation) if not p.path.exists()]
-        if gone:
-            raise DatasetError(
-                f"{len(gone)} pictures this session trains on are gone", path=gone[0], remedy="Put them back to resume."
-            )
-        return kept
-    made = preview_split(settings)
-    write_json(path, split_to_json(made))
-    return made
+    kept = split_from_json(read_json(path))
+    gone = [p.path for p in (*kept.train, *kept.validation) if not p.path.exists()]
+    if gone:
+        raise DatasetError(
+            f"{len(gone)} pictures this session trains on are gone", path=gone[0], remedy="Put them back to resume."
+        )
+    return kept
 
 
-def known_split(settings: SessionSettings, folder: Path | None) -> DatasetSplit:
-    """The split that the session in `folder` has, else as it would be. Raises DatasetError as `session_split`."""
-    kept = folder is not None and (folder / SPLIT).exists()
-    return session_split(folder, settings) if folder and kept else preview_split(settings)
-
-
-def scanned(settings: SessionSettings) -> Scan:
-    """The session's pictures, as its trainer reads them."""
-    return scan(settings.dataset.folder, trainer=settings.load_preset().trainer)
-
-
-def preview_split(settings: SessionSettings) -> DatasetSplit:
-    """The split as it would be, without keeping it."""
-    d = settings.dataset
+def _split_of(scanned: Scan, d: DatasetSettings, seed: int) -> DatasetSplit:
     return split(
-        scanned(settings),
-        settings.seed,
+        scanned,
+        seed,
         validation=d.validation,
         prompts=d.prompts,
         verdict=d.verdict_prompts,

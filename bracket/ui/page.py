@@ -12,6 +12,7 @@ from bracket.errors import BracketError
 from bracket.presets import find_preset, list_presets
 from bracket.report.words import counted
 from bracket.session.asked.settings import SessionSettings, load
+from bracket.session.job import resolve
 from bracket.session.planning import plan
 from bracket.session.planning.next_space import next_space
 from bracket.session.running import launch
@@ -141,7 +142,7 @@ class Page:
     def _buy(self, hours: float, *given: Any) -> list[Any]:
         """The numbers that so many hours pay for; nothing while the form can't be read, which the plan says."""
         try:
-            values, words = search_form.bought(form.to_settings(self._values(given)), hours)
+            values, words = search_form.bought(resolve(form.to_settings(self._values(given))), hours)
         except BracketError:
             return [gr.skip()] * (len(search_form.COUNTS) + 1)
         return [*values, words]
@@ -154,7 +155,7 @@ class Page:
 
     def _follow(self, hours: float, *given: Any) -> tuple[Any, Any]:
         try:
-            return search_form.followed(form.to_settings(self._values(given)), hours)
+            return search_form.followed(resolve(form.to_settings(self._values(given))), hours)
         except BracketError:
             return gr.skip(), ""
 

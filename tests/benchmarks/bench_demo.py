@@ -26,7 +26,7 @@ from bracket.demo.checker import check
 from bracket.domain import Round, Sample, Trial, mean
 from bracket.runner.devices import workers
 from bracket.runner.executor import LocalExecutor
-from bracket.session.job import Context, make_context, slots_of
+from bracket.session.job import Context, make_context
 from bracket.session.running import launch, stages
 from bracket.session.store import Store
 from bracket.trainers.base import newest
@@ -45,7 +45,7 @@ def truth(sample: Sample, trigger: str, class_word: str) -> float:
 
 def sweep(context: Context) -> dict[float, float]:
     """Checker's truth of every learning rate, mean over pictures and training seeds."""
-    slots, job = slots_of(context.settings), context.choosing_job()
+    slots, job = context.slots, context.choosing_job()
     left = [_trial(context, lr, seed) for lr in LEARNING_RATES for seed in SEEDS]
     trials, running = list(left), []
     with LocalExecutor(len(slots)) as executor:
@@ -117,7 +117,7 @@ def main() -> None:
     runs = given.folder or Path(tempfile.mkdtemp(prefix="bracket-bench-"))
     runs.mkdir(parents=True, exist_ok=True)
     settings = launch.demo_settings(0, runs)
-    context = make_context(runs / "sweep", settings, slots_of(settings)[0])
+    context = make_context(runs / "sweep", settings)
     graded = sweep(context)
     for lr, value in graded.items():
         print(f"sweep  lr {lr:<9g} checker {value:.3f}")

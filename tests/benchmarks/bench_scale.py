@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from bracket.session import view
 from bracket.session.asked.bounds import bounded_knobs
 from bracket.session.asked.settings import DatasetSettings, SessionSettings, from_preset, save
 from bracket.session.control import Progress, write_progress
-from bracket.session.job import context_of
+from bracket.session.job import resolve
 from bracket.session.planning.outlook import ahead, enough_of
 from bracket.session.running.summarise import summarise
 from bracket.session.store import Store, _described, _told, name_of
@@ -89,7 +89,7 @@ def make(runs: Path, trials: int) -> Made:
     settings = asked.model_copy(update={"search": search})
     folder = runs / f"session-{trials}"
     save(settings, folder)
-    made = Made(folder, settings, bounded_knobs(preset, settings), tuple(round(trials * s) for s in SHARES))
+    made = Made(folder, settings, bounded_knobs(preset, settings.bounds), tuple(round(trials * s) for s in SHARES))
     store = Store(folder)
     below = _first(made)
     for rung, size in enumerate(made.sizes):
@@ -194,7 +194,7 @@ def proposing(made: Made) -> dict[str, Time]:
     ):
         store = Store(made.folder)
         strategy = _strategy(made, name, rungs)
-        enough = enough_of(made.settings, made.knobs)
+        enough = enough_of(resolve(made.settings, made.folder))
 
         def one(store: Store = store, strategy: Strategy = strategy, enough: Any = enough) -> None:
             told, open_ = store.results(Round.SEARCH), store.open_trials(Round.SEARCH)
@@ -266,7 +266,7 @@ def drawing(made: Made) -> dict[str, Time]:
 def reporting(made: Made) -> dict[str, Time]:
     """The report of the search so far."""
     dataset = DatasetSplit(made.folder, (), (), ("p0", "p1"), ("p2",), "", "")
-    context, store = context_of(made.folder, made.settings, "cpu", dataset, 0), Store(made.folder)
+    context, store = replace(resolve(made.settings, made.folder), dataset=dataset, faults=()), Store(made.folder)
     found: list[Summary] = []
     times = {
         "summary": timed(lambda: found.append(summarise(context, store, judge="made up", seconds={}))),

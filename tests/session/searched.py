@@ -25,7 +25,7 @@ def searched_session(
     )
     folder.mkdir(parents=True)
     save(settings, folder)
-    knobs = bounded_knobs(preset, settings)
+    knobs = bounded_knobs(preset, settings.bounds)
     store = Store(folder)
     for i, rate in enumerate(np.geomspace(1e-5, 5e-2, trials)):
         config = effective({**preset.baseline, "learning_rate": float(rate)}, knobs)

@@ -91,7 +91,7 @@ def test_a_config_that_melted_is_not_judged_and_never_ranked(
     """As one that ended in NaN: it has no score, and the ledger says why."""
     asked = scripted.settings_for(dataset, configs=3).model_copy(update={"baseline": {"learning_rate": 1e-4}})
     folder = launch.create(asked, tmp_path / "s")
-    knobs = bounds.bounded_knobs(asked.load_preset(), asked)
+    knobs = bounds.bounded_knobs(asked.load_preset(), asked.bounds)
     hot = {"learning_rate": 0.02, "rank": 8, "batch_size": 4}
     store = Store(folder)
     store.begin(Wanted(Round.SEARCH, "baseline", {**hot, "learning_rate": 1e-4}, 0, 6), knobs)

@@ -117,7 +117,7 @@ class Maker:
         self.settings: SessionSettings = settings.model_copy(update=changes)
         self.folder = launch.create(self.settings, runs / name)
         self.preset = find_preset(self.settings.preset)
-        self.knobs = bounded_knobs(self.preset, self.settings)
+        self.knobs = bounded_knobs(self.preset, self.settings.bounds)
         self.store = Store(self.folder)
         self.number = 0
 

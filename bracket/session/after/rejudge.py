@@ -26,7 +26,7 @@ from bracket.session.duel.again import REJUDGED, mark
 from bracket.session.duel.blind import CONTROL, Control, judge_together, score_mixed
 from bracket.session.duel.plan import BASE, BASELINE, FOLDER, RUNNER_UP, WINNER, drawn_order
 from bracket.session.evaluate import JUDGEMENTS, judged, keep_judgements
-from bracket.session.job import BEFORE, Context, make_context, slots_of
+from bracket.session.job import BEFORE, Context, make_context
 from bracket.session.running import confirm
 from bracket.session.running.judging import judge_base
 from bracket.session.score import combine
@@ -73,16 +73,15 @@ def rejudge(
 
 
 def _context(folder: Path) -> Context:
-    settings = load(folder)
-    return make_context(folder, settings, slots_of(settings)[0])
+    return make_context(folder, load(folder))
 
 
 def _judge_all(old: Path, new: Path, progress: Callable[[int, int], None]) -> int:
     """Judges into the session in `new`; returns how many trials."""
-    context, settings = _context(new), load(new)
+    context = _context(new)
     mark(context, old)
     before = drawn_in(context.trainer, new / BEFORE)
-    judge = session_judge(settings, context.dataset, new / "cache", before)
+    judge = session_judge(context.judges, context.dataset, new / "cache", before)
     source, store = Store(old), Store(new)
     try:
         told = {r: source.results(r) for r in Round}

@@ -28,21 +28,20 @@ from bracket.report.claims.evidence import SIDES, plain
 from bracket.report.words import judged
 from bracket.session.asked import foreign
 from bracket.session.asked.judges import session_judge
-from bracket.session.asked.settings import SessionSettings, load
+from bracket.session.asked.settings import load
 from bracket.session.duel import stamp
 from bracket.session.duel.again import marked
 from bracket.session.duel.calibrate import calibrate
 from bracket.session.duel.fight import read_fight
 from bracket.session.duel.more import added_plans
 from bracket.session.duel.plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
-from bracket.session.job import BEFORE, keep_pictures, with_own_seeds
+from bracket.session.job import BEFORE, resolve, with_own_seeds
 from bracket.session.planning.memory import DATASET_FILE
 from bracket.session.running import stages
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import Store
 from bracket.stats.duel.sequential import EDITION
 from bracket.stats.duel.tries import SERIES
-from bracket.trainers import make_trainer
 from bracket.trainers.base import drawn_in
 
 Level = Literal["numbers", "pictures", "judgements"]
@@ -125,13 +124,14 @@ def _check_files(data: Row, folder: Path) -> Iterator[str]:
                 yield f"{place.relative_to(folder).as_posix()} is not the plan that the certificate has."
         if len(paths) != len(plans):
             yield f"The session planned {len(paths)} duels of its settings, the certificate has {len(plans)}."
-        yield from _check_follows(data, settings, folder)
-    yield from _check_ledger(data, settings, folder)
+        yield from _check_follows(data, folder)
+    yield from _check_ledger(data, folder)
 
 
-def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterator[str]:
+def _check_follows(data: Row, folder: Path) -> Iterator[str]:
     """Whether the plan is the one that settings and prompts give."""
-    plan, asked, seeds = data["plan"], settings.confirmation, settings.seeds
+    plan, settings = data["plan"], load(folder)
+    asked, seeds = settings.confirmation, settings.seeds
     given: dict[str, Any] = {} if (folder / PLAN).exists() else {"edition": EDITION}
     given |= {
         "alpha": asked.alpha,
@@ -146,7 +146,9 @@ def _check_follows(data: Row, settings: SessionSettings, folder: Path) -> Iterat
         given["prompts"] = list(dataset.verdict_prompts)
         given["pictures"] = [[p.text, p.seed] for p in pictures]
         given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
-        given["plain"] = [[p.text, p.seed] for p in keep_pictures(settings, dataset)]
+        texts = dict.fromkeys((*dataset.verdict_prompts, *dataset.keep_prompts))
+        drawn = with_own_seeds(seeds.verdict(tuple(texts), asked.sample_seeds), dataset)
+        given["plain"] = [[p.text, p.seed] for p in drawn if p.text in dataset.keep_prompts]
     if shared := plan.get("edition", 1) >= SERIES:
         given |= {"whole_alpha": asked.alpha, "alpha": first_alpha(asked.alpha, earlier_of(plan))}
     if (again := marked(folder)) is not None:
@@ -166,7 +168,7 @@ def _read(path: Path) -> object:
         return None
 
 
-def _check_ledger(data: Row, settings: SessionSettings, folder: Path) -> Iterator[str]:
+def _check_ledger(data: Row, folder: Path) -> Iterator[str]:
     """Whether pairs, left-out seeds, comparisons and votes are those that the session's own files give."""
     if not (folder / LEDGER_FILE).is_file():
         yield f"{LEDGER_FILE} is not in the session's folder, so nobody can tell how its trainings ended."
@@ -176,7 +178,7 @@ def _check_ledger(data: Row, settings: SessionSettings, folder: Path) -> Iterato
     try:
         fight = read_fight(folder, store, plan)
         found = calibrate(folder, store, fight.duel)
-        second = stages.runner_up(store.results(Round.FINALS)) if settings.confirmation.runner_up else None
+        second = stages.runner_up(store.results(Round.FINALS)) if load(folder).confirmation.runner_up else None
     finally:
         store.close()
     if plan is not None and plan.others != ((BASELINE, RUNNER_UP) if second else (BASELINE,)):
@@ -228,10 +230,10 @@ def _asked(data: Row, folder: Path) -> list[tuple[Row, float]] | str:
             path=folder / DATASET_FILE,
             remedy="Restore it from a copy.",
         )
-    dataset = split_from_json(read_json(folder / DATASET_FILE))
-    before = drawn_in(make_trainer(settings.load_preset().trainer), folder / BEFORE)
+    context, dataset = resolve(settings, folder), split_from_json(read_json(folder / DATASET_FILE))
+    before = drawn_in(context.trainer, folder / BEFORE)
     with TemporaryDirectory(prefix="bracket-") as cache:
-        judge = session_judge(settings, dataset, Path(cache), before)
+        judge = session_judge(context.judges, dataset, Path(cache), before)
         try:
             here = f"{judge.name} {judge.fingerprint}"
             if here != data["judge"]:

@@ -1,3 +1,3 @@
 """What a person asked: settings, their limits, and what of them may change."""
 
-__all__ = ["bounds", "changes", "foreign", "judges", "limits", "seeds", "settings"]
+__all__ = ["bounds", "changes", "foreign", "judges", "seeds", "settings"]

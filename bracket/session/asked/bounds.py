@@ -6,61 +6,65 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bracket.domain import Knob, Problem, Value
+from bracket.domain import Config, Knob, Problem, Value
 from bracket.errors import SettingsError
 from bracket.presets import Preset, VramProfile
 from bracket.search.space import effective
-from bracket.session.asked.settings import Bound, SessionSettings
+from bracket.session.asked.settings import Bound
 from bracket.strict import nearest
 
 _BEYOND = 1_000
 """Times a preset's own highest value that a bound may reach."""
 
 
-def bounded_knobs(preset: Preset, settings: SessionSettings, profile: VramProfile | None = None) -> tuple[Knob, ...]:
-    """The preset's knobs with the session's bounds applied, and what the memory profile leaves of their choices.
+def bounded_knobs(preset: Preset, bounds: Mapping[str, Bound], profile: VramProfile | None = None) -> tuple[Knob, ...]:
+    """The preset's knobs with a session's bounds applied, and what the memory profile leaves of their choices.
 
     Raises:
         SettingsError: a bound names no knob, or leaves nothing of its range, or is beyond all sense.
     """
-    _heed_names("the bounds name", settings.bounds, preset)
+    _heed_names("the bounds name", bounds, preset)
     limits = profile.choices if profile else {}
     fitting = [_narrow(k, Bound(choices=limits[k.name]) if k.name in limits else None) for k in preset.knob_list()]
-    return tuple(_narrow(k, settings.bounds.get(k.name)) for k in fitting)
+    return tuple(_narrow(k, bounds.get(k.name)) for k in fitting)
 
 
-def baseline_of(preset: Preset, settings: SessionSettings, knobs: tuple[Knob, ...]) -> dict[str, Value]:
-    """The baseline as it is trained.
+def baseline_of(preset: Preset, asked: Config, knobs: tuple[Knob, ...]) -> dict[str, Value]:
+    """The baseline as it is trained; `asked` are values in place of the preset's own.
 
     Raises:
         SettingsError: a value of it is of the wrong kind.
     """
     try:
-        return effective({**preset.baseline, **settings.baseline}, knobs)
+        return effective({**preset.baseline, **asked}, knobs)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"the baseline can't be trained: {error}", remedy="Mend it.") from error
 
 
-def baseline_problems(preset: Preset, settings: SessionSettings, knobs: tuple[Knob, ...]) -> list[Problem]:
+def baseline_problems(
+    preset: Preset, asked: Config, knobs: tuple[Knob, ...], *, clamped: bool = False
+) -> list[Problem]:
     """What a session asks of its baseline that it can't have. The preset's own is held within the bounds instead.
+
+    Args:
+        clamped: it began when such values were clamped, and goes on so.
 
     Raises:
         SettingsError: it names no knob.
     """
-    _heed_names("the baseline names", settings.baseline, preset)
-    asked = {**preset.baseline, **settings.baseline}
-    problems = [p for k in knobs if k.name in settings.baseline and (p := _unfit(k, settings.baseline[k.name]))]
-    if problems and settings.seed_edition == 1:  # it began when such values were clamped, and goes on so
+    _heed_names("the baseline names", asked, preset)
+    problems = [p for k in knobs if k.name in asked and (p := _unfit(k, asked[k.name]))]
+    if problems and clamped:
         return [replace(p, level="warning") for p in problems]
     if problems:
         return problems
-    trained = baseline_of(preset, settings, knobs)
+    trained = baseline_of(preset, asked, knobs)
     return [
         Problem(
             "error", f"the baseline's {k.name} {asked[k.name]} is too much beside {', '.join(k.at_most)}", "Mend it."
         )
         for k in knobs
-        if k.at_most and k.name in settings.baseline and trained.get(k.name, asked[k.name]) != asked[k.name]
+        if k.at_most and k.name in asked and trained.get(k.name, asked[k.name]) != asked[k.name]
     ]
 
 

@@ -28,7 +28,7 @@ def concerns(settings: SessionSettings) -> list[str]:
         for path in settings.weights.values()
         if PurePath(path).suffix.lower() in _PICKLES
     ]
-    for judge in (settings.judge, *settings.other_judges):
+    for judge in settings.judges:
         if judge.kind != "openai_api" or not judge.url or is_local(judge.url):
             continue
         found.append(f"sends pictures and prompts to {judge.url}")

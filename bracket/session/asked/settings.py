@@ -210,6 +210,10 @@ class SessionSettings(Strict):
     def seeds(self) -> Seeds:
         return Seeds(self.seed, self.seed_edition)
 
+    @property
+    def judges(self) -> tuple[JudgeSettings, ...]:
+        return (self.judge, *self.other_judges)
+
     def of_editions(self, seeds: int, score: int) -> SessionSettings:
         """The same question by the rules of another time."""
         scored = self.score.model_copy(update={"edition": score})

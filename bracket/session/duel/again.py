@@ -17,16 +17,16 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from bracket.dataset import contents_of
-from bracket.environment import runs_folder
+from bracket.domain import Config
 from bracket.errors import BracketError, StorageError, printable
 from bracket.files import read_json, write_json
 from bracket.reading import Unreadable, read_text
 from bracket.report.claims.again import Earlier, Standing, could_claim, could_claim_file, first_alpha
 from bracket.search.rungs import key
-from bracket.session.asked.settings import SessionSettings, load
+from bracket.session.asked.settings import load
 from bracket.session.duel.more import added_plans, read_plans
 from bracket.session.duel.plan import PLAN, read_plan
-from bracket.session.job import Context, context_of, known_split, memory_of, scanned, slots_of
+from bracket.session.job import Context
 from bracket.session.view import VERDICT_FILE
 
 log = logging.getLogger(__name__)
@@ -52,49 +52,39 @@ def standing_of(context: Context) -> Standing:
     Raises:
         StorageError: its plan or its mark is damaged.
     """
-    folder, whole = context.folder, context.settings.confirmation.alpha
+    folder, s = context.folder, context.settings
+    whole = s.confirmation.alpha
     if (kept := marked(folder)) is not None:
         return kept
     if (plan := read_plan(folder)) is not None:
         return Standing.of(plan.as_dict())
     family = _family(context)
-    earlier = tries_beside(folder, family, _asked(context.settings, key(context.baseline)))
+    earlier = tries_beside(folder, family, _asked(s.preset, s.dataset.folder, context.baseline))
     return Standing(whole, first_alpha(whole, earlier), earlier, family)
 
 
-def standing(settings: SessionSettings, folder: Path | None = None) -> Standing:
-    """Where the session stands among the tries of its question; as if alone where that can't be said.
-
-    Args:
-        folder: the session's, that is or will be; a new one under the runs folder when not given.
-    """
+def standing(context: Context) -> Standing:
+    """As `standing_of`; as if alone where that can't be said."""
     try:
-        device = slots_of(settings)[0]
-        at = folder or runs_folder() / ".new"
-        split = known_split(settings, folder)
-        return standing_of(context_of(at, settings, device.kind, split, memory_of(settings, device)))
+        return standing_of(context.heed())
     except BracketError:  # said by the checks
-        return alone(settings)
+        return alone(context)
 
 
-def at_alpha(settings: SessionSettings, alpha: float) -> SessionSettings:
-    """The settings with what is left of their alpha, for what is promised of them."""
-    return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"alpha": alpha})})
-
-
-def alone(settings: SessionSettings) -> Standing:
+def alone(context: Context) -> Standing:
     """Where a session stands that has no neighbours."""
-    return Standing(settings.confirmation.alpha, first_alpha(settings.confirmation.alpha, ()))
+    alpha = context.settings.confirmation.alpha
+    return Standing(alpha, first_alpha(alpha, ()))
 
 
-def since(folder: Path, settings: SessionSettings) -> tuple[Earlier, ...]:
-    """Other sessions' tries of the question that the session in `folder` planned its duel for, up to now.
+def since(context: Context) -> tuple[Earlier, ...]:
+    """Other sessions' tries of the question that this one planned its duel for, up to now.
 
     Raises:
         StorageError: its plan is damaged.
     """
-    plan = read_plan(folder)
-    return tries_beside(folder, plan.family, _asked(settings, key(plan.baseline))) if plan else ()
+    plan, s = read_plan(context.folder), context.settings
+    return tries_beside(context.folder, plan.family, _asked(s.preset, s.dataset.folder, plan.baseline)) if plan else ()
 
 
 def mark(context: Context, old: Path) -> None:
@@ -152,7 +142,7 @@ def _tried(folder: Path, _plans: tuple[tuple[int, int], ...]) -> _Tried | None:
     if not files + pairs:
         return None
     earlier = Earlier(session=printable(folder.name), planned=planned, outcome="", files=files, settings=pairs)
-    return _Tried(plans[0].family, _asked(settings, key(plans[0].baseline)), earlier)
+    return _Tried(plans[0].family, _asked(settings.preset, settings.dataset.folder, plans[0].baseline), earlier)
 
 
 def _stamps(folder: Path) -> Iterator[tuple[int, int]]:
@@ -182,14 +172,14 @@ def _outcome(folder: Path) -> str:
     return printable(said.replace("**", "").partition(". ")[0])[:_LONGEST]
 
 
-def _asked(settings: SessionSettings, baseline: str) -> tuple[str, str, str]:
-    return settings.preset, settings.dataset.folder, baseline
+def _asked(preset: str, folder: str, baseline: Config) -> tuple[str, str, str]:
+    return preset, folder, key(baseline)
 
 
 def _family(context: Context) -> str:
     """Equal for sessions that ask the same; "" where the pictures can't be read any more."""
     try:
-        seen = scanned(context.settings)
+        seen = context.seen()
     except BracketError as error:
         log.warning("earlier tries are looked for by the dataset's folder alone: %s", error)
         return ""

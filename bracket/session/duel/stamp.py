@@ -21,7 +21,6 @@ from bracket.environment import timestamp_ca, timestamp_url
 from bracket.errors import StorageError
 from bracket.files import read_json, write_bytes
 from bracket.report.claims.evidence import hash_of
-from bracket.session.asked.settings import SessionSettings
 from bracket.session.duel.plan import PLAN
 
 TOKEN = "confirm/plan.tsr"
@@ -42,16 +41,16 @@ class Stamped:
     holds: bool = True
 
 
-def problems(settings: SessionSettings) -> Iterator[Problem]:
+def problems(asked: bool) -> Iterator[Problem]:
     """What will keep a plan from being stamped."""
-    if settings.confirmation.stamp and not _openssl():
+    if asked and not _openssl():
         remedy = "Install openssl, or leave the time stamp out."
         yield Problem("warning", "the plan can't be time-stamped: there is no openssl here", remedy)
 
 
-def missing(folder: Path, settings: SessionSettings) -> str:
+def missing(folder: Path, asked: bool) -> str:
     """That a plan which was to be stamped has no token, in words; "" where it has, or is not to have one."""
-    wanted = settings.confirmation.stamp and (folder / PLAN).exists() and not (folder / TOKEN).exists()
+    wanted = asked and (folder / PLAN).exists() and not (folder / TOKEN).exists()
     return "The duel's plan has no time stamp: no authority signed it when it was fixed." if wanted else ""
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bracket.errors import SettingsError
+from bracket.report.claims.again import first_alpha
 from bracket.report.words import counted, duration
 from bracket.search.rungs import GROWTH
-from bracket.session.asked.settings import SessionSettings
-from bracket.session.duel.again import alone, at_alpha, standing
-from bracket.session.job import slots_of
-from bracket.session.planning.plan import rounds_of, speed_of, trains_on
+from bracket.session.duel.again import standing
+from bracket.session.job import Context
+from bracket.session.planning.plan import planned_rounds, speed_of
 from bracket.session.planning.promise import fewest_pairs
 from bracket.session.timing import Speed
 
@@ -47,26 +47,24 @@ class Size:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A session that a budget pays for.
+    """A question that a budget pays for.
 
     `seconds` is what it takes, `words` say what the budget pays for and what it does not.
     """
 
-    settings: SessionSettings
+    question: Context
     seconds: float
     words: str
 
 
-def fit(
-    settings: SessionSettings, hours: float, speed: Speed, workers: int, held: Collection[str] = (), least: int = 0
-) -> Fitted:
-    """The settings with as many configs, rungs, finalists, seeds and pairs as so many hours of wall time pay for.
+def fit(context: Context, hours: float, speed: Speed, held: Collection[str] = (), least: int = 0) -> Fitted:
+    """The question with as many configs, rungs, finalists, seeds and pairs as so many hours of wall time pay for.
 
     Steps, strategy and all else stay as they are: those are what was asked. Where not even the smallest session fits,
     that one is given, and `words` say so.
 
     Args:
-        held: names of `HELD` that stay as the settings have them.
+        held: names of `HELD` that stay as they were asked for.
         least: pairs that a claim about the settings takes; by default of a first session.
 
     Raises:
@@ -74,9 +72,9 @@ def fit(
     """
     if not 0 <= hours <= _MOST_HOURS:
         raise SettingsError(f"{hours:g} hours can't be filled", remedy=f"Ask for 0 to {_MOST_HOURS}.")
-    on, least = trains_on(settings), least or fewest_pairs(at_alpha(settings, alone(settings).alpha))
-    sized = [with_size(settings, size) for size in _sizes(settings, least, held)]
-    seconds = [sum(r.seconds for r in rounds_of(s, on, speed, workers)) for s in sized]
+    least = least or fewest_pairs(context.at_alpha(first_alpha(context.settings.confirmation.alpha, ())))
+    sized = [with_size(context, size) for size in _sizes(context, least, held)]
+    seconds = [sum(r.seconds for r in planned_rounds(one, speed)) for one in sized]
     budget = hours * 3600 * (1 + 1e-9)
     paid = [i for i, cost in enumerate(seconds) if cost <= budget]
     chosen = paid[-1] if paid else 0
@@ -84,31 +82,27 @@ def fit(
     return Fitted(sized[chosen], seconds[chosen], words)
 
 
-def fit_here(settings: SessionSettings, hours: float, held: Collection[str] = ()) -> Fitted:
+def fit_here(context: Context, hours: float, held: Collection[str] = ()) -> Fitted:
     """As `fit`, on this machine and at the speed that is known of it.
 
     Raises:
-        PresetError, SettingsError: there is no such preset or device.
+        SettingsError: nobody has so many hours.
     """
-    return fit(settings, hours, *_here(settings), held, fewest_pairs(at_alpha(settings, standing(settings).alpha)))
+    return fit(context, hours, speed_of(context), held, fewest_pairs(context.at_alpha(standing(context).alpha)))
 
 
-def seconds_here(settings: SessionSettings) -> float:
-    """What these settings take on this machine."""
-    return sum(r.seconds for r in rounds_of(settings, trains_on(settings), *_here(settings)))
+def seconds_here(context: Context) -> float:
+    """What the question takes on this machine."""
+    return sum(r.seconds for r in planned_rounds(context, speed_of(context)))
 
 
-def _here(settings: SessionSettings) -> tuple[Speed, int]:
-    slots = slots_of(settings)
-    return speed_of(settings.load_preset(), slots[0].kind), len(slots)
-
-
-def with_size(settings: SessionSettings, size: Size) -> SessionSettings:
-    """The settings with these counts, and as many rungs as suit them."""
-    search = settings.search.model_copy(update={"configs": size.configs, "rungs": _rungs(settings, size.configs)})
-    finals = settings.finals.model_copy(update={"finalists": size.finalists, "seeds": size.seeds})
-    confirmation = settings.confirmation.model_copy(update={"pairs": size.pairs})
-    return settings.model_copy(update={"search": search, "finals": finals, "confirmation": confirmation})
+def with_size(context: Context, size: Size) -> Context:
+    """The question with these counts, and as many rungs as suit them."""
+    return context.asked(
+        search={"configs": size.configs, "rungs": _rungs(context, size.configs)},
+        finals={"finalists": size.finalists, "seeds": size.seeds},
+        confirmation={"pairs": size.pairs},
+    )
 
 
 def slider_end(seconds: float) -> float:
@@ -116,9 +110,9 @@ def slider_end(seconds: float) -> float:
     return next((h for h in _SCALE if h * 3600 >= 2.5 * seconds), float(_SCALE[-1]))
 
 
-def _sizes(settings: SessionSettings, least: int, held: Collection[str]) -> list[Size]:
-    """The path, with what is held at the settings' own."""
-    s = settings
+def _sizes(context: Context, least: int, held: Collection[str]) -> list[Size]:
+    """The path, with what is held at its own."""
+    s = context.settings
     own = Size(s.search.configs, s.finals.finalists, s.finals.seeds, s.confirmation.pairs)
     kept = {name: getattr(own, name) for name in held}
     return list(dict.fromkeys(replace(size, **kept) for size in _path(least)))
@@ -141,9 +135,9 @@ def _large(configs: int, least: int) -> Size:
     return Size(configs, min(6, 3 + beyond // 16), min(4, 2 + beyond // 24), pairs)
 
 
-def _rungs(settings: SessionSettings, configs: int) -> int:
+def _rungs(context: Context, configs: int) -> int:
     """Rungs of a tournament: three, for a large search four, and fewer where the first would be too short."""
-    s = settings.search
+    s = context.settings.search
     if s.strategy != "tournament":
         return s.rungs
     wanted = 3 if configs <= _LARGE else 4
@@ -152,9 +146,7 @@ def _rungs(settings: SessionSettings, configs: int) -> int:
     return wanted
 
 
-def _words(
-    sized: Sequence[SessionSettings], seconds: Sequence[float], chosen: int | None, budget: float, least: int
-) -> str:
+def _words(sized: Sequence[Context], seconds: Sequence[float], chosen: int | None, budget: float, least: int) -> str:
     """What the budget pays for, and what is next where it can't pay for every kind of claim."""
     head = duration(budget)
     if chosen is None:
@@ -162,22 +154,20 @@ def _words(
             f"{head} does not pay for the smallest session of these lengths, which takes {duration(seconds[0])}. "
             "Shorter trainings would."
         )
-    size, largest = sized[chosen], chosen == len(sized) - 1
+    size, largest = sized[chosen].settings, chosen == len(sized) - 1
     if size.search.configs < 2:
-        compare = _cheapest(sized, seconds, lambda s: s.search.configs > 1)
+        compare = _cheapest(sized, seconds, lambda s: s.settings.search.configs > 1)
         return f"{head} pays for the baseline alone, with nothing to compare it with.{_from(compare, 'A comparison')}"
     pairs = size.confirmation.pairs
     if pairs < least:
-        claim = _cheapest(sized, seconds, lambda s: s.confirmation.pairs >= least)
+        claim = _cheapest(sized, seconds, lambda s: s.settings.confirmation.pairs >= least)
         have = f"{pairs} of the {least} paired runs" if pairs else f"none of the {least} paired runs"
         return f"{head} pays for {have} that a claim about the settings takes.{_from(claim, 'All of them')}"
     more = " Longer trainings are a better use of more." if largest and budget > 1.5 * seconds[chosen] else ""
     return f"{head} pays for {counted(size.search.configs, 'config')} and {counted(pairs, 'paired run')}.{more}"
 
 
-def _cheapest(
-    sized: Sequence[SessionSettings], seconds: Sequence[float], holds: Callable[[SessionSettings], bool]
-) -> float | None:
+def _cheapest(sized: Sequence[Context], seconds: Sequence[float], holds: Callable[[Context], bool]) -> float | None:
     return min((cost for s, cost in zip(sized, seconds, strict=True) if holds(s)), default=None)
 
 

@@ -14,17 +14,15 @@ from pathlib import Path
 from statistics import median
 
 from bracket.dataset import split_from_json
-from bracket.domain import Config, DatasetSplit, Knob, Outcome, Round, TrialResult
-from bracket.environment import runs_folder
+from bracket.domain import Config, DatasetSplit, Outcome, Round, TrialResult
 from bracket.errors import BracketError, StorageError
 from bracket.files import read_json, write_json
 from bracket.report.words import counted, number
-from bracket.runner.devices import Device
 from bracket.search.memory import LIMIT, Borrowed, Data, Earlier, borrow
 from bracket.session.asked.judges import judges_of
 from bracket.session.asked.settings import FILE as SETTINGS_FILE
-from bracket.session.asked.settings import SessionSettings, load
-from bracket.session.job import Context, context_of, memory_of, preview_split
+from bracket.session.asked.settings import JudgeSettings, ScoreSettings, load
+from bracket.session.job import Context
 from bracket.session.store import FILE as LEDGER_FILE
 from bracket.session.store import SOON, Store
 
@@ -67,22 +65,18 @@ class Memory:
         return f"Borrows {total} from {lenders} of this preset: {', '.join(named)}.{left_out}"
 
 
-def planned(settings: SessionSettings, device: Device, folder: Path | None = None) -> str:
-    """What the session in `folder` (by default a new one under the runs folder) borrows, in words; "" where it asks for
-    nothing.
+def planned(context: Context) -> str:
+    """What a session borrows, in words; "" where it asks for nothing.
 
     Raises:
         BracketError: the dataset or the session's `memory.json` can't be read.
     """
-    if not settings.search.memory:
+    s = context.settings.search
+    if not s.memory:
         return ""
-    if not learns(settings):
-        return f"The strategy {settings.search.strategy} borrows nothing from earlier sessions."
-    if folder is not None and (folder / FILE).exists():
-        return told(folder)
-    runs, dataset = folder.parent if folder else runs_folder(), preview_split(settings)
-    knobs = context_of(runs, settings, device.kind, dataset, memory_of(settings, device)).knobs
-    return _found(runs, folder, settings, knobs, dataset).sentence
+    if not learns(context):
+        return f"The strategy {s.strategy} borrows nothing from earlier sessions."
+    return told(context.folder) or _found(context.heed()).sentence
 
 
 def session_memory(context: Context) -> Memory | None:
@@ -92,13 +86,13 @@ def session_memory(context: Context) -> Memory | None:
     Raises:
         StorageError: `memory.json` is damaged or can't be written.
     """
-    folder, settings = context.folder, context.settings
-    if not learns(settings):
+    path = context.folder / FILE
+    if not learns(context):
         return None
-    if (folder / FILE).exists():
-        return _kept(folder / FILE)
-    memory = _found(folder.parent, folder, settings, context.knobs, context.dataset)
-    write_json(folder / FILE, asdict(memory))
+    if path.exists():
+        return _kept(path)
+    memory = _found(context)
+    write_json(path, asdict(memory))
     log.info("%s", memory.sentence)
     return memory
 
@@ -112,9 +106,10 @@ def told(folder: Path) -> str:
     return _kept(folder / FILE).sentence if (folder / FILE).exists() else ""
 
 
-def learns(settings: SessionSettings) -> bool:
+def learns(context: Context) -> bool:
     """Whether the session asks for earlier ones and its strategy can use them."""
-    return settings.search.memory and settings.search.strategy not in WITHOUT
+    s = context.settings.search
+    return s.memory and s.strategy not in WITHOUT
 
 
 def earlier_sessions(
@@ -151,25 +146,24 @@ def data_of(split: DatasetSplit) -> Data:
     return Data(len(pictures), edge, str(split.folder), digest, split.trigger_word, split.class_word)
 
 
-def judge_of(settings: SessionSettings) -> str:
+def judge_of(judges: Sequence[JudgeSettings], score: ScoreSettings) -> str:
     """A text that is equal for sessions whose scores are made alike."""
     counting = ("kind", "model", "weights", "share", "rubric", "references")
-    judges = [j.model_dump(mode="json", include=set(counting)) for j in judges_of(settings)]
-    return json.dumps([judges, settings.score.model_dump(mode="json")], sort_keys=True)
+    asked = [j.model_dump(mode="json", include=set(counting)) for j in judges]
+    return json.dumps([asked, score.model_dump(mode="json")], sort_keys=True)
 
 
-def _found(
-    runs: Path, itself: Path | None, settings: SessionSettings, knobs: Sequence[Knob], split: DatasetSplit
-) -> Memory:
-    found, unread = earlier_sessions(runs, settings.preset, itself)
-    first, *_ = settings.search_rungs()
+def _found(context: Context) -> Memory:
+    s = context.settings
+    found, unread = earlier_sessions(context.folder.parent, s.preset, context.folder)
+    first, *_ = s.search_rungs()
     borrowed = borrow(
         [rung for rungs in found.values() for rung in rungs],
-        knobs,
+        context.knobs,
         steps=first.steps,
-        data=data_of(split),
-        judge=judge_of(settings),
-        seed=settings.seed,
+        data=data_of(context.dataset),
+        judge=judge_of(context.judges, s.score),
+        seed=s.seed,
         limit=min(LIMIT, first.configs),  # more would never be in the sampler's study at once
     )
     return Memory(borrowed, len(found), unread)
@@ -207,7 +201,8 @@ def _rungs(folder: Path, preset: str, stamp: tuple[int, ...]) -> tuple[Earlier, 
             results = store.results(Round.SEARCH)
         finally:
             store.close()
-        data, judge = data_of(split_from_json(read_json(folder / DATASET_FILE))), judge_of(settings)
+        data = data_of(split_from_json(read_json(folder / DATASET_FILE)))
+        judge = judge_of(judges_of(settings.judges, settings.load_preset()), settings.score)
     except (BracketError, OptunaError, SQLAlchemyError, KeyError, TypeError, ValueError) as error:
         log.warning("the earlier session %s can't be read: %s", folder.name, error)
         return None

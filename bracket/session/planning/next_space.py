@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bracket.domain import Knob, Round, Value
+from bracket.domain import Config, Round, Value
 from bracket.errors import SettingsError
 from bracket.presets import Preset
 from bracket.report.words import knob_title, knob_value
-from bracket.search.space import effective
 from bracket.search.suggestion import Suggestion, suggest
-from bracket.session.asked.bounds import bounded_knobs
+from bracket.session.asked.bounds import baseline_of, bounded_knobs
 from bracket.session.asked.settings import Bound, SessionSettings, load
 from bracket.session.store import FILE as LEDGER
 from bracket.session.store import SOON, Store
+
+Bounds = Mapping[str, Bound]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def next_bounds(folder: Path) -> Suggestion:
         StorageError: its ledger is damaged.
     """
     settings = load(folder, to_read=True)
-    return _suggested(folder, settings, settings.load_preset())
+    return _suggested(folder, settings.load_preset(), settings.bounds, settings.seed)
 
 
 def next_space(folder: Path) -> NextSpace:
@@ -62,16 +64,16 @@ def next_space(folder: Path) -> NextSpace:
     """
     settings = load(folder, to_read=True)
     preset = settings.load_preset()
-    suggestion = _suggested(folder, settings, preset)
+    suggestion = _suggested(folder, preset, settings.bounds, settings.seed)
     if suggestion.note:
         raise SettingsError(suggestion.note.rstrip("."), path=folder, remedy="Wait for more trials.")
     bounds = {name: Bound(**bound) for name, bound in suggestion.bounds().items()}
     made = settings.model_copy(update={"bounds": {**settings.bounds, **bounds}, "seed": (settings.seed + 1) % 2**64})
-    return NextSpace(made, suggestion, _moved(preset, bounded_knobs(preset, settings), made))
+    return NextSpace(made, suggestion, _moved(preset, settings.baseline, settings.bounds, made.bounds))
 
 
-def _suggested(folder: Path, settings: SessionSettings, preset: Preset) -> Suggestion:
-    knobs = bounded_knobs(preset, settings)
+def _suggested(folder: Path, preset: Preset, bounds: Bounds, seed: int) -> Suggestion:
+    knobs = bounded_knobs(preset, bounds)
     if not (folder / LEDGER).exists():
         return suggest(knobs, ())
     store = Store(folder, patience=SOON)
@@ -79,11 +81,10 @@ def _suggested(folder: Path, settings: SessionSettings, preset: Preset) -> Sugge
         results = store.results(Round.SEARCH)
     finally:
         store.close()
-    return suggest(knobs, results, whole=preset.knob_list(), seed=settings.seed)
+    return suggest(knobs, results, whole=preset.knob_list(), seed=seed)
 
 
-def _moved(preset: Preset, before: tuple[Knob, ...], made: SessionSettings) -> dict[str, tuple[Value, Value]]:
+def _moved(preset: Preset, asked: Config, before: Bounds, after: Bounds) -> dict[str, tuple[Value, Value]]:
     """A baseline outside of the new bounds is trained at their nearest end, and is then another config."""
-    baseline = {**preset.baseline, **made.baseline}
-    old, new = effective(baseline, before), effective(baseline, bounded_knobs(preset, made))
+    old, new = (baseline_of(preset, asked, bounded_knobs(preset, bounds)) for bounds in (before, after))
     return {name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bracket.domain import Knob, Trial, TrialResult
+from bracket.domain import Trial, TrialResult
 from bracket.report.words import counted, judged
 from bracket.search.enough import Enough, Outlook
-from bracket.session.asked.settings import SessionSettings
+from bracket.session.job import Context
 
 
-def enough_of(settings: SessionSettings, knobs: Sequence[Knob]) -> Enough:
-    """What decides for these settings whether the first rung may end."""
-    return Enough(knobs, configs=settings.search_rungs()[0].configs, below=settings.search.stop_below)
+def enough_of(context: Context) -> Enough:
+    """What decides whether the first rung may end."""
+    s = context.settings
+    return Enough(context.knobs, configs=s.search_rungs()[0].configs, below=s.search.stop_below)
 
 
 def ahead(enough: Enough, told: Sequence[TrialResult], open_: Sequence[Trial]) -> str:
@@ -33,15 +34,15 @@ def ahead(enough: Enough, told: Sequence[TrialResult], open_: Sequence[Trial]) -
     return f"The {rest} expected to gain {_amount(outlook.gain)} at most"
 
 
-def ended_early(settings: SessionSettings, knobs: Sequence[Knob], searched: Sequence[TrialResult]) -> str:
+def ended_early(context: Context, searched: Sequence[TrialResult]) -> str:
     """That the search ended before it had tried all configs, and why; "" if it did not.
 
     Args:
         searched: every ended trial of the search.
     """
-    if settings.search.stop_below <= 0:
+    if context.settings.search.stop_below <= 0:
         return ""
-    enough, first = enough_of(settings, knobs), [r for r in searched if r.trial.rung == 0]
+    enough, first = enough_of(context), [r for r in searched if r.trial.rung == 0]
     outlook = enough.look(first, len(first)) if enough(first, len(first)) else None
     return _stopped(outlook) if outlook and outlook.left else ""
 

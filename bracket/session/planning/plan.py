@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from bracket.dataset import check_dataset, check_disk, split_problems
-from bracket.domain import DatasetSplit, Picture, Problem
-from bracket.errors import BracketError, DatasetError
+from bracket.domain import Problem
+from bracket.errors import BracketError, SettingsError
 from bracket.homes import ask_parsers, checked_home
 from bracket.presets import Preset
 from bracket.report.words import counted
 from bracket.runner import claims
-from bracket.runner.devices import Device
-from bracket.session.asked.judges import judge_problems, judges_of
-from bracket.session.asked.limits import limit_problems
+from bracket.session.asked.judges import judge_problems
 from bracket.session.asked.settings import SessionSettings
 from bracket.session.duel import stamp
-from bracket.session.duel.again import at_alpha, standing
-from bracket.session.job import context_of, goes_on, known_split, memory_of, preview_split, scanned, slots_of
+from bracket.session.duel.again import standing
+from bracket.session.job import Context, resolve
 from bracket.session.planning import memory
+from bracket.session.planning.limits import limit_problems
 from bracket.session.planning.preview import Command, commands
 from bracket.session.planning.promise import Fresh, Promise, claim, fewest_prompts, parted, promises
 from bracket.session.planning.search_checks import search_problems
 from bracket.session.planning.spread import Spread, key
 from bracket.session.planning.spread import remembered as remembered_spread
 from bracket.session.timing import Speed, estimate, remembered
-from bracket.trainers import make_trainer
+
+T = TypeVar("T")
 
 _LARGE = 1
 """GB of weights from which the built-in trainer takes on a CPU what no guess tells."""
@@ -106,29 +107,20 @@ class Plan:
         return sum(r.device_seconds for r in self.rounds)
 
 
-def planned_rounds(settings: SessionSettings, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
+def planned_rounds(context: Context, speed: Speed) -> tuple[PlannedRound, ...]:
     """The rounds with their trials: the rungs of the search, the finals of the finalists and the baseline, the duel's
     fresh trainings."""
-    return rounds_of(settings, trains_on(settings), speed, workers)
-
-
-def trains_on(settings: SessionSettings) -> bool:
-    """Whether a longer trial of these settings goes on from the shorter one."""
-    return goes_on(settings, make_trainer(settings.load_preset().trainer))
-
-
-def rounds_of(settings: SessionSettings, on: bool, speed: Speed, workers: int) -> tuple[PlannedRound, ...]:
-    """As `planned_rounds`, for settings of which it is known whether their trials train on."""
-    s, rungs, compares = settings, settings.search_rungs(), settings.search.configs > 1
+    s, on = context.settings, context.goes_on
+    rungs, compares = s.search_rungs(), s.search.configs > 1
     lengths = [0, *(r.steps for r in rungs)]
     trained = [r.configs * (r.steps - (before if on else 0)) for r, before in zip(rungs, lengths, strict=False)]
     found = [_round("search", r.configs, r.steps, k, trained[k], r.about) for k, r in enumerate(rungs)]
     finalists = min(s.finals.finalists, max(0, s.search.configs - 1)) + 1
-    finals, duel = (finalists * s.finals.seeds, arms(s) * s.confirmation.pairs) if compares else (0, 0)
+    finals, duel = (finalists * s.finals.seeds, arms(context) * s.confirmation.pairs) if compares else (0, 0)
     saved = finalists * lengths[-1] if on and finals and lengths[-1] < s.finals.steps else 0
     found.append(_round("finals", finals, s.finals.steps, 0, finals * s.finals.steps - saved))
     found.append(_round("confirmation", duel, s.finals.steps, 0, duel * s.finals.steps))
-    return tuple(r.timed(speed, workers) for r in found)
+    return tuple(r.timed(speed, len(context.slots)) for r in found)
 
 
 def with_pairs(duel: PlannedRound, pairs: int, speed: Speed, workers: int) -> PlannedRound:
@@ -138,11 +130,10 @@ def with_pairs(duel: PlannedRound, pairs: int, speed: Speed, workers: int) -> Pl
     return grown.timed(speed, workers)
 
 
-def arms(settings: SessionSettings) -> int:
+def arms(context: Context) -> int:
     """Configs that the duel trains with every fresh seed: winner and baseline, and the runner-up where asked."""
-    return (
-        3 if settings.confirmation.runner_up and min(settings.finals.finalists, settings.search.configs - 1) > 1 else 2
-    )
+    s = context.settings
+    return 3 if s.confirmation.runner_up and min(s.finals.finalists, s.search.configs - 1) > 1 else 2
 
 
 def _round(name: str, trials: int, steps: int, rung: int, all_steps: int, about: bool = False) -> PlannedRound:
@@ -155,74 +146,63 @@ def make(settings: SessionSettings, *, deep: bool = False, folder: Path | None =
     Args:
         folder: the session's, that is or will be; a new one under the runs folder when not given.
     """
-    problems = problems_of(settings, deep=deep, folder=folder)
     try:
-        preset, slots = settings.load_preset(), slots_of(settings)
-    except BracketError:
+        return plan_of(resolve(settings, folder), deep=deep)
+    except BracketError as error:
+        return Plan((), 0.0, 0, 0, 0, "", (_problem_of(error),))
+
+
+def plan_of(context: Context, *, deep: bool = False) -> Plan:
+    """The plan of a question; `problems` says what is wrong with it.
+
+    Args:
+        deep: as `problems_of`.
+    """
+    problems = problems_of(context, deep=deep)
+    if any(isinstance(fault, SettingsError) for fault in context.faults):
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
-    device, workers, missing = slots[0].kind, len(slots), lacks(settings)
-    speed = speed_of(preset, device)
-    rounds, before = planned_rounds(settings, speed, workers), standing(settings, folder)
-    settings, fresh, words, keeping = _with_prompts_there_are(at_alpha(settings, before.alpha), folder)
-    trials = sum(r.trials for r in rounds)
-    duel = rounds[-1].trials
-    pictures = settings.dataset.prompts * (trials - duel)
-    drawn = settings.dataset.verdict_prompts * (arms(settings) + duel) + (keeping if settings.search.configs > 1 else 0)
-    pictures += drawn * settings.confirmation.sample_seeds
+    missing, speed, before = lacks(context), speed_of(context), standing(context)
+    held, fresh = context.at_alpha(before.alpha), Fresh.of(context)
+    rounds = planned_rounds(context, speed)
+    trials, duel = sum(r.trials for r in rounds), rounds[-1].trials
 
     def cost(pairs: int) -> float:
-        more = settings.confirmation.model_copy(update={"pairs": settings.confirmation.pairs + pairs})
-        grown = planned_rounds(settings.model_copy(update={"confirmation": more}), speed, workers)
-        return grown[-1].seconds - rounds[-1].seconds
+        grown = context.asked(confirmation={"pairs": context.settings.confirmation.pairs + pairs})
+        return planned_rounds(grown, speed)[-1].seconds - rounds[-1].seconds
 
+    shown = None if missing else cost
     return Plan(
         rounds=rounds,
         seconds=sum(r.seconds for r in rounds),
         measured=speed.measured,
-        disk_bytes=round(trials * preset.guess.trial_mb * 1e6),
-        pictures=pictures,
-        claim=claim(settings, fresh, None if missing else cost),
-        commands=_commands(settings, slots[0], problems),
-        memory=_memory(settings, slots[0], folder, problems),
+        disk_bytes=round(trials * context.preset.guess.trial_mb * 1e6),
+        pictures=_pictures(context, trials - duel, duel),
+        claim=claim(held, fresh, shown),
+        commands=_unless(problems, lambda: commands(context), ()),
+        memory=_unless(problems, lambda: memory.planned(context), ""),
         problems=tuple(problems),
-        promises=promises(settings, fresh, spread_of(settings), None if missing else cost),
-        device=device,
-        workers=workers,
-        parted=words,
+        promises=promises(held, fresh, spread_of(context), shown),
+        device=context.device,
+        workers=len(context.slots),
+        parted=_unless(problems, lambda: parted(context.heed()), ()),
         lacks=missing,
         again=before.words,
     )
 
 
-def _with_prompts_there_are(
-    settings: SessionSettings, folder: Path | None
-) -> tuple[SessionSettings, Fresh, tuple[str, ...], int]:
-    """The settings with as many prompts and held-out pictures as the split gives, since nothing is promised on others,
-    the verdict prompts there are, the split in words, and how often a prompt is drawn to show what is kept: by the bare
-    base, and where the duel has it not, by winner and baseline."""
-    try:
-        made, seen = known_split(settings, folder), scanned(settings)
-    except BracketError:  # said by the dataset's own check
-        return settings, Fresh(*[settings.dataset.verdict_prompts] * 2), (), 0
-    fresh = Fresh(len(made.verdict_prompts), made.count_themes(made.verdict_prompts))
-    found = {
-        "prompts": len(made.prompts),
-        "verdict_prompts": fresh.prompts,
-        "validation": len(made.validation),
-    }
+def _pictures(context: Context, choosing: int, duel: int) -> int:
+    """How many pictures are drawn by so many trials of search and finals, and of the duel. What is kept is shown by the
+    bare base, and where the duel has it not, by winner and baseline."""
+    made, s = context.dataset, context.settings
     keeping = len(made.keep_prompts) + 2 * len(set(made.keep_prompts) - set(made.verdict_prompts))
-    there = settings.model_copy(update={"dataset": settings.dataset.model_copy(update=found)})
-    return there, fresh, parted(seen, made), keeping
+    drawn = Fresh.of(context).prompts * (arms(context) + duel) + (keeping if s.search.configs > 1 else 0)
+    return len(context.choosing_prompts()) * choosing + drawn * s.confirmation.sample_seeds
 
 
-def lacks(settings: SessionSettings) -> str:
-    """A kind of device that the preset needs and that isn't here, such as "an NVIDIA GPU"; "" where none is missing.
-
-    Raises:
-        BracketError: there is no such preset or device.
-    """
-    preset, kind = settings.load_preset(), slots_of(settings)[0].kind
-    if settings.device:  # whoever names one wants to try
+def lacks(context: Context) -> str:
+    """A kind of device that the preset needs and that isn't here, such as "an NVIDIA GPU"; "" where none is missing."""
+    preset, kind = context.preset, context.device
+    if context.settings.device:  # whoever names one wants to try
         return ""
     if preset.trainer != "builtin":
         return "" if kind == "cuda" else "an NVIDIA GPU"
@@ -230,33 +210,24 @@ def lacks(settings: SessionSettings) -> str:
     return "a GPU" if large and kind == "cpu" and not remembered(preset.name, kind) else ""
 
 
-def spread_of(settings: SessionSettings) -> Spread:
+def spread_of(context: Context) -> Spread:
     """What earlier sessions of this preset and judge measured of how much scores differ."""
-    return remembered_spread(spread_key(settings))
+    return remembered_spread(spread_key(context))
 
 
-def spread_key(settings: SessionSettings) -> str:
+def spread_key(context: Context) -> str:
     """Under which sessions share what they measured of the scores' spread: their scores are of one scale."""
-    return key(settings.preset, [f"{j.kind} {j.model}".strip() for j in judges_of(settings)])
+    return key(context.settings.preset, [f"{j.kind} {j.model}".strip() for j in context.judges])
 
 
-def _commands(settings: SessionSettings, device: Device, problems: list[Problem]) -> tuple[Command, ...]:
-    """The commands of every phase, also while something else keeps the session from starting; what keeps them from
-    being built joins the problems, unless those say enough."""
+def _unless(problems: list[Problem], make: Callable[[], T], nothing: T) -> T:
+    """What is made also while something else keeps the session from starting; what keeps it from being made joins the
+    problems, unless those say enough."""
     try:
-        return commands(settings, device)
+        return make()
     except BracketError as error:
         _join(problems, error)
-        return ()
-
-
-def _memory(settings: SessionSettings, device: Device, folder: Path | None, problems: list[Problem]) -> str:
-    """What the session borrows from earlier ones, in words; problems as for the commands."""
-    try:
-        return memory.planned(settings, device, folder)
-    except BracketError as error:
-        _join(problems, error)
-        return ""
+        return nothing
 
 
 def _join(problems: list[Problem], error: BracketError) -> None:
@@ -270,84 +241,68 @@ def guess_of(preset: Preset) -> Speed:
     return Speed(preset.guess.step_seconds, preset.guess.overhead_seconds)
 
 
-def speed_of(preset: Preset, device: str) -> Speed:
+def speed_of(context: Context) -> Speed:
     """What earlier sessions measured on this kind of device, else the preset's guess."""
-    return estimate(remembered(preset.name, device), guess_of(preset))
+    return estimate(remembered(context.preset.name, context.device), guess_of(context.preset))
 
 
-def problems_of(settings: SessionSettings, *, deep: bool = False, folder: Path | None = None) -> list[Problem]:
+def problems_of(context: Context, *, deep: bool = False) -> list[Problem]:
     """Everything the pre-flight finds, before the first second of GPU time. An error keeps the session from starting.
 
     Args:
         deep: as is done once before a start, decode every picture whole and not only its header, and ask the trainer's
             scripts themselves what they take.
     """
+    preset, d = context.preset, context.settings.dataset
     found: list[Problem] = []
-    found += _checked(lambda: settings.load_preset().check_weights(settings.weights))
-    found += _checked(lambda: search_problems(settings))
-    found += _checked(lambda: _device_problems(settings, folder))
-    found += (told := _checked(lambda: _dataset_problems(settings, deep)))
-    found += _checked(lambda: _split_problems(settings, folder))
-    found += _checked(lambda: limit_problems(settings, folder, _pictures(settings)))
-    found += _checked(lambda: judge_problems(settings, preview_split(settings)))
-    found += _checked(lambda: stamp.problems(settings))
-    found += _checked(lambda: _trainer_problems(settings, deep))
+    found += _checked(lambda: preset.check_weights(context.settings.weights))
+    found += _checked(lambda: search_problems(context))
+    found += [_problem_of(fault) for fault in context.faults if isinstance(fault, SettingsError)]
+    found += _checked(lambda: _device_problems(context))
+    told = _checked(lambda: check_dataset(d.folder, trigger_word=d.trigger_word, deep=deep, trainer=preset.trainer))
+    found += told
+    found += [_problem_of(fault) for fault in context.faults]
+    found += _checked(lambda: _split_problems(context))
+    found += _checked(lambda: limit_problems(context))
+    found += _checked(lambda: judge_problems(context.judges, context.heed().dataset))
+    found += _checked(lambda: stamp.problems(context.settings.confirmation.stamp))
+    found += _checked(lambda: _trainer_problems(context, deep))
     # Several checks stumble over one missing folder: said once.
     return list({str(p): p for p in found if p.level != "info" or p in told}.values())
 
 
-def _dataset_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
-    s = settings.dataset
-    return check_dataset(s.folder, trigger_word=s.trigger_word, deep=deep, trainer=settings.load_preset().trainer)
+def disk_problems(context: Context, plan: Plan) -> list[Problem]:
+    return check_disk(context.folder, plan.disk_bytes)
 
 
-def disk_problems(folder: Path, plan: Plan) -> list[Problem]:
-    return check_disk(folder, plan.disk_bytes)
-
-
-def _device_problems(settings: SessionSettings, folder: Path | None) -> list[Problem]:
+def _device_problems(context: Context) -> list[Problem]:
     """Other sessions that train on the same devices now."""
-    slots = slots_of(settings)
     found = []
-    for device, other in claims.on_same_gpu(slots, folder).items():
+    for device, other in claims.on_same_gpu(context.slots, context.folder).items():
         remedy = "This one waits for its turn; `run` or `resume` with --share begins at once, if both fit the memory."
         found.append(Problem("warning", f"the session {other} trains on {device} now", remedy))
-    others, too_many = claims.beside_on_cpu(slots, folder)
+    others, too_many = claims.beside_on_cpu(context.slots, context.folder)
     if too_many > 0:
         what = f"{others} trains on this CPU too, {counted(too_many, 'training')} more than there are cores for"
         found.append(Problem("warning", what, "Each slows the other down; wait for its end, or take fewer workers."))
     return found
 
 
-def _trainer_problems(settings: SessionSettings, deep: bool) -> list[Problem]:
-    device = slots_of(settings)[0]
-    try:
-        dataset = preview_split(settings)
-    except DatasetError:  # said by the dataset's own check
-        dataset = DatasetSplit(Path(), (), (), (), ())
-    context = context_of(Path(), settings, device.kind, dataset, memory_of(settings, device))
-    preset = context.preset
+def _trainer_problems(context: Context, deep: bool) -> list[Problem]:
+    preset, device = context.preset, context.slots[0]
     asked = _ask_scripts(preset) if deep else []
     found = asked + [p for p in context.trainer.check(context.choosing_job()) if p.level != "info"]
     if preset.trainer == "builtin":
         return found
-    if missing := lacks(settings):
+    if missing := lacks(context):
         what = f"{preset.title} needs {missing}, and none is seen here"
         remedy = "Check the driver (nvidia-smi), or name the device in the settings to try it anyway."
         found.append(Problem("error", what, remedy, action="set device cpu"))
-    elif device.kind == "cuda" and preset.vram and memory_of(settings, device) < min(p.gb for p in preset.vram) * 0.9:
+    elif device.kind == "cuda" and preset.vram and context.gb < min(p.gb for p in preset.vram) * 0.9:
         least = min(p.gb for p in preset.vram)
         what = f"{preset.title} needs a GPU with {least} GB; {device.name} has {device.memory / 1e9:.0f} GB"
         found.append(Problem("warning", what, "It will likely run out of memory. Choose a smaller model."))
     return found
-
-
-def _pictures(settings: SessionSettings) -> Sequence[Picture]:
-    try:
-        made = preview_split(settings)
-    except DatasetError:  # said by the dataset's own check
-        return ()
-    return (*made.train, *made.validation)
 
 
 def _ask_scripts(preset: Preset) -> list[Problem]:
@@ -358,10 +313,10 @@ def _ask_scripts(preset: Preset) -> list[Problem]:
     return ask_parsers(home, [script.script for script in (*preset.scripts.cache, preset.scripts.train)])
 
 
-def _split_problems(settings: SessionSettings, folder: Path | None) -> list[Problem]:
-    made = known_split(settings, folder)
-    found = split_problems(scanned(settings), made, settings.dataset.choice)
-    least = fewest_prompts(settings)
+def _split_problems(context: Context) -> list[Problem]:
+    made, settings = context.heed().dataset, context.settings
+    found = split_problems(context.seen(), made, settings.dataset.choice)
+    least = fewest_prompts(context)
     if settings.confirmation.pairs and made.count_themes(made.verdict_prompts) < least:
         remedy = "Take the bank's prompts, or add a verdict_prompts.txt with one prompt a line."
         kind = "verdict prompts" if len(made.verdict_prompts) < least else "themes of verdict prompts"

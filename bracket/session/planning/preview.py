@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bracket.domain import DatasetSplit, Launch, Round, Trial
-from bracket.runner.devices import Device
-from bracket.session.asked.settings import SessionSettings
-from bracket.session.job import BEFORE, Context, context_of, memory_of, preview_split
+from bracket.session.job import BEFORE, Context
 
 PLACE = "SESSION"
 """Stands for the session's folder, which has no name yet."""
@@ -43,7 +41,7 @@ class Command:
         return "\n".join([shlex.join(self.argv), *files])
 
 
-def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
+def commands(question: Context) -> tuple[Command, ...]:
     """The commands of every phase, in their order.
 
     Raises:
@@ -51,8 +49,7 @@ def commands(settings: SessionSettings, device: Device) -> tuple[Command, ...]:
     """
     with tempfile.TemporaryDirectory(prefix="bracket-") as place:
         folder = Path(place)
-        dataset = _few(preview_split(settings))
-        context = context_of(folder, settings, device.kind, dataset, memory_of(settings, device))
+        context = replace(question.heed(), folder=folder, dataset=_few(question.dataset))
         job = context.choosing_job()
         titles = [(f"Cache {n}" if n > 1 else "Cache", one) for n, one in enumerate(context.trainer.prepare(job), 1)]
         first = _first(context)

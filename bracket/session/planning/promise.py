@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bracket.dataset import KIND_WORDS, Scan
 from bracket.domain import DatasetSplit
 from bracket.report.words import counted, duration, judged, number, percent
-from bracket.session.asked.settings import SessionSettings
+from bracket.session.job import Context
 from bracket.session.planning.spread import Spread
 from bracket.stats.duel.claims import POWER
 from bracket.stats.duel.keep import FEWEST
@@ -29,14 +29,14 @@ class Promise:
     words: str
 
 
-def fewest_prompts(settings: SessionSettings) -> int:
+def fewest_prompts(context: Context) -> int:
     """Verdict prompts below which no claim about the checkpoint is reached: they are tested two-sided."""
-    return _fewest(settings, two_sided=True)
+    return _fewest(context, two_sided=True)
 
 
-def fewest_pairs(settings: SessionSettings) -> int:
+def fewest_pairs(context: Context) -> int:
     """Pairs below which no claim about the settings is reached: they are tested one-sided."""
-    return _fewest(settings, two_sided=False)
+    return _fewest(context, two_sided=False)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Fresh:
     prompts: int
     themes: int
 
+    @classmethod
+    def of(cls, context: Context) -> Fresh:
+        """Those of the question's split; where there is none to look at, as many as were asked for."""
+        made, asked = context.dataset, context.settings.dataset.verdict_prompts
+        if not made.train:  # said by the dataset's own check
+            return cls(asked, asked)
+        return cls(len(made.verdict_prompts), made.count_themes(made.verdict_prompts))
+
     @property
     def words(self) -> str:
         """ "20 fresh prompts", "20 fresh prompts of 8 themes"."""
@@ -53,12 +61,13 @@ class Fresh:
         return f"{counted(self.prompts, 'fresh prompt')}{of}"
 
 
-def claim(settings: SessionSettings, fresh: Fresh, cost: Cost | None = None) -> str:
+def claim(context: Context, fresh: Fresh, cost: Cost | None = None) -> str:
     """What this budget can show, in a sentence or two; with `cost`, also what the pairs that lack would take."""
-    s = settings
+    s = context.settings
     if s.search.configs < 2:
         return "This trains one config and has nothing to compare it with. Add configs to search."
-    finds, prompts, pairs = f"This finds the best of {s.search.configs} settings", fewest_prompts(s), fewest_pairs(s)
+    prompts, pairs = fewest_prompts(context), fewest_pairs(context)
+    finds = f"This finds the best of {s.search.configs} settings"
     if fresh.themes < prompts:
         kind = "verdict prompts" if fresh.themes == fresh.prompts else "themes of verdict prompts"
         return f"{finds}, but with fewer than {prompts} {kind} it can prove nothing about them."
@@ -70,17 +79,17 @@ def claim(settings: SessionSettings, fresh: Fresh, cost: Cost | None = None) -> 
     return f"{file} To prove it of the settings, add {counted(missing, 'paired run')}{time}."
 
 
-def promises(settings: SessionSettings, fresh: Fresh, spread: Spread, cost: Cost | None) -> tuple[Promise, ...]:
+def promises(context: Context, fresh: Fresh, spread: Spread, cost: Cost | None) -> tuple[Promise, ...]:
     """What each comparison of the session may end in; none where there is nothing to compare."""
-    if settings.search.configs < 2:
+    if context.settings.search.configs < 2:
         return ()
-    return (_search(settings), _checkpoint(settings, fresh, spread), _config(settings, spread, cost))
+    return (_search(context), _checkpoint(context, fresh, spread), _config(context, spread, cost))
 
 
-def parted(seen: Scan, made: DatasetSplit) -> tuple[str, ...]:
-    """How a split parts the pictures and prompts there are, in a sentence or two each: of the pictures, also what those
-    held out cost, and where the prompts come from."""
-    return _pictures(seen, made), _prompts(made)
+def parted(context: Context) -> tuple[str, ...]:
+    """How its split parts the pictures and prompts there are, in a sentence or two each: of the pictures, also what
+    those held out cost, and where the prompts come from."""
+    return _pictures(context.seen(), context.dataset), _prompts(context.dataset)
 
 
 def _pictures(seen: Scan, made: DatasetSplit) -> str:
@@ -124,19 +133,20 @@ def _sources(made: DatasetSplit, prompts: tuple[str, ...], caption: str) -> str:
     return f": {', '.join(said)}" if said else ""
 
 
-def _search(s: SessionSettings) -> Promise:
+def _search(context: Context) -> Promise:
+    s = context.settings
     seeds = counted(s.finals.seeds, "training seed")
     words = f"ranked by the search and by finals with {seeds}. A ranking is no proof: the first may be there by luck."
     return Promise(f"Which of {s.search.configs} settings is best", False, words)
 
 
-def _checkpoint(s: SessionSettings, fresh: Fresh, spread: Spread) -> Promise:
-    about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(s), fresh.themes
+def _checkpoint(context: Context, fresh: Fresh, spread: Spread) -> Promise:
+    about, least, n = "The winner's LoRA file against the baseline's", fewest_prompts(context), fresh.themes
     unit = "prompts" if n == fresh.prompts else "themes"
     if n < least:
         takes = f"{least} {unit}" if unit == "themes" else least
         return Promise(about, False, f"not with {fresh.words.replace('fresh', 'verdict')}; it takes {takes}.")
-    lead = _lead(_detectable(s, n, two_sided=True), spread.prompts, unit)
+    lead = _lead(_detectable(context, n, two_sided=True), spread.prompts, unit)
     return Promise(about, True, f"can be proved on {fresh.words}. {lead}")
 
 
@@ -145,8 +155,9 @@ def _more(cost: Cost | None, pairs: int) -> str:
     return f" (+{duration(cost(pairs))})" if cost else ""
 
 
-def _config(s: SessionSettings, spread: Spread, cost: Cost | None) -> Promise:
-    about, least, n = "The winner's settings against the baseline's", fewest_pairs(s), s.confirmation.pairs
+def _config(context: Context, spread: Spread, cost: Cost | None) -> Promise:
+    s = context.settings
+    about, least, n = "The winner's settings against the baseline's", fewest_pairs(context), s.confirmation.pairs
     if n < least:
         seeds, missing = counted(s.finals.seeds, "seed"), least - n
         have = f"with {seeds} and {counted(n, 'pair')}" if n else f"with {seeds}"
@@ -154,7 +165,7 @@ def _config(s: SessionSettings, spread: Spread, cost: Cost | None) -> Promise:
         more += f" would do{_more(cost, missing)}"
         words = f"{have} this is about the checkpoint, not about the settings; {more}."
         return Promise(about, False, words)
-    lead, further = (_detectable(s, k, two_sided=False) for k in (n, 2 * n))
+    lead, further = (_detectable(context, k, two_sided=False) for k in (n, 2 * n))
     better = f" {2 * n} pairs{_more(cost, n)} would find one of {_size(further, spread.pairs)}."
     words = f"can be proved over {n} paired trainings. {_lead(lead, spread.pairs, 'trainings')}{better}"
     return Promise(about, True, words)
@@ -174,17 +185,17 @@ def _size(factor: float | None, spread: float | None) -> str:
     return f"about {number(factor, 2)} standard deviations"
 
 
-def _fewest(s: SessionSettings, *, two_sided: bool) -> int:
-    c = s.confirmation
-    return fewest_units(two_sided, c.alpha, _comparisons(s), c.live_share)
+def _fewest(context: Context, *, two_sided: bool) -> int:
+    c = context.settings.confirmation
+    return fewest_units(two_sided, c.alpha, _comparisons(context), c.live_share)
 
 
-def _detectable(s: SessionSettings, n: int, *, two_sided: bool) -> float | None:
+def _detectable(context: Context, n: int, *, two_sided: bool) -> float | None:
     """In standard deviations, at what the exact test at the planned end has, split over the named comparisons."""
-    c = s.confirmation
-    final = split_alpha(n, two_sided, c.alpha, _comparisons(s), c.live_share).final
-    return detectable_difference(1.0, n, alpha=final / _comparisons(s), power=POWER, two_sided=two_sided)
+    c, comparisons = context.settings.confirmation, _comparisons(context)
+    final = split_alpha(n, two_sided, c.alpha, comparisons, c.live_share).final
+    return detectable_difference(1.0, n, alpha=final / comparisons, power=POWER, two_sided=two_sided)
 
 
-def _comparisons(s: SessionSettings) -> int:
-    return 2 if s.confirmation.runner_up else 1
+def _comparisons(context: Context) -> int:
+    return 2 if context.settings.confirmation.runner_up else 1

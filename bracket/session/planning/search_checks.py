@@ -10,28 +10,26 @@ from bracket.judges import axes_of
 from bracket.search.pareto import objective_problems
 from bracket.search.rungs import key
 from bracket.search.space import effective
-from bracket.session.asked.bounds import baseline_problems, bounded_knobs
-from bracket.session.asked.judges import judges_of
-from bracket.session.asked.settings import SessionSettings
+from bracket.session.asked.bounds import baseline_problems
+from bracket.session.job import Context
 
 _MOST = 5_000
 """Combinations that are counted one by one; larger spaces count as large."""
 
 
-def search_problems(settings: SessionSettings) -> list[Problem]:
+def search_problems(context: Context) -> list[Problem]:
     """What keeps a search from being what was asked.
 
     Raises:
         SettingsError: the bounds contradict the knobs or their ranges, or the baseline names no knob.
     """
-    preset = settings.load_preset()
-    knobs = bounded_knobs(preset, settings)
-    axes = axes_of(judges_of(settings)) if settings.search.objectives else set()
+    s, knobs = context.settings, context.own_knobs()
+    axes = axes_of(context.judges) if s.search.objectives else set()
     return [
-        *baseline_problems(preset, settings, knobs),
-        *_space_problems(settings, knobs),
-        *_rung_problems(settings),
-        *objective_problems(settings.search.objectives, axes),
+        *baseline_problems(context.preset, s.baseline, knobs, clamped=s.seed_edition == 1),
+        *_space_problems(s.search.configs, knobs),
+        *_rung_problems(context),
+        *objective_problems(s.search.objectives, axes),
     ]
 
 
@@ -57,8 +55,8 @@ def _values(knob: Knob) -> Sequence[Value] | None:
     return (knob.low,) if knob.low == knob.high else None
 
 
-def _space_problems(settings: SessionSettings, knobs: Sequence[Knob]) -> list[Problem]:
-    configs, size = settings.search.configs, space_size(knobs)
+def _space_problems(configs: int, knobs: Sequence[Knob]) -> list[Problem]:
+    size = space_size(knobs)
     if size is None or size >= configs:
         return []
     if size == 1:
@@ -68,8 +66,8 @@ def _space_problems(settings: SessionSettings, knobs: Sequence[Knob]) -> list[Pr
     return [Problem("warning", what, "Widen the bounds of a knob, or compare fewer.")]
 
 
-def _rung_problems(settings: SessionSettings) -> list[Problem]:
-    s, rungs = settings.search, settings.search_rungs()
+def _rung_problems(context: Context) -> list[Problem]:
+    s, rungs = context.settings.search, context.settings.search_rungs()
     if rungs[0].steps <= 1 < s.steps:
         what = f"the first rung of the search would train a single step of the last one's {s.steps}"
         return [Problem("error", what, "Take fewer rungs, a smaller reduction, or more steps.")]

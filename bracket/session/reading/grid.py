@@ -25,7 +25,7 @@ def save(view: SessionView, grid: Grid, *, side: int = SIDE, out: Path | None = 
         StorageError: the file can't be written.
     """
     settings = load(view.folder, to_read=True)
-    judges = ", ".join(_judge(j) for j in (settings.judge, *settings.other_judges))
+    judges = ", ".join(_judge(j) for j in settings.judges)
     preset = settings.load_preset()
     metadata = {"session": view.name, "preset": preset.title, "judge": judges}
     grid = _stills(grid, view.folder)

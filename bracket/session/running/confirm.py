@@ -68,7 +68,7 @@ def plan_for(
     if found is None or found[0].origin == "baseline" or not context.dataset.verdict_prompts:
         return None
     second = stages.runner_up(finals) if context.settings.confirmation.runner_up else None
-    standing = standing or again.marked(context.folder) or again.alone(context.settings)
+    standing = standing or again.marked(context.folder) or again.alone(context)
     return plan_of(context, found[0].config, second.config if second else None, judge, standing)
 
 

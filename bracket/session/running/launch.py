@@ -18,8 +18,8 @@ from bracket.session.asked import foreign
 from bracket.session.asked.changes import refuse_changes
 from bracket.session.asked.settings import FILE, DatasetSettings, SessionSettings, from_preset, load, save
 from bracket.session.control import ask_to_stop, note_start, running_process
-from bracket.session.duel.again import at_alpha, standing
-from bracket.session.job import slots_of
+from bracket.session.duel.again import standing
+from bracket.session.job import resolve, slots_of
 from bracket.session.planning.memory import FILE as MEMORY_FILE
 from bracket.session.planning.promise import fewest_pairs
 from bracket.session.view import PROCESS_LOG
@@ -114,8 +114,8 @@ def demo_settings(seed: int = 0, runs: Path | None = None, session: Path | None 
     if (session / FILE).exists():
         pairs = load(session).confirmation.pairs
     else:
-        held_to = at_alpha(settings, standing(settings, session).alpha)
-        pairs = max(settings.confirmation.pairs, fewest_pairs(held_to))
+        question = resolve(settings, session)
+        pairs = max(settings.confirmation.pairs, fewest_pairs(question.at_alpha(standing(question).alpha)))
     return settings.model_copy(update={"confirmation": settings.confirmation.model_copy(update={"pairs": pairs})})
 
 

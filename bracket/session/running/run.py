@@ -20,16 +20,15 @@ from bracket.report.material.searched import held
 from bracket.report.sections.undecided import nothing_judged, why_undecided
 from bracket.report.summary import Summary
 from bracket.runner.claims import claimed
-from bracket.runner.devices import Device
 from bracket.runner.executor import LocalExecutor, for_device
 from bracket.runner.processes.launched import sweep_orphans, write_command_sh
 from bracket.runner.reading.watch import Progress as Watched
 from bracket.session.asked.judges import session_judge
-from bracket.session.asked.settings import SessionSettings, load
+from bracket.session.asked.settings import load
 from bracket.session.control import Lock, Progress, clear_stop, read_progress, stop_asked, write_progress
 from bracket.session.duel import stamp
 from bracket.session.duel.more import read_plans
-from bracket.session.job import BEFORE, Context, make_context, slots_of
+from bracket.session.job import BEFORE, Context, make_context, resolve  #
 from bracket.session.planning import plan, spread
 from bracket.session.planning.outlook import ended_early
 from bracket.session.running import confirm, drawing, pairwise, stages
@@ -38,7 +37,7 @@ from bracket.session.running.rounds import POLL_SECONDS, RoundRunner, Stopped, w
 from bracket.session.running.summarise import REMARKS, summarise
 from bracket.session.stills import still
 from bracket.session.store import Store
-from bracket.session.timing import Speed, estimate, remember, remembered
+from bracket.session.timing import Speed, estimate, remember
 from bracket.session.view import VERDICT_FILE
 from bracket.stats import sentence
 from bracket.trainers.base import drawn_in
@@ -88,7 +87,7 @@ class Reporter:
 
     def _counts(self) -> tuple[int, int, float | None]:
         speed = estimate(self.runner.measures if self.runner else [], self.guess)
-        *planned, duel = plan.planned_rounds(self.context.settings, speed, self.workers)
+        *planned, duel = plan.planned_rounds(self.context, speed)
         planned.append(plan.with_pairs(duel, self.added, speed, self.workers))
         done = Counter((r.trial.round.value, r.trial.rung) for round_ in Round for r in self.store.results(round_))
         spared = self.runner.spared if self.runner else 0
@@ -127,7 +126,7 @@ def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = Fals
         sweep_parts(folder, deep=True)
         _say(folder, "running", "Looking at settings, weights and pictures", listener)
         try:
-            return _run(folder, settings, listener, share)
+            return _run(resolve(settings, folder), listener, share)
         except Stopped:
             _say(folder, "stopped", "Stopped. Resume to go on where it was.", listener)
             return None
@@ -146,27 +145,25 @@ def run(folder: Path, listener: Listener = lambda _: None, *, share: bool = Fals
             clear_stop(folder)
 
 
-def _run(folder: Path, settings: SessionSettings, listener: Listener, share: bool) -> Summary:
-    slots = slots_of(settings)
-    _preflight(folder, settings)
+def _run(question: Context, listener: Listener, share: bool) -> Summary:
+    folder = question.folder
+    _preflight(question)
 
     def waiting(others: str) -> None:
         _say(folder, "running", f"Waiting for {others}", listener)
         if stop_asked(folder):
             raise Stopped
 
-    with claimed(slots, folder, share=share, waiting=waiting):
-        return _on(slots, folder, settings, listener)
+    with claimed(question.slots, folder, share=share, waiting=waiting):
+        return _on(make_context(folder, question.settings), listener)
 
 
-def _on(slots: list[Device], folder: Path, settings: SessionSettings, listener: Listener) -> Summary:
-    device = slots[0].kind
-    context = make_context(folder, settings, slots[0])
-    guess = estimate(remembered(context.preset.name, device), plan.guess_of(context.preset))
+def _on(context: Context, listener: Listener) -> Summary:
+    folder, slots, guess = context.folder, context.slots, plan.speed_of(context)
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)
     before: list[Sample] = []
-    judge = session_judge(settings, context.dataset, folder / "cache", before)
+    judge = session_judge(context.judges, context.dataset, folder / "cache", before)
     runner = RoundRunner(context, store, executor, judge, slots, reporter)
     reporter.runner, reporter.added = runner, sum(p.pairs for p in read_plans(folder)[1:])
     clock = _Clock(folder)
@@ -177,11 +174,11 @@ def _on(slots: list[Device], folder: Path, settings: SessionSettings, listener: 
         _keep_remarks(folder, judge)
         reporter.say(phase="report", message="Writing the report")
         summary, _ = _report(context, store, f"{judge.name} {fingerprint}", clock.read())
-        _remember_spread(settings, summary)
+        _remember_spread(context, summary)
         reporter.say("done", "done", "Done, but nothing could be judged" if nothing_judged(summary) else "Done")
         return summary
     finally:
-        remember(context.preset.name, device, runner.measures)
+        remember(context.preset.name, context.device, runner.measures)
         executor.close()
         judge.close()
         store.close()
@@ -193,10 +190,8 @@ def write_session_report(folder: Path) -> Path:
     Raises:
         BracketError: the session can't be read.
     """
-    settings = load(folder)
-    context = make_context(folder, settings, slots_of(settings)[0])
-    store = Store(folder)
-    judge = session_judge(settings, context.dataset, folder / "cache")
+    context, store = make_context(folder, load(folder)), Store(folder)
+    judge = session_judge(context.judges, context.dataset, folder / "cache")
     try:
         return _report(context, store, f"{judge.name} {judge.fingerprint}", _Clock(folder).read())[1]
     finally:
@@ -205,8 +200,8 @@ def write_session_report(folder: Path) -> Path:
 
 
 def _report(context: Context, store: Store, judge: str, seconds: dict[str, float]) -> tuple[Summary, Path]:
-    early = ended_early(context.settings, context.knobs, store.results(Round.SEARCH))
-    told = [f"{early}." if early else "", stamp.missing(context.folder, context.settings)]
+    early = ended_early(context, store.results(Round.SEARCH))
+    told = [f"{early}." if early else "", stamp.missing(context.folder, context.settings.confirmation.stamp)]
     summary = summarise(context, store, judge=judge, seconds=seconds, warnings=[*filter(None, told)])
     path = write_report(summary, context.folder / "report", lambda sample: still(sample, context.folder))
     label = summary.winner.label if summary.winner else ""
@@ -216,7 +211,7 @@ def _report(context: Context, store: Store, judge: str, seconds: dict[str, float
     return summary, path
 
 
-def _remember_spread(settings: SessionSettings, summary: Summary) -> None:
+def _remember_spread(context: Context, summary: Summary) -> None:
     """Keep how much the duel's scores differed, for the next plan."""
     prompts: dict[str, list[float]] = {}
     if summary.duel:
@@ -224,7 +219,7 @@ def _remember_spread(settings: SessionSettings, summary: Summary) -> None:
             prompts.setdefault(ours.sample.prompt, []).append(ours.score - theirs.score)
     every = [*summary.pairs, *(p for added in summary.additions for p in added.pairs)]
     differences = [p.difference for p in every]
-    spread.remember(plan.spread_key(settings), summary.fingerprint, differences, [mean(d) for d in prompts.values()])
+    spread.remember(plan.spread_key(context), summary.fingerprint, differences, [mean(d) for d in prompts.values()])
 
 
 def _keep_remarks(folder: Path, judge: Judge) -> None:
@@ -276,9 +271,9 @@ def _stages(runner: RoundRunner, reporter: Reporter, clock: _Clock, before: list
             stages.fresh_pairs(runner, fixed)
 
 
-def _preflight(folder: Path, settings: SessionSettings) -> None:
-    made = plan.make(settings, deep=True, folder=folder)
-    _heed([*made.problems, *plan.disk_problems(folder, made)])
+def _preflight(question: Context) -> None:
+    made = plan.plan_of(question, deep=True)
+    _heed([*made.problems, *plan.disk_problems(question, made)])
 
 
 def _heed(problems: Sequence[Problem]) -> None:

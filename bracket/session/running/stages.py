@@ -33,7 +33,7 @@ def search(runner: RoundRunner) -> None:
     the beginning of the very run that the finals finish.
     """
     context, store = runner.context, runner.store
-    enough = enough_of(context.settings, context.knobs)
+    enough = enough_of(context)
     strategy = session_strategy(context, enough)
     again = runner.adopt(Round.SEARCH)
 
@@ -45,7 +45,7 @@ def search(runner: RoundRunner) -> None:
         proposed = strategy.propose(told, open_, 1)
         return store.begin(_as_trained(context, proposed[0]), context.knobs) if proposed else None
 
-    runner.outlook = ended_early(context.settings, context.knobs, runner.run(Round.SEARCH, next_trial))
+    runner.outlook = ended_early(context, runner.run(Round.SEARCH, next_trial))
     if runner.outlook:
         log.info("%s", runner.outlook)
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bracket.dataset import parse_prompts, places
-from bracket.domain import Value
+from bracket.domain import Config, Value
 from bracket.errors import DatasetError, SettingsError
 from bracket.files import path_text
 from bracket.presets import KnobSpec, Preset, find_preset
@@ -83,7 +83,7 @@ def to_values(settings: SessionSettings) -> dict[str, Any]:
         "sample_weight": settings.score.sample_weight,
         "extra_args": shlex.join(settings.extra_args),
         "device": settings.device,
-        "knobs": knob_rows(preset, settings),
+        "knobs": knob_rows(preset, settings.bounds, settings.baseline),
         **numbers,
     }
 
@@ -134,7 +134,7 @@ def to_settings(values: Mapping[str, Any]) -> SessionSettings:
             **nested[""],
         }
     )
-    for problem in baseline_problems(preset, made, bounded_knobs(preset, made)):
+    for problem in baseline_problems(preset, made.baseline, bounded_knobs(preset, made.bounds)):
         if problem.level == "error":
             raise SettingsError(problem.message, remedy=problem.remedy)
     return made
@@ -154,13 +154,13 @@ def own_prompts(given: object) -> tuple[str, ...]:
     return tuple(typed.rstrip().split("\n")) if typed.strip() else ()
 
 
-def knob_rows(preset: Preset, settings: SessionSettings) -> list[list[str]]:
+def knob_rows(preset: Preset, bounds: Mapping[str, Bound], asked: Config) -> list[list[str]]:
     """The knob table: name, low, high, baseline, scale, why; a choice shows its lowest and highest."""
     rows = []
-    baseline = {**preset.baseline, **settings.baseline}
+    baseline = {**preset.baseline, **asked}
     for name, spec in preset.knobs.items():
         low, high = _ends(spec)
-        bound = settings.bounds.get(name, Bound())
+        bound = bounds.get(name, Bound())
         low = low if bound.low is None else bound.low
         high = high if bound.high is None else bound.high
         rows.append([name, _shown(low), _shown(high), _shown(baseline[name]), _scale(spec, bound.choices), spec.why])

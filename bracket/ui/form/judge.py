@@ -258,7 +258,7 @@ def judged_by(file: Path, runs: Path) -> str:
             settings = load(folder.parent)
         except BracketError:  # a damaged session says so where it is opened
             continue
-        for judge in (settings.judge, *settings.other_judges):
+        for judge in settings.judges:
             if judge.rubric and find_rubric(judge.rubric).absolute() == file:
                 return folder.parent.name
     return ""

@@ -11,7 +11,7 @@ import gradio as gr
 
 from bracket.report.words import duration
 from bracket.search.pareto import OBJECTIVES
-from bracket.session.asked.settings import SessionSettings
+from bracket.session.job import Context
 from bracket.session.planning import budget
 from bracket.session.planning.plan import lacks
 from bracket.ui.form import form
@@ -139,37 +139,37 @@ def _help(way: Way) -> str:
     return f'<p class="quiet">{esc(way.help)}</p>'
 
 
-def bought(settings: SessionSettings, hours: float) -> tuple[list[int], str]:
+def bought(question: Context, hours: float) -> tuple[list[int], str]:
     """Values for `COUNTS` that so many hours pay for, and the line that says so.
 
     Raises:
         BracketError: the settings can't be planned.
     """
-    fitted = budget.fit_here(settings, hours)
-    values = form.to_values(fitted.settings)
-    return [values[name] for name in COUNTS], pays_html(_unsaid(settings) or fitted.words)
+    fitted = budget.fit_here(question, hours)
+    values = form.to_values(fitted.question.settings)
+    return [values[name] for name in COUNTS], pays_html(_unsaid(question) or fitted.words)
 
 
-def followed(settings: SessionSettings, hours: float) -> tuple[Any, str]:
+def followed(question: Context, hours: float) -> tuple[Any, str]:
     """Updates for the slider and its line after the form changed: it stays where its hours pay for just this, and goes
     to what the plan takes otherwise.
 
     Raises:
         BracketError: the settings can't be planned.
     """
-    fitted, unsaid = budget.fit_here(settings, hours), _unsaid(settings)
-    if fitted.settings == settings:
+    fitted, unsaid = budget.fit_here(question, hours), _unsaid(question)
+    if fitted.question.settings == question.settings:
         return gr.skip(), pays_html(unsaid or fitted.words)
-    seconds = budget.seconds_here(settings)
+    seconds = budget.seconds_here(question)
     end = budget.slider_end(seconds)
     step = max(step for step in _STEPS if step <= end / 90)
     words = unsaid or f"These numbers take about {duration(seconds)}."
     return gr.update(value=round(round(seconds / 3600 / step) * step, 3), maximum=end, step=step), pays_html(words)
 
 
-def _unsaid(settings: SessionSettings) -> str:
+def _unsaid(question: Context) -> str:
     """Why nothing is said of time; "" where it can be."""
-    missing = lacks(settings)
+    missing = lacks(question)
     return f"What hours pay for can't be said here: this needs {missing}, and none is seen." if missing else ""
 
 

@@ -22,7 +22,7 @@ from bracket.judges.vlm.drafting import draft
 from bracket.presets import find_preset
 from bracket.report.words import counted, percent
 from bracket.session.asked.settings import JudgeSettings, validated
-from bracket.session.job import preview_split
+from bracket.session.job import resolve
 from bracket.ui.form import form
 from bracket.ui.form import judge as judge_form
 from bracket.ui.form.judge import LOCAL, MODEL, VLM
@@ -241,7 +241,7 @@ class Events:
                 "preset": values["preset"],
                 "dataset": {"folder": folder, "trigger_word": trigger, "class_word": word},
             }
-            return preview_split(validated(asked))
+            return resolve(validated(asked)).heed().dataset
         kept = self._context.folder(name) / "dataset.json" if name else NOWHERE
         if name and kept.exists():
             return split_from_json(read_json(kept))

@@ -27,7 +27,7 @@ def held(context: Context, settings: SessionSettings) -> SessionSettings:
     typed = parse_prompts("\n".join(settings.dataset.own_prompts))
     if any(flag in line.flags for line in typed for flag in FILE_FLAGS):
         only_here("naming a file in a prompt")
-    narrowed(context, (settings.judge, *settings.other_judges))
+    narrowed(context, settings.judges)
     return settings
 
 

@@ -32,7 +32,7 @@ from bracket.judges import Judge
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session.asked.judges import session_judge
 from bracket.session.asked.settings import DatasetSettings, from_preset
-from bracket.session.job import Context, make_context, slots_of
+from bracket.session.job import Context, make_context
 from bracket.session.running.launch import DEMO_TRIGGER
 from tests.benchmarks.tabular.grid import LADDER, SAMPLER_STEPS, SEEDS, Point, points
 from tests.benchmarks.tabular.table import made, pack
@@ -87,8 +87,8 @@ class Desk:
             class_word=concept,
         )
         settings = from_preset(find_preset(DEMO_PRESET), dataset, sample={"steps": SAMPLER_STEPS})
-        self.context: Context = make_context(self.folder, settings, slots_of(settings)[0])
-        self.judge: Judge = session_judge(settings, self.context.dataset, self.folder / "cache")
+        self.context: Context = make_context(self.folder, settings)
+        self.judge: Judge = session_judge(self.context.judges, self.context.dataset, self.folder / "cache")
         self.base: Base | None = None
 
     def look(self, point: Point) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from bracket.session.after import rejudge as rejudging
 from bracket.session.after.rejudge import _left_out, rejudge
 from bracket.session.asked.settings import JudgeSettings, load
 from bracket.session.duel.again import standing
+from bracket.session.job import resolve
 from bracket.session.planning.plan import make
 from bracket.session.running.run import write_session_report
 from bracket.session.store import Store
@@ -50,7 +51,7 @@ def test_every_trial_gets_the_new_judges_scores_and_nothing_is_trained(tmp_path:
     assert write_session_report(tmp_path / "again").exists()
     certificate = tmp_path / "again" / "report" / "certificate.json"
     assert verified.verify(certificate, "pictures") == verified.Held("pictures")
-    name, (kept, was) = old.name, (standing(load(f), f) for f in (tmp_path / "again", old))
+    name, (kept, was) = old.name, (standing(resolve(load(f), f)) for f in (tmp_path / "again", old))
     assert kept == replace(was, rejudged=name), "it has what the other had"
     for told in ("report.md", "verdict.txt"):
         assert f"{name} judged again" in (tmp_path / "again" / "report" / told).read_text()

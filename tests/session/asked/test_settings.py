@@ -61,7 +61,7 @@ def test_an_unknown_field_is_named() -> None:
 
 def test_bounds_narrow_the_knobs() -> None:
     s = _settings(bounds={"learning_rate": Bound(low=1e-4, high=1e-3), "batch_size": Bound(high=2)})
-    lr, _rank, batch = bounded_knobs(PRESET, s)
+    lr, _rank, batch = bounded_knobs(PRESET, s.bounds)
     assert (lr.low, lr.high) == (1e-4, 1e-3)
     assert batch.choices == (2,)
 
@@ -77,7 +77,7 @@ def test_bounds_narrow_the_knobs() -> None:
 )
 def test_bounds_that_leave_nothing_say_so(bounds: dict[str, Bound], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        bounded_knobs(PRESET, _settings(bounds=bounds))
+        bounded_knobs(PRESET, _settings(bounds=bounds).bounds)
 
 
 def test_contradictory_bounds_are_refused_at_once() -> None:

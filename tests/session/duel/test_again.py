@@ -16,7 +16,7 @@ from bracket.session.duel import again
 from bracket.session.duel.again import standing
 from bracket.session.duel.more import further, next_plan
 from bracket.session.duel.plan import PLAN, DuelPlan
-from bracket.session.job import context_of, memory_of, preview_split, slots_of
+from bracket.session.job import resolve
 from bracket.session.planning.budget import fit_here, seconds_here
 from bracket.session.planning.plan import make
 from bracket.session.running import launch
@@ -43,8 +43,7 @@ def asked(tmp_path: Path, dataset: Path, own_trainer: None, monkeypatch: pytest.
 
 
 def _context(asked: SessionSettings, folder: Path) -> again.Context:
-    device = slots_of(asked)[0]
-    return context_of(folder, asked, device.kind, preview_split(asked), memory_of(asked, device))
+    return resolve(asked, folder)
 
 
 def _tried(asked: SessionSettings, folder: Path, **changes: object) -> Path:
@@ -57,16 +56,20 @@ def _tried(asked: SessionSettings, folder: Path, **changes: object) -> Path:
     return folder
 
 
+def stands(asked: SessionSettings, folder: Path | None = None) -> Standing:
+    return standing(resolve(asked, folder))
+
+
 def _other_seed(asked: SessionSettings, seed: int) -> SessionSettings:
     return asked.model_copy(update={"seed": seed})
 
 
 def test_a_first_session_has_four_fifths_and_the_next_a_tenth(asked: SessionSettings, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    assert standing(asked) == Standing(0.05, 0.04, (), standing(asked).family) and standing(asked).words == ()
+    assert stands(asked) == Standing(0.05, 0.04, (), stands(asked).family) and stands(asked).words == ()
     first = _tried(asked, runs / "first")
     write_text(first / "report" / "verdict.txt", "**lr 1e-3** wins. Its pictures beat the baseline's.")
-    found = standing(_other_seed(asked, 1))
+    found = stands(_other_seed(asked, 1))
     (tried,) = found.earlier
     assert tried == Earlier(
         session="first", planned="2026-11-01T10:00:00+00:00", outcome="lr 1e-3 wins", files=1, settings=1
@@ -82,14 +85,14 @@ def test_a_first_session_has_four_fifths_and_the_next_a_tenth(asked: SessionSett
 def test_what_is_promised_follows_from_the_alpha_that_is_left(asked: SessionSettings, tmp_path: Path) -> None:
     before = make(asked)
     assert before.again == () and "5 paired trainings" in before.promises[2].words
-    hours = seconds_here(asked) / 2 / 3600
-    assert " of the 5 paired runs" in fit_here(asked, hours).words
+    hours = seconds_here(resolve(asked)) / 2 / 3600
+    assert " of the 5 paired runs" in fit_here(resolve(asked), hours).words
     _tried(asked, tmp_path / "runs" / "first")
     plan = make(_other_seed(asked, 1))
     assert len(plan.again) == 1 and "first (2026-11-01): no verdict yet" in plan.again[0]
     assert not plan.promises[2].possible and "3 more pairs would do" in plan.promises[2].words
     assert plan.promises[1].possible, "twenty prompts still can"
-    assert " of the 8 paired runs" in fit_here(_other_seed(asked, 1), hours).words
+    assert " of the 8 paired runs" in fit_here(resolve(_other_seed(asked, 1)), hours).words
 
 
 def test_the_question_is_known_by_its_pictures_and_not_by_their_names(asked: SessionSettings, tmp_path: Path) -> None:
@@ -103,36 +106,36 @@ def test_the_question_is_known_by_its_pictures_and_not_by_their_names(asked: Ses
     def elsewhere() -> SessionSettings:
         return asked.model_copy(update={"dataset": asked.dataset.model_copy(update={"folder": str(copy)})})
 
-    assert len(standing(elsewhere()).earlier) == 1, "copied and renamed"
+    assert len(stands(elsewhere()).earlier) == 1, "copied and renamed"
     (copy / "renamed.png").unlink()
-    assert standing(elsewhere()).earlier == (), "other pictures"
+    assert stands(elsewhere()).earlier == (), "other pictures"
     rate = {"learning_rate": 2e-3}
-    assert standing(asked.model_copy(update={"baseline": rate})).earlier == (), "another baseline"
+    assert stands(asked.model_copy(update={"baseline": rate})).earlier == (), "another baseline"
     judged = asked.judge.model_copy(update={"weights": {"likeness": 0.0}})
-    assert len(standing(asked.model_copy(update={"judge": judged})).earlier) == 1, "another judge is another try"
+    assert len(stands(asked.model_copy(update={"judge": judged})).earlier) == 1, "another judge is another try"
 
 
 def test_what_could_not_claim_and_additions(asked: SessionSettings, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     few = {"pictures": [["p0", 0]], "prompts": ["p0"], "training_seeds": [500, 501]}
     nothing = _tried(asked, runs / "nothing", **few)
-    assert standing(_other_seed(asked, 1)).earlier == ()
+    assert stands(_other_seed(asked, 1)).earlier == ()
     shutil.rmtree(nothing)
     first = _tried(asked, runs / "first")
     plan = further([DuelPlan.from_dict(read_json(first / PLAN))], 8, 0)
     write_json(next_plan(first), plan.as_dict())
-    (found,) = standing(_other_seed(asked, 1)).earlier
+    (found,) = stands(_other_seed(asked, 1)).earlier
     assert (found.files, found.settings) == (1, 2), "an added duel is a try of the settings"
-    assert standing(_other_seed(asked, 1)).alpha == 0.0025
+    assert stands(_other_seed(asked, 1)).alpha == 0.0025
 
 
 def test_an_addition_counts_what_others_tried_since(asked: SessionSettings, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     first = _tried(asked, runs / "first")
     _tried(_other_seed(asked, 1), runs / "second", training_seeds=list(range(8)))
-    assert [one.session for one in again.since(first, asked)] == ["second"]
+    assert [one.session for one in again.since(resolve(asked, first))] == ["second"]
     mine = DuelPlan.from_dict(read_json(first / PLAN))
-    added = further([mine], 9, 0, elsewhere=again.since(first, asked))
+    added = further([mine], 9, 0, elsewhere=again.since(resolve(asked, first)))
     assert (added.alpha, added.family) == (0.0025, mine.family) and added.earlier[0].session == "second"
 
 
@@ -140,12 +143,12 @@ def test_a_plan_keeps_where_it_stood(asked: SessionSettings, tmp_path: Path) -> 
     runs = tmp_path / "runs"
     first = _tried(asked, runs / "first")
     second = _tried(_other_seed(asked, 1), runs / "second")
-    assert standing(asked, first).alpha == 0.04, "what came later takes nothing away"
-    assert standing(_other_seed(asked, 1), second).alpha == 0.005
+    assert stands(asked, first).alpha == 0.04, "what came later takes nothing away"
+    assert stands(_other_seed(asked, 1), second).alpha == 0.005
     old = {name: value for name, value in read_json(first / PLAN).items() if name in ("alpha", "winner", "baseline")}
     write_json(first / PLAN, {**PLAIN.as_dict(), **old, "alpha": 0.05, "edition": 2, "family": "", "whole_alpha": 0.05})
-    assert standing(asked, first).alpha == 0.05, "a plan of an earlier edition"
-    (found,) = again.since(second, _other_seed(asked, 1))
+    assert stands(asked, first).alpha == 0.05, "a plan of an earlier edition"
+    (found,) = again.since(resolve(_other_seed(asked, 1), second))
     assert found.session == "first", "one without a family is known by preset, folder and baseline"
 
 
@@ -156,7 +159,7 @@ def test_a_damaged_neighbour_costs_a_logged_line(
     other = _tried(asked, tmp_path / "runs" / "other")
     (other / PLAN).write_text(damage)
     with caplog.at_level(logging.WARNING):
-        assert standing(asked).earlier == () and standing(asked).alpha == 0.04
+        assert stands(asked).earlier == () and stands(asked).alpha == 0.04
     told = [record for record in caplog.records if "other can't be read" in record.message]
     assert len(told) == 1, "once, until it changes"
 
@@ -170,14 +173,14 @@ def test_a_foreign_neighbour_costs_nothing(asked: SessionSettings, tmp_path: Pat
     if hasattr(os, "mkfifo"):
         (runs / "pipe" / "confirm").mkdir(parents=True)
         os.mkfifo(runs / "pipe" / PLAN)
-    assert [one.session for one in standing(_other_seed(asked, 1)).earlier] == ["many"]
+    assert [one.session for one in stands(_other_seed(asked, 1)).earlier] == ["many"]
 
 
 def test_neighbours_are_read_once(asked: SessionSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _tried(asked, tmp_path / "runs" / "first")
-    assert len(standing(_other_seed(asked, 1)).earlier) == 1
+    assert len(stands(_other_seed(asked, 1)).earlier) == 1
     monkeypatch.setattr(again, "read_plans", lambda _: pytest.fail("read again"))
-    assert len(standing(_other_seed(asked, 1)).earlier) == 1
+    assert len(stands(_other_seed(asked, 1)).earlier) == 1
 
 
 def test_a_session_judged_again_is_no_try_and_has_no_more_than_its_own(asked: SessionSettings, tmp_path: Path) -> None:
@@ -186,12 +189,12 @@ def test_a_session_judged_again_is_no_try_and_has_no_more_than_its_own(asked: Se
     second = _tried(_other_seed(asked, 1), runs / "second", earlier=[one.as_dict() for one in _one("first")])
     launch.create(_other_seed(asked, 1), runs / "again")
     again.mark(_context(asked, runs / "again"), second)
-    found = standing(_other_seed(asked, 1), runs / "again")
+    found = stands(_other_seed(asked, 1), runs / "again")
     assert (found.rejudged, found.alpha, [one.session for one in found.earlier]) == ("second", 0.005, ["first"])
     assert found.words[0].startswith("This is second judged again") and "no new evidence" in found.words[0]
-    assert [one.session for one in standing(_other_seed(asked, 2)).earlier] == ["first", "second"]
+    assert [one.session for one in stands(_other_seed(asked, 2)).earlier] == ["first", "second"]
     (runs / "again" / again.REJUDGED).write_text("{}")
-    assert standing(asked, runs / "again").alpha == 0.04, "damaged: told by the checks"
+    assert stands(asked, runs / "again").alpha == 0.04, "damaged: told by the checks"
 
 
 def _one(name: str) -> tuple[Earlier, ...]:

@@ -22,6 +22,7 @@ from bracket.session.asked.settings import (
     SessionSettings,
     from_preset,
 )
+from bracket.session.job import Context, resolve
 from bracket.session.planning import budget, plan, promise, search_checks, spread
 from bracket.session.planning.spread import Spread
 from bracket.session.timing import Speed
@@ -51,23 +52,27 @@ def asked(dataset: str) -> SessionSettings:
     )
 
 
+def asks(s: SessionSettings, workers: int = 1) -> Context:
+    return resolve(s.model_copy(update={"workers": workers}))
+
+
 def size(s: SessionSettings) -> budget.Size:
     return budget.Size(s.search.configs, s.finals.finalists, s.finals.seeds, s.confirmation.pairs)
 
 
 def cost(s: SessionSettings, workers: int = 1) -> float:
-    return sum(r.seconds for r in plan.planned_rounds(s, SPEED, workers))
+    return sum(r.seconds for r in plan.planned_rounds(asks(s, workers), SPEED))
 
 
 def test_device_time_is_what_all_workers_spend_together(asked: SessionSettings) -> None:
-    search, *_ = plan.planned_rounds(asked, SPEED, workers=4)
+    search, *_ = plan.planned_rounds(asks(asked, 4), SPEED)
     # Ten trials of 360 s: three turns for four workers, the last of them half empty.
     assert (search.seconds, search.device_seconds) == (3 * 360.0, 10 * 360.0)
 
 
 def test_the_runner_up_is_a_third_arm_of_the_duel(asked: SessionSettings) -> None:
     both = asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=5, runner_up=True)})
-    assert [plan.planned_rounds(s, SPEED, 1)[-1].trials for s in (asked, both)] == [10, 15]
+    assert [plan.planned_rounds(asks(s), SPEED)[-1].trials for s in (asked, both)] == [10, 15]
 
 
 @pytest.mark.parametrize(
@@ -78,60 +83,61 @@ def test_more_hours_never_plan_less(asked: SessionSettings, strategy: str, worke
     given = asked.model_copy(update={"search": search})
     before = budget.Size(0, 0, 0, 0)
     for hours in (0.01, 0.3, 1, 1.5, 2, 3, 4, 6, 9, 16, 40, 100):
-        fitted = budget.fit(given, hours, SPEED, workers)
-        now = size(fitted.settings)
+        fitted = budget.fit(asks(given, workers), hours, SPEED)
+        bought = fitted.question.settings
+        now = size(bought)
         assert all(a <= b for a, b in zip(vars(before).values(), vars(now).values(), strict=True)), hours
-        assert fitted.seconds == cost(fitted.settings, workers)
+        assert fitted.seconds == cost(bought, workers)
         assert fitted.seconds <= hours * 3600 or now.configs == 1
-        assert (fitted.settings.search.steps, fitted.settings.finals.steps) == (300, 600), "lengths are what was asked"
-        assert fitted.settings.search.strategy == strategy
+        assert (bought.search.steps, bought.finals.steps) == (300, 600), "lengths are what was asked"
+        assert bought.search.strategy == strategy
         before = now
 
 
 def test_the_duel_is_reserved_first(asked: SessionSettings) -> None:
     # 5 pairs are 10 trainings of 660 s, and 4 configs with finals of 2 come to 4 × 360 + 2 × 660 or less.
     enough = (10 * 660 + 4 * 360 + 2 * 660) / 3600
-    assert size(budget.fit(asked, enough, SPEED, 1).settings).pairs == 5
-    fitted = budget.fit(asked, enough / 2, SPEED, 1)
-    pairs = fitted.settings.confirmation.pairs
+    assert size(budget.fit(asks(asked), enough, SPEED).question.settings).pairs == 5
+    fitted = budget.fit(asks(asked), enough / 2, SPEED)
+    pairs = fitted.question.settings.confirmation.pairs
     assert 0 < pairs < 5
     assert f"pays for {pairs} of the 5 paired runs that a claim about the settings takes. All of them" in fitted.words
 
 
 def test_a_budget_uses_what_it_has(asked: SessionSettings) -> None:
     for hours in (4, 8, 24):
-        fitted = budget.fit(asked, hours, SPEED, 1)
+        fitted = budget.fit(asks(asked), hours, SPEED)
         assert fitted.seconds > 0.85 * hours * 3600
-        assert f"pays for {fitted.settings.search.configs} configs" in fitted.words
+        assert f"pays for {fitted.question.settings.search.configs} configs" in fitted.words
 
 
 def test_too_little_for_anything_is_said_plainly(asked: SessionSettings) -> None:
-    nothing = budget.fit(asked, 0.01, SPEED, 1)
+    nothing = budget.fit(asks(asked), 0.01, SPEED)
     assert "does not pay for the smallest session of these lengths, which takes 6 min" in nothing.words
-    alone = budget.fit(asked, 0.15, SPEED, 1)
-    assert size(alone.settings) == budget.Size(1, 1, 1, 0)
+    alone = budget.fit(asks(asked), 0.15, SPEED)
+    assert size(alone.question.settings) == budget.Size(1, 1, 1, 0)
     assert "pays for the baseline alone, with nothing to compare it with. A comparison would take" in alone.words
-    file = budget.fit(asked, 0.6, SPEED, 1)
-    assert file.settings.confirmation.pairs == 0
+    file = budget.fit(asks(asked), 0.6, SPEED)
+    assert file.question.settings.confirmation.pairs == 0
     assert "pays for none of the 5 paired runs that a claim about the settings takes" in file.words
 
 
 def test_what_is_held_stays(asked: SessionSettings) -> None:
-    fitted = budget.fit(asked, 8, SPEED, 1, held=("configs", "pairs"))
-    assert (fitted.settings.search.configs, fitted.settings.confirmation.pairs) == (10, 5)
+    fitted = budget.fit(asks(asked), 8, SPEED, held=("configs", "pairs"))
+    assert (fitted.question.settings.search.configs, fitted.question.settings.confirmation.pairs) == (10, 5)
 
 
 def test_a_stricter_alpha_reserves_more_pairs(asked: SessionSettings) -> None:
     strict = asked.model_copy(update={"confirmation": ConfirmationSettings(alpha=0.01)})
     # 1 %: 1/64 is not small enough, 1/128 is.
-    assert promise.fewest_pairs(strict) == 7
-    assert budget.fit(strict, 24, SPEED, 1).settings.confirmation.pairs >= 7
+    assert promise.fewest_pairs(asks(strict)) == 7
+    assert budget.fit(asks(strict), 24, SPEED).question.settings.confirmation.pairs >= 7
 
 
 def test_no_rung_of_a_fitted_tournament_is_too_short(asked: SessionSettings) -> None:
     short = asked.model_copy(update={"search": SearchSettings(steps=30)})
     for hours in (2, 24, 200):
-        rungs = budget.fit(short, hours, SPEED, 1).settings.search_rungs()
+        rungs = budget.fit(asks(short), hours, SPEED).question.settings.search_rungs()
         assert rungs[0].steps >= 10
 
 
@@ -141,7 +147,7 @@ def test_the_slider_has_room_above_the_plan() -> None:
 
 def test_each_comparison_says_what_it_can_end_in(asked: SessionSettings) -> None:
     few = asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=2)})
-    search, file, config = promise.promises(few, promise.Fresh(20, 20), Spread(), lambda n: 3600.0 * n)
+    search, file, config = promise.promises(asks(few), promise.Fresh(20, 20), Spread(), lambda n: 3600.0 * n)
     assert not search.possible and "A ranking is no proof" in search.words
     # 20 prompts, two-sided at 4 %.
     sd = detectable_difference(1.0, 20, alpha=0.04, two_sided=True)
@@ -152,24 +158,24 @@ def test_each_comparison_says_what_it_can_end_in(asked: SessionSettings) -> None
 
 
 def test_pairs_say_what_they_could_detect(asked: SessionSettings) -> None:
-    *_, config = promise.promises(asked, promise.Fresh(20, 20), Spread(), lambda n: 60.0 * n)
+    *_, config = promise.promises(asks(asked), promise.Fresh(20, 20), Spread(), lambda n: 60.0 * n)
     # Five pairs can't decide early, so the test has all of 5 %.
     sd = detectable_difference(1.0, 5, alpha=0.05)
     assert sd is not None and config.possible
     assert f"A lead of about {sd:.1f} standard deviations between trainings is found in 80 %" in config.words
     assert "10 pairs (+5 min) would find one of about" in config.words
-    *_, measured = promise.promises(asked, promise.Fresh(20, 20), Spread(pairs=0.01), lambda n: 60.0 * n)
+    *_, measured = promise.promises(asks(asked), promise.Fresh(20, 20), Spread(pairs=0.01), lambda n: 60.0 * n)
     assert f"about {100 * sd * 0.01:.1f} points (if trainings differ as in earlier sessions)" in measured.words
 
 
 def test_too_few_verdict_prompts_promise_nothing(asked: SessionSettings) -> None:
-    _, file, _ = promise.promises(asked, promise.Fresh(5, 5), Spread(), lambda n: 0.0)
+    _, file, _ = promise.promises(asks(asked), promise.Fresh(5, 5), Spread(), lambda n: 0.0)
     assert not file.possible and file.words == "not with 5 verdict prompts; it takes 6."
 
 
 def test_one_config_promises_nothing(asked: SessionSettings) -> None:
     lonely = asked.model_copy(update={"search": SearchSettings(configs=1)})
-    assert promise.promises(lonely, promise.Fresh(20, 20), Spread(), lambda n: 0.0) == ()
+    assert promise.promises(asks(lonely), promise.Fresh(20, 20), Spread(), lambda n: 0.0) == ()
 
 
 def test_the_plan_adds_up(asked: SessionSettings) -> None:
@@ -210,7 +216,7 @@ def test_spaces_are_counted() -> None:
 
 
 def problems(s: SessionSettings) -> list[str]:
-    return [f"{p.level}: {p.message}" for p in search_checks.search_problems(s)]
+    return [f"{p.level}: {p.message}" for p in search_checks.search_problems(asks(s))]
 
 
 def test_a_space_too_small_is_said(asked: SessionSettings) -> None:

@@ -28,7 +28,7 @@ from bracket.session.asked.settings import (
     from_preset,
     save,
 )
-from bracket.session.job import Context, context_of, preview_split
+from bracket.session.job import Context, resolve
 from bracket.session.planning import memory, plan
 from bracket.session.running import launch
 from bracket.session.running.stages import session_strategy
@@ -62,7 +62,7 @@ def _earlier(folder: Path, settings: SessionSettings, scores: Sequence[float | O
     save(settings, folder)
     write_json(
         folder / memory.DATASET_FILE,
-        split_to_json(preview_split(settings.model_copy(update={"preset": "embedded-demo"}))),
+        split_to_json(resolve(settings.model_copy(update={"preset": "embedded-demo"})).dataset),
     )
     store = Store(folder)
     for rate, score in zip(np.geomspace(1e-4, 1e-2, len(scores)), scores, strict=True):
@@ -89,7 +89,7 @@ def wolf(template: Path, runs: Path) -> Path:
 
 def _context(folder: Path, settings: SessionSettings) -> Context:
     folder.mkdir(parents=True, exist_ok=True)
-    return context_of(folder, settings, "cpu", preview_split(settings), 0)
+    return resolve(settings, folder)
 
 
 def test_sessions_of_the_preset_are_found_finished_or_not(runs: Path, asked: SessionSettings) -> None:
@@ -106,7 +106,7 @@ def test_sessions_of_the_preset_are_found_finished_or_not(runs: Path, asked: Ses
     (rung,) = found["wolf"]
     assert (rung.session, rung.steps) == ("wolf", STEPS)
     assert [score for _, score in rung.tried] == [0.4, 0.2, None, 0.3], "the crash says nothing, the melt does"
-    assert rung.data == memory.data_of(preview_split(asked))
+    assert rung.data == memory.data_of(resolve(asked).dataset)
 
 
 def test_every_rung_is_one_of_its_own(runs: Path, asked: SessionSettings) -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_named_and_left_out(runs: Path, asked: SessionSet
     (bare / memory.DATASET_FILE).unlink()
     found, unread = memory.earlier_sessions(runs, asked.preset)
     assert (list(found), unread) == (["wolf"], ("bare", "edited", "torn"))
-    assert memory.planned(asked, CPU).endswith("Can't be read and left out: bare, edited, torn.")
+    assert memory.planned(resolve(asked)).endswith("Can't be read and left out: bare, edited, torn.")
 
 
 def test_a_session_is_read_again_only_when_it_changed(
@@ -155,10 +155,10 @@ def _searching(settings: SessionSettings, **changes: object) -> SessionSettings:
 
 
 def test_the_plan_says_what_is_borrowed(runs: Path, asked: SessionSettings, template: Path) -> None:
-    assert memory.planned(asked, CPU) == "No earlier session of this preset to learn from."
+    assert memory.planned(resolve(asked)) == "No earlier session of this preset to learn from."
     shutil.copytree(template, runs / "wolf")
     _earlier(runs / "fox", asked.model_copy(update={"judge": JudgeSettings(kind="clip", model="another")}), [0.1] * 12)
-    said = memory.planned(asked, CPU)
+    said = memory.planned(resolve(asked))
     # 5/8 for six configs, and half of 11/14 for twelve under another judge.
     assert "from 2 earlier sessions of this preset: wolf (weight 0.62, " in said and "fox (weight 0.39, " in said
     made = plan.make(asked)
@@ -166,9 +166,9 @@ def test_the_plan_says_what_is_borrowed(runs: Path, asked: SessionSettings, temp
 
 
 def test_who_does_not_ask_borrows_nothing(runs: Path, asked: SessionSettings, wolf: Path) -> None:
-    assert memory.planned(_searching(asked, memory=False), CPU) == ""
+    assert memory.planned(resolve(_searching(asked, memory=False))) == ""
     chance = _searching(asked, strategy="random")
-    assert memory.planned(chance, CPU) == "The strategy random borrows nothing from earlier sessions."
+    assert memory.planned(resolve(chance)) == "The strategy random borrows nothing from earlier sessions."
     for settings in (_searching(asked, memory=False), chance):
         assert memory.session_memory(_context(runs / "new", settings)) is None
         assert not (runs / "new" / memory.FILE).exists()
@@ -180,7 +180,7 @@ def test_what_lies_outside_the_bounds_is_not_borrowed(runs: Path, asked: Session
     assert lent and lent.borrowed and all(float(b.config["learning_rate"]) >= 1e-3 for b in lent.borrowed)
     nothing = asked.model_copy(update={"bounds": {"learning_rate": Bound(low=1.1e-2, high=2e-2)}})
     said = "Borrows nothing from 1 earlier session of this preset: too unlike, or outside these bounds."
-    assert memory.planned(nothing, CPU) == said
+    assert memory.planned(resolve(nothing)) == said
 
 
 def test_what_was_borrowed_stays_without_the_lenders(runs: Path, asked: SessionSettings, wolf: Path) -> None:
@@ -194,7 +194,7 @@ def test_what_was_borrowed_stays_without_the_lenders(runs: Path, asked: SessionS
     _earlier(runs / "fox", asked, SCORES[::-1])
     assert memory.session_memory(context) == first
     assert session_strategy(context).propose([], [], 6) == proposals
-    assert memory.told(context.folder) == first.sentence == memory.planned(asked, CPU, context.folder)
+    assert memory.told(context.folder) == first.sentence == memory.planned(resolve(asked, context.folder))
     (context.folder / memory.FILE).unlink()
     assert session_strategy(context).propose([], [], 6) != proposals, "the memory made them"
 
@@ -219,14 +219,14 @@ def test_a_damaged_memory_is_one_sentence(runs: Path, asked: SessionSettings) ->
 def test_a_dataset_is_the_same_by_its_pictures_wherever_it_lies(
     tmp_path: Path, runs: Path, asked: SessionSettings
 ) -> None:
-    there = memory.data_of(preview_split(asked))
+    there = memory.data_of(resolve(asked).dataset)
     moved = shutil.copytree(asked.dataset.folder, tmp_path / "moved")
     elsewhere = asked.model_copy(update={"dataset": asked.dataset.model_copy(update={"folder": str(moved)})})
-    here = memory.data_of(preview_split(elsewhere))
+    here = memory.data_of(resolve(elsewhere).dataset)
     assert here == replace(there, folder=str(moved))
     next(moved.glob("*.txt")).write_text("another caption", encoding="utf-8")
-    assert memory.data_of(preview_split(elsewhere)).digest != there.digest
-    assert memory.data_of(preview_split(asked.model_copy(update={"seed": 9}))).digest == there.digest
+    assert memory.data_of(resolve(elsewhere).dataset).digest != there.digest
+    assert memory.data_of(resolve(asked.model_copy(update={"seed": 9})).dataset).digest == there.digest
 
 
 def test_only_the_newest_are_read(

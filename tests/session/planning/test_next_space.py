@@ -21,7 +21,7 @@ def test_the_next_session_looks_where_the_best_lay(tmp_path: Path) -> None:
     assert found.settings.bounds["rank"] == Bound(choices=(4, 8)), "what was asked stays where nothing is suggested"
     assert found.settings.seed == 1, "the trainings that drew this space had seed 0"
     assert next_bounds(folder) == found.suggestion
-    knobs = {knob.name: knob for knob in bounded_knobs(find_preset(DEMO_PRESET), found.settings)}
+    knobs = {knob.name: knob for knob in bounded_knobs(find_preset(DEMO_PRESET), found.settings.bounds)}
     assert (knobs["learning_rate"].low, knobs["learning_rate"].high) == (bound.low, bound.high)
 
 

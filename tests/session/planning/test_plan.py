@@ -24,6 +24,7 @@ from bracket.session.asked.settings import (
     SessionSettings,
     from_preset,
 )
+from bracket.session.job import resolve
 from bracket.session.planning import plan
 from bracket.session.timing import Measure, Speed
 from bracket.ui.form.search import followed
@@ -52,7 +53,7 @@ def on(asked: SessionSettings, **changes: object) -> SessionSettings:
 
 
 def test_rounds_are_counted(asked: SessionSettings) -> None:
-    rounds = plan.planned_rounds(asked, Speed(step=0.1, overhead=5.0), workers=2)
+    rounds = plan.planned_rounds(resolve(asked), Speed(step=0.1, overhead=5.0))
     # 9 configs beside the baseline, halved until as many are left as go to the finals; lengths double up to 100 steps.
     assert [(r.name, r.trials, r.steps) for r in rounds] == [
         ("search", 10, 25),
@@ -69,7 +70,7 @@ def test_rounds_are_counted(asked: SessionSettings) -> None:
 
 def test_a_trainer_that_cannot_go_on_trains_every_rung_anew(asked: SessionSettings) -> None:
     anew = asked.model_copy(update={"finals": asked.finals.model_copy(update={"go_on": False})})
-    rounds = plan.planned_rounds(anew, Speed(step=0.1, overhead=5.0), workers=2)
+    rounds = plan.planned_rounds(resolve(anew), Speed(step=0.1, overhead=5.0))
     assert [r.all_steps for r in rounds] == [10 * 25, 6 * 50, 4 * 100, 8 * 200, 10 * 200]
 
 
@@ -123,7 +124,7 @@ def test_what_is_held_out_is_said_with_what_it_costs(
 ) -> None:
     settings = few(asked, tmp_path / "few", pictures, class_word="lamp")
     made = plan.make(settings)
-    split = job.preview_split(settings)
+    split = resolve(settings).dataset
     prompts = {
         12: f"12 search prompts: 3 captions, 9 of the bank for an object. {BANK}",
         20: f"12 search prompts: 3 captions, 9 of the bank for an object. {BANK}",
@@ -137,7 +138,7 @@ def test_what_is_held_out_is_said_with_what_it_costs(
 
 
 def test_a_session_that_has_its_split_is_planned_on_it(asked: SessionSettings, tmp_path: Path) -> None:
-    earlier = replace(job.preview_split(asked), verdict_prompts=("a", "b", "c", "d"), themes={"a": "x", "b": "x"})
+    earlier = replace(resolve(asked).dataset, verdict_prompts=("a", "b", "c", "d"), themes={"a": "x", "b": "x"})
     write_json(tmp_path / "dataset.json", split_to_json(replace(earlier, origins={}, keep_prompts=())))
     made = plan.make(asked, folder=tmp_path)
     assert not made.promises[1].possible and made.promises[1].words.startswith("not with 4 verdict prompts")
@@ -148,12 +149,12 @@ def test_a_session_that_has_its_split_is_planned_on_it(asked: SessionSettings, t
 def test_a_promise_counts_themes(asked: SessionSettings) -> None:
     texts = tuple(f"prompt {i}" for i in range(8))
     themes = {text: f"theme {i // 2}" for i, text in enumerate(texts)}
-    made = replace(job.preview_split(asked), verdict_prompts=texts, themes=themes)
+    made = replace(resolve(asked).dataset, verdict_prompts=texts, themes=themes)
     fresh = plan.Fresh(len(texts), made.count_themes(texts))
-    assert "with fewer than 6 themes of verdict prompts it can prove nothing" in plan.claim(asked, fresh)
-    file = plan.promises(asked, fresh, plan.spread_of(asked), None)[1]
+    assert "with fewer than 6 themes of verdict prompts it can prove nothing" in plan.claim(resolve(asked), fresh)
+    file = plan.promises(resolve(asked), fresh, plan.spread_of(resolve(asked)), None)[1]
     assert not file.possible and file.words == "not with 8 verdict prompts of 4 themes; it takes 6 themes."
-    enough = plan.promises(asked, plan.Fresh(16, 8), plan.spread_of(asked), None)[1]
+    enough = plan.promises(resolve(asked), plan.Fresh(16, 8), plan.spread_of(resolve(asked)), None)[1]
     assert enough.possible and enough.words.startswith("can be proved on 16 fresh prompts of 8 themes.")
 
 
@@ -162,14 +163,14 @@ def test_a_promise_counts_themes(asked: SessionSettings) -> None:
     [(5, "can also prove it of the settings"), (4, "add 1 paired run."), (0, "add 5 paired runs.")],
 )
 def test_what_a_budget_can_show(asked: SessionSettings, pairs: int, said: str) -> None:
-    assert said in plan.claim(
-        asked.model_copy(update={"confirmation": ConfirmationSettings(pairs=pairs)}), plan.Fresh(20, 20)
-    )
+    confirmation = ConfirmationSettings(pairs=pairs)
+    question = resolve(asked.model_copy(update={"confirmation": confirmation}))
+    assert said in plan.claim(question, plan.Fresh(20, 20))
 
 
 def test_one_config_can_show_nothing(asked: SessionSettings) -> None:
     lonely = asked.model_copy(update={"search": SearchSettings(configs=1, steps=10)})
-    assert "nothing to compare" in plan.claim(lonely, plan.Fresh(20, 20))
+    assert "nothing to compare" in plan.claim(resolve(lonely), plan.Fresh(20, 20))
     assert [r.trials for r in plan.make(lonely).rounds] == [1, 0, 0]
 
 
@@ -219,7 +220,7 @@ def test_without_the_gpu_it_needs_nothing_is_said_of_time(
         monkeypatch.setattr(job, "devices", lambda found=found: found)
         made = plan.make(settings)
         shown = plan_html(made) + "\n".join(plan_lines(made)[: len(made.problems) + 12])
-        told = followed(settings, 8)[1]
+        told = followed(resolve(settings), 8)[1]
         assert made.lacks == missing
         assert ("CPU time" in shown) == (not missing and found == [CPU])
         if missing:

@@ -104,7 +104,7 @@ def test_a_diverged_config_is_never_ranked(tmp_path: Path, dataset: Path) -> Non
     asked = scripted.settings_for(dataset, configs=3).model_copy(update={"baseline": {"learning_rate": 1e-4}})
     folder = launch.create(asked, tmp_path / "s")
     store = Store(folder)
-    knobs = bounds.bounded_knobs(asked.load_preset(), asked)
+    knobs = bounds.bounded_knobs(asked.load_preset(), asked.bounds)
     hot = {"learning_rate": 0.09, "rank": 8, "batch_size": 4}
     base = {"learning_rate": 1e-4, "rank": 8, "batch_size": 4}
     store.begin(Wanted(Round.SEARCH, "baseline", base, 0, 6), knobs)
@@ -303,7 +303,7 @@ def test_a_session_waits_for_the_gpu_says_for_whom_and_can_be_stopped(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = Device("cuda:0", "cuda", "GPU", 24 << 30, f"GPU-{folder}")
-    monkeypatch.setattr(run, "slots_of", lambda _: [gpu])
+    monkeypatch.setattr(job, "slots_of", lambda _: [gpu])
     monkeypatch.setattr(claims, "_WAIT", 0.05)
     said = []
 

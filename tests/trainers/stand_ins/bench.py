@@ -121,7 +121,8 @@ class Bench:
             knobs=self.job.knobs,
             dataset=self.job.dataset,
             trainer=self.trainer,
-            device="cpu",
+            judges=(),
+            slots=tuple(devices()[:1]),
         )
         result = ended(context, trial, seconds=1.0, stopped=stopped).result
         return result.outcome, result.cause

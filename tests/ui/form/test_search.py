@@ -8,6 +8,7 @@ import pytest
 
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session.asked.settings import DatasetSettings, SearchSettings, SessionSettings, from_preset
+from bracket.session.job import resolve
 from bracket.session.planning import budget
 from bracket.ui.form import form
 from bracket.ui.form import search as search_form
@@ -32,17 +33,17 @@ def test_every_strategy_is_there_in_plain_words() -> None:
 
 def test_hours_fill_the_numbers_and_the_slider_stays(asked: SessionSettings) -> None:
     asked = form.to_settings(form.to_values(asked)).model_copy(update={"workers": 1})
-    numbers, words = search_form.bought(asked, 0.4)
+    numbers, words = search_form.bought(resolve(asked), 0.4)
     filled = with_numbers(asked, numbers)
-    assert filled == budget.fit_here(asked, 0.4).settings
+    assert filled == budget.fit_here(resolve(asked), 0.4).question.settings
     assert f"pays for {filled.search.configs} configs" in words
-    update, again = search_form.followed(filled, 0.4)
+    update, again = search_form.followed(resolve(filled), 0.4)
     assert "value" not in update and again == words
 
 
 def test_other_numbers_move_the_slider(asked: SessionSettings) -> None:
-    update, words = search_form.followed(asked, 9.0)
-    seconds = budget.seconds_here(asked)
+    update, words = search_form.followed(resolve(asked), 9.0)
+    seconds = budget.seconds_here(resolve(asked))
     assert update["value"] == pytest.approx(seconds / 3600, abs=update["step"])
     assert update["maximum"] * 3600 >= 2.5 * seconds
     assert "These numbers take about" in words

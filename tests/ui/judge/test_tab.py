@@ -18,7 +18,7 @@ from bracket.judges.vlm.rubric import load_rubric
 from bracket.presets import DEMO_PRESET, find_preset
 from bracket.session import view
 from bracket.session.asked.settings import DatasetSettings, JudgeSettings, from_preset
-from bracket.session.job import preview_split
+from bracket.session.job import resolve
 from bracket.session.running import launch
 from bracket.ui.form import form
 from bracket.ui.form import judge as judge_form
@@ -168,7 +168,7 @@ def test_two_pictures_are_judged_in_a_thread(runs: Path) -> None:
     folder = runs / "zorp"
     pair = vote.pairs_of(view.read(folder))[0]
     settings = launch.demo_settings(runs=runs)
-    split = preview_split(settings)
+    split = resolve(settings).dataset
     now = looked(tryout.Tryout(settings.judge, "", split, pair))
     assert now.error == "" and now.look is not None and now.look.scores is not None
     assert now.look.scores[0].score > now.look.scores[1].score

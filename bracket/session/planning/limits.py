@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bracket.domain import Picture, Problem
-from bracket.session.asked.settings import SessionSettings
+from bracket.session.job import Context
 
 _NAME = 255
 """Bytes (Windows: letters) that a file's name may have nearly everywhere."""
@@ -19,14 +19,14 @@ _BELOW = 150
 PATH = {"win32": 259, "darwin": 1_023}.get(sys.platform, 4_095)
 
 
-def limit_problems(settings: SessionSettings, folder: Path | None, pictures: Sequence[Picture]) -> list[Problem]:
-    """What would fail on its way; `folder` is the session's, where it is known."""
-    c = settings.confirmation
-    found = settings.seeds.problems(c.pairs, settings.dataset.verdict_prompts * c.sample_seeds)
-    if folder is not None:
-        found += _folder_problems(folder.absolute(), pictures, PATH)
+def limit_problems(context: Context) -> list[Problem]:
+    """What would fail on its way."""
+    s, pictures = context.settings, (*context.dataset.train, *context.dataset.validation)
+    found = s.seeds.problems(s.confirmation.pairs, s.dataset.verdict_prompts * s.confirmation.sample_seeds)
+    if not context.unnamed:
+        found += _folder_problems(context.folder.absolute(), pictures, PATH)
     long = [p.path for p in pictures if _length(p.path.name) + _ADDED > _NAME]
-    if long and settings.load_preset().trainer != "builtin":
+    if long and context.preset.trainer != "builtin":
         what = f"{len(long)} pictures have names too long for what the trainer names after them"
         found.append(Problem("error", what, f"Rename them: {_NAME - _ADDED} bytes are enough.", long[0]))
     return found
