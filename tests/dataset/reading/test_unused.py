@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
-from tests.dataset.test_layout import picture
+from tests.dataset.reading.test_layout import picture
 
 from bracket.dataset import Scan, check_dataset, link_pictures, scan, split
 from bracket.errors import DatasetError

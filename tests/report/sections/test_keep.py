@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.report.test_certificate import verify
+from tests.report.claims.test_certificate import verify
 
 from bracket.domain import Judgement, Sample
 from bracket.report.claims import certificate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.session.test_duel import PLANNED
+from tests.session.duel.test_course import PLANNED
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import JudgeError
