@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
-from tests.dataset.reading.test_layout import picture
 
 from bracket.dataset import Scan, check_dataset, link_pictures, scan, split
 from bracket.errors import DatasetError
+from tests.dataset.reading.test_layout import picture
 
 LITTLE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

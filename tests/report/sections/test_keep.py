@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.report.claims.test_certificate import verify
 
 from bracket.domain import Judgement, Sample
 from bracket.report.claims import certificate
@@ -18,6 +17,7 @@ from bracket.report.sections import contents, statistics
 from bracket.report.summary import Plain, Summary
 from bracket.report.writing.document import Document, Paragraph, Pictures, Table
 from bracket.stats.duel.verdict import decide
+from tests.report.claims.test_certificate import verify
 from tests.report.conftest import BASELINE, LABEL, SETTINGS, WINNER, World
 
 TEXTS = tuple(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.session.duel.test_course import PLANNED
 
 from bracket.domain import Judgement, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import JudgeError
@@ -17,6 +16,7 @@ from bracket.session.duel.blind import Control, Pairs, judge_together, read_cont
 from bracket.session.duel.plan import DuelPlan, drawn_order
 from bracket.session.evaluate import Ended
 from bracket.session.timing import Measure
+from tests.session.duel.test_course import PLANNED
 
 PLAN = replace(PLANNED, order_seed=3, training_seeds=tuple(range(100)))
 
