@@ -17,8 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bracket.stats import corrected_rate, gate
-from bracket.stats.people import agreement
+from bracket.stats import agreement, corrected_rate, gate
 
 Floats = NDArray[np.float64]
 

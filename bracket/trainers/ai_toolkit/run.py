@@ -1,6 +1,6 @@
 """Runs AI-Toolkit up to a point that its control database knows, and ends with 0 there.
 
-    python ai_toolkit_run.py --db CONTROL.db [--saved PATH] [--forget LOSS_LOG.db STEP] -- COMMAND...
+    python run.py --db CONTROL.db [--saved PATH] [--forget LOSS_LOG.db STEP] -- COMMAND...
 
 The triggers in the database ask the trainer to save, draw and stop (see `ai_toolkit_control`). It then ends with 1 and
 a traceback, as after any error; this turns such an end into 0 if the database says that the point was reached, and

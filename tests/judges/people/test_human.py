@@ -10,8 +10,7 @@ from bracket.errors import JudgeError, JudgeUnavailable
 from bracket.judges import Judge
 from bracket.judges.people.human import HumanJudge, aligned, preferences_from_scores
 from bracket.judges.people.votes import VoteBook
-from bracket.stats import corrected_rate
-from bracket.stats.people import agreement
+from bracket.stats import agreement, corrected_rate
 
 Arms = dict[str, list[Sample]]
 

@@ -21,7 +21,7 @@ from bracket.judges.server.data_urls import MAX_SENT
 from bracket.judges.server.http import Patience
 from bracket.judges.server.openai_api import Client, check_server, models
 from bracket.session.asked.settings import JudgeSettings
-from tests.judges.server import Reaction, TestServer, completion, error, is_probe, pictures, texts, token_logprobs
+from tests.judges.model_server import Reaction, TestServer, completion, error, is_probe, pictures, texts, token_logprobs
 
 WORDS = ("bad", "poor", "fair", "good", "excellent")
 KEY = "sk-4f9zSecret/77"

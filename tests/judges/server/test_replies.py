@@ -11,7 +11,7 @@ import pytest
 
 from bracket.judges.server.http import Garbage
 from bracket.judges.server.replies import read_chances, read_reply
-from tests.judges.server import completion, token_logprobs
+from tests.judges.model_server import completion, token_logprobs
 
 AB = ("A", "B", "T")
 

@@ -11,7 +11,7 @@ from bracket.errors import JudgeError
 from bracket.judges.server.openai_api import Client
 from bracket.judges.vlm.drafting import WISHES, cleaned, draft
 from bracket.session.asked.settings import JudgeSettings
-from tests.judges.server import TestServer, colour_of, completion, is_probe, pictures, texts
+from tests.judges.model_server import TestServer, colour_of, completion, is_probe, pictures, texts
 
 
 @pytest.fixture

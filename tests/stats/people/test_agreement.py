@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bracket.stats import Agreement, Gate, gate
-from bracket.stats.people import agreement
+from bracket.stats import Agreement, Gate, agreement, gate
 from bracket.stats.people.agreement import FEWEST, PASS, clopper_pearson, evidence
 
 

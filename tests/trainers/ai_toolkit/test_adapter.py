@@ -153,7 +153,7 @@ def test_a_rung_goes_through_the_launcher(trainer: AiToolkitTrainer, job: Job) -
     made = trial(job, steps=30, schedule=100)
     launch = trainer.launch(job, [made])
     place = made.folder / "checkpoints" / "search-001"
-    assert launch.argv[1] == "-I" and launch.argv[2].endswith("ai_toolkit_run.py")
+    assert launch.argv[1] == "-I" and launch.argv[2].endswith("ai_toolkit/run.py")
     split_at = launch.argv.index("--")
     assert launch.argv[3:split_at] == (
         *("--db", str(made.folder / "control.db"), "--saved", str(place / "search-001_000000030")),
