@@ -1,7 +1,7 @@
 """AI-Toolkit's adapter: `run.py` with a JSON config of one `diffusion_trainer` process.
 
 A trial with a longer schedule than its own steps is a *rung*: it is laid out in full and stopped after its last update
-(`ai_toolkit_run`, `ai_toolkit_control`), with its checkpoint, its optimiser's state and its pictures saved there. A
+(`run`, `control`), with its checkpoint, its optimiser's state and its pictures saved there. A
 longer trial goes on from copies of these with the same config and schedule, and no step done twice or left out; but
 AI-Toolkit keeps neither random numbers nor the order of the data, so both begin anew there. A trial that was killed
 goes on from the last checkpoint it made on its way, which AI-Toolkit labels one step too low: that step is done twice.
