@@ -30,7 +30,9 @@ class Term:
 
 
 COINED = (
+    Term("adherence", "How well a picture shows what its prompt says.", "prompt alignment, CLIP-T", "adherence"),
     Term("axis", "One thing that a judge looks at, such as prompt adherence or likeness.", "metric", "axis|axes"),
+    Term("base", "The model before training.", "pretrained model", "base"),
     Term(
         "baseline",
         "The settings that people usually copy for this model: the ones to beat.",
@@ -45,6 +47,13 @@ COINED = (
         "significant result",
     ),
     Term("config", "One value for every knob: what a trial trains with.", "hyperparameter configuration"),
+    Term(
+        "containment",
+        "How far pictures without the trigger word stay what the base draws.",
+        "concept bleed",
+        "containment",
+    ),
+    Term("diversity", "How far the pictures of one prompt lie apart.", "variety", "diversity"),
     Term(
         "duel",
         "The proof: winner against baseline on fresh prompts and fresh seeds, which took no part in choosing.",
@@ -81,11 +90,15 @@ COINED = (
     ),
     Term("knob", "A setting that the search may vary.", "hyperparameter"),
     Term(
+        "likeness", "How much a picture looks like the training pictures.", "subject fidelity, CLIP-I, DINO", "likeness"
+    ),
+    Term(
         "melted",
         "Drowned its model: the loss is no number, or loss, pictures and weights say so, held against the base's own.",
         "diverged, overcooked",
         "melted",
     ),
+    Term("originality", "Falls as a picture turns into a copy of a training picture.", "memorisation", "originality"),
     Term(
         "pair",
         "Winner and baseline trained anew with the same fresh seed, and compared; claims about settings count these.",
@@ -97,6 +110,12 @@ COINED = (
         "preset",
         "A file that says what is trained by which trainer: weights, fixed settings, and knobs with their ranges.",
         "recipe, template",
+    ),
+    Term(
+        "proof",
+        "Evidence from what took no part in choosing; more pairs can be added to a finished session.",
+        "confirmation",
+        "proof",
     ),
     Term("round", "Trials of equal length, which alone are compared with each other."),
     Term(
@@ -115,6 +134,7 @@ COINED = (
     Term(
         "session", "One question with all that is done to answer it, in one folder.", "experiment, study", "sessions?"
     ),
+    Term("steadiness", "How little a clip flickers.", "temporal consistency", "steadiness"),
     Term("strategy", "How the search spends its trials.", "search algorithm, scheduler", "strategy|strategies"),
     Term(
         "tournament",
@@ -129,6 +149,12 @@ COINED = (
         "try|tries",
     ),
     Term("verdict", "What may be said in the end, about what, and how surely.", "conclusion"),
+    Term(
+        "vote",
+        "Your choice between two pictures whose settings are hidden.",
+        "blind preference",
+        "votes?|your own eyes",
+    ),
     Term(
         "winner", "The config that did best in search and finals; whether it is better, the duel says.", forms="winner"
     ),

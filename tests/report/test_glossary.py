@@ -30,7 +30,7 @@ def test_words_stand_once_and_in_order() -> None:
         ("Paired runs", ["pair"]),
         ("Held-out loss", ["held out"]),
         ("Steps in the finals", ["finalist", "step"]),
-        ("Keep of the base in % (0: any)", ["keep"]),
+        ("Keep of the base in % (0: any)", ["base", "keep"]),
         ("lr 3e-4, rank 8", ["learning rate", "rank"]),
         ("Ranking by country", []),
     ],
