@@ -181,17 +181,17 @@
   }
 
   // A label says on hover, and its field to a screen reader, what its words mean; bracket's own are underlined.
-  const LABELS = "[data-testid=block-info], label > span, .label > p, th, dt:not(.overlay dt), h2, h3, .stage b, .promises b, .tree > header b, .facts .tone, [role=tab]";
+  const LABELS = "[data-testid=block-info], label > span, .label > p, th, dt:not(.overlay dt), h2, h3, .stage b, .promises b, .tree > header b, .facts .tone, [role=tab], button.lg";
   const explained = new WeakMap();
   function explain() {
     for (const label of document.querySelectorAll(LABELS)) {
-      const text = label.textContent.trim();
-      if (explained.get(label) === text || (label.title && !explained.has(label) && !text.includes(label.title))) continue;
+      const text = label.textContent.trim(), ours = explained.has(label);
+      if (explained.get(label) === text || (label.title && !ours && !text.includes(label.title))) continue;
       const found = WORDS.filter(([forms]) => text.length < 90 && forms.test(text)), means = found.map(([, word, means]) => `${word}: ${means}`).join("\n");
       explained.set(label, text);
-      if (!means) continue;
+      if (!means && !ours) continue;
       label.title = means;
-      label.classList.toggle("coined", found.some(([, , , coined]) => coined));
+      label.classList.toggle("coined", !label.matches("button") && found.some(([, , , coined]) => coined));
       if (label.matches("label *")) label.closest("label").querySelector("input, textarea")?.setAttribute("aria-description", means);
     }
   }
