@@ -1,7 +1,7 @@
 """How a vision-language model is asked, whoever runs it: a question with pictures, and the answers that count.
 
-What a question means is the rubric's business (`rubric`), what an answer is worth is the judge's (`vlm`); an asker only
-puts questions to a model: in this process (`qwen_vl`) or on a server (`openai_api`).
+What a question means is the rubric's business (`vlm.rubric`), what an answer is worth is the judge's (`vlm.judge`); an
+asker only puts questions to a model: in this process (`local.qwen_vl`) or on a server (`server.openai_api`).
 """
 
 from __future__ import annotations

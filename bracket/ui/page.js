@@ -1,4 +1,4 @@
-// What belongs to the whole page: keys, the large picture, the help, dark and light. Nothing is fetched from elsewhere.
+// What belongs to the whole page: keys, the large picture, the help, what words mean, dark and light. Nothing is fetched from elsewhere.
 (() => {
   const TABS = "#tabs button[role=tab]";
   const KEYS = [
@@ -10,6 +10,7 @@
     ["Esc", "close what lies over the page; a search goes on"],
     ["?", "this help"],
   ];
+  const WORDS = window.bracketWords.map(([forms, ...rest]) => [new RegExp(`\\b(${forms})\\b`, "i"), ...rest]);
   const shown = (node) => node && node.offsetParent !== null;
   const press = (id) => document.getElementById(id)?.click();
 
@@ -37,14 +38,15 @@
   }
 
   function help() {
-    const list = document.createElement("dl");
-    for (const [key, what] of KEYS) {
+    const list = document.createElement("dl"), own = WORDS.filter(([, , , coined]) => coined).map(([, ...said]) => said);
+    list.tabIndex = 0;
+    for (const [key, what] of [...KEYS, ...own]) {
       const term = document.createElement("dt"), words = document.createElement("dd");
       term.textContent = key;
       words.textContent = what;
       list.append(term, words);
     }
-    open("Keys", list);
+    open("Keys and words", list);
   }
 
   function enlarge(image) {
@@ -177,8 +179,24 @@
       for (const node of document.querySelectorAll(selector))
         for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   }
+
+  // A label says on hover, and its field to a screen reader, what its words mean; bracket's own are underlined.
+  const LABELS = "[data-testid=block-info], label > span, .label > p, th, dt:not(.overlay dt), h2, h3, .stage b, .promises b, .tree > header b, .facts .tone, [role=tab], button.lg";
+  const explained = new WeakMap();
+  function explain() {
+    for (const label of document.querySelectorAll(LABELS)) {
+      const text = label.textContent.trim(), ours = explained.has(label);
+      if (explained.get(label) === text || (label.title && !ours && !text.includes(label.title))) continue;
+      const found = WORDS.filter(([forms]) => text.length < 90 && forms.test(text)), means = found.map(([, word, means]) => `${word}: ${means}`).join("\n");
+      explained.set(label, text);
+      if (!means && !ours) continue;
+      label.title = means;
+      label.classList.toggle("coined", !label.matches("button") && found.some(([, , , coined]) => coined));
+      if (label.matches("label *")) label.closest("label").querySelector("input, textarea")?.setAttribute("aria-description", means);
+    }
+  }
   let due = 0;
-  new MutationObserver(() => (due ||= setTimeout(() => { due = 0; mend(); }, 250))).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(() => (due ||= setTimeout(() => { due = 0; mend(); explain(); }, 250))).observe(document.documentElement, { childList: true, subtree: true });
 
   window.bracketFrames?.();
 

@@ -405,7 +405,7 @@ def test_a_trial_whose_predecessor_is_gone(bench: Bench, long: Trial) -> None:
 
 
 def test_the_page_on_adding_a_trainer_says_the_truth() -> None:
-    page = (HERE.parents[2] / "docs" / "adding-a-trainer.md").read_text("utf-8")
+    page = (HERE.parents[2] / "docs" / "how-to" / "add-a-trainer.md").read_text("utf-8")
     example = HERE / "minimal_trainer.py"
     lines = len(example.read_text("utf-8").splitlines())
     assert f"{example.relative_to(HERE.parents[2]).as_posix()}" in page

@@ -15,6 +15,7 @@ import pytest
 
 from bracket.environment import presets_folder
 from bracket.judges.people.votes import read_votes
+from bracket.report.glossary import COINED, FIELD
 from bracket.session.control import read_progress, running_process
 from tests.ui.browser import opened, started, until
 from tests.ui.made import done_session
@@ -90,6 +91,21 @@ def test_the_plan_follows_the_form(browser: Browser, url: str) -> None:
         page.fill("#configs input", "")
         until(lambda: "Configs to compare" in page.locator("#plan").inner_text())
         assert page.locator("#start").is_disabled()
+
+
+def test_labels_say_what_their_words_mean(browser: Browser, url: str) -> None:
+    said = {term.word: term.said for term in (*COINED, *FIELD)}
+    with opened(browser, url) as (page, _):
+        go(page, "2")
+        rungs = page.locator("#rungs [data-testid=block-info]")
+        until(lambda: rungs.get_attribute("title") == f"rung: {said['rung']}")
+        steps = page.locator("#finals-steps [data-testid=block-info]")
+        assert steps.get_attribute("title") == f"finalist: {said['finalist']}\nstep: {said['step']}"
+        assert page.locator("#rungs input").first.get_attribute("aria-description") == rungs.get_attribute("title")
+        assert not page.locator("#hours .coined").count(), "a label without such a word is left as it is"
+        page.locator("h1").click()
+        page.keyboard.press("?")
+        assert said["duel"] in page.locator(".overlay dd").all_inner_texts()
 
 
 def test_a_knob_is_edited_in_its_cell(browser: Browser, url: str) -> None:

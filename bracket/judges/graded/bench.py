@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rate:
-    """How often it was right, 0..1 (a tie counts half), with its 95 % interval (`stats.claims.win_rate_interval`).
+    """How often it was right, 0..1 (a tie counts half), with its 95 % interval (`stats.win_rate_interval`).
 
     `unanswered` is the share of pairs in which it gave no judgement of a picture; they count as ties.
     """

@@ -1,6 +1,6 @@
 """Duels of the settings that were added to a finished session: what they claim, and what the certificate holds of them.
 
-`stats.tries` says what each of them is held to, and why it counts its own pairs alone.
+`stats.duel.tries` says what each of them is held to, and why it counts its own pairs alone.
 """
 
 from __future__ import annotations

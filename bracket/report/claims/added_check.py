@@ -1,4 +1,4 @@
-"""Added duels in a certificate: whether each kept to the rules of `stats.tries`, and its numbers computed again."""
+"""Added duels in a certificate: whether each kept to the rules of `stats.duel.tries`, and its numbers once more."""
 
 from __future__ import annotations
 

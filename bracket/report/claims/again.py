@@ -1,5 +1,5 @@
 """Tries of one question: sessions on the same pictures with the same preset and baseline. What earlier ones leave of
-alpha to the next, and all of that in words. `stats.tries` has the rule."""
+alpha to the next, and all of that in words. `stats.duel.tries` has the rule."""
 
 from __future__ import annotations
 

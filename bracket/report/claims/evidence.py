@@ -24,7 +24,7 @@ SIDES = ("winner", BASELINE, RUNNER_UP)
 LOG = Path("logs", "trainer.log")
 """In a trial's folder."""
 VOTES = "votes.jsonl"
-"""In a session's folder, as `judges.votes` keeps it."""
+"""In a session's folder, as `judges.people.votes` keeps it."""
 
 
 def build(summary: Summary) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """The report's plots, drawn twice: for light and for dark paper. Loss curves are here, one plot a round; what mattered
-is in `maps`, the duels are in `figures_duel`."""
+is in `maps`, the duels are in `duel`."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def render(document: Document, figures: Path) -> str:
     """The whole report as HTML.
 
     Args:
-        figures: folder with the plots, see `figures.save`.
+        figures: folder with the plots, see `figures.drawing.save`.
     """
     pictures = _embed_pictures(document)
     environment = Environment(

@@ -1,6 +1,6 @@
 """More evidence for the settings of a finished session: fresh pairs of winner and baseline, without searching anew.
 
-Both doors ask here. What an addition is held to and why it counts its own pairs alone, `stats.tries` says.
+Both doors ask here. What an addition is held to and why it counts its own pairs alone, `stats.duel.tries` says.
 """
 
 from __future__ import annotations

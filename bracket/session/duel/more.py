@@ -52,7 +52,7 @@ def further(
     edition: int = 1,
     elsewhere: Sequence[Earlier] = (),
 ) -> DuelPlan:
-    """One more duel of the settings, winner against baseline, on fresh training seeds; `stats.tries` has its rules.
+    """One more duel of the settings, winner against baseline, on fresh seeds; `stats.duel.tries` has its rules.
 
     Args:
         earlier: the plans so far; elsewhere: other sessions' tries of the same question so far.

@@ -38,7 +38,7 @@ class DuelPlan:
         judge: its name and fingerprint.
         alpha, live_share, edition: see `bracket.stats.duel.sequential.watch`.
         whole_alpha: what all tries of the same question may err together; `alpha` is what `earlier` ones left of it.
-        family: what is equal for tries of the same question, see `session.again`; earlier: other sessions' tries so
+        family: what is equal for tries of the same question, see `duel.again`; earlier: other sessions' tries so
             far; rejudged: the session whose trainings and pictures these are, judged again.
         planned: when it was fixed, in ISO 8601.
         prompts: texts in the order in which they are looked at; pictures: text and sample seed of each picture.
@@ -46,7 +46,7 @@ class DuelPlan:
             and fall together, so they are one unit.
         pairs, training_seeds: the fresh training seeds, and how many.
         plain: text and sample seed of each picture that shows what winner and baseline keep of what the base could;
-            those of `prompts` among them are the duel's own. keep_at_least: see `stats.keep`.
+            those of `prompts` among them are the duel's own. keep_at_least: see `stats.duel.keep`.
         order_seed: what the order of the arms follows from, see `order`; None in a plan of before it was drawn.
         rule: when the duels end and what counts, in words.
     """

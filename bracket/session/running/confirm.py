@@ -1,6 +1,6 @@
 """The confirmation: winner against baseline on prompts and seeds that took no part in choosing, ended when decided.
 
-`duel` says which units count and whether it is over; here they are made.
+`duel.course` says which units count and whether it is over; here they are made.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python run.py --db CONTROL.db [--saved PATH] [--forget LOSS_LOG.db STEP] -- COMMAND...
 
-The triggers in the database ask the trainer to save, draw and stop (see `ai_toolkit_control`). It then ends with 1 and
+The triggers in the database ask the trainer to save, draw and stop (see `control`). It then ends with 1 and
 a traceback, as after any error; this turns such an end into 0 if the database says that the point was reached, and
 what `--saved` names (a path, without what the trainer adds to it) is there. `--forget` takes the metrics of the one
 step that was trained after the checkpoint out of the log.

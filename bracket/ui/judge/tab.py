@@ -65,7 +65,7 @@ class Tab:
 
 
 def build(values: Mapping[str, Any]) -> Tab:
-    """The tab; `judge_events` gives it its events.
+    """The tab; `events` gives it its events.
 
     Args:
         values: the form as it begins.

@@ -10,7 +10,7 @@ import gradio as gr
 
 from bracket.domain import Config, Round
 from bracket.errors import SettingsError
-from bracket.report.words import counted, fixed, judged, knob_name, knob_value, score
+from bracket.report.words import counted, fixed, judged, knob_title, knob_value, score
 from bracket.search.rungs import key
 from bracket.session.view import SessionView, TrialView
 from bracket.ui.shared import gallery
@@ -136,8 +136,8 @@ def _setting(name: str, config: Config, baseline: Config) -> str:
     here = esc(knob_value(name, config[name]))
     other = esc(knob_value(name, baseline[name])) if name in baseline else ""
     if here != other:
-        return f'<tr class="differs"><td>{esc(knob_name(name))}</td><td><b>{here}</b></td><td>{other}</td></tr>'
-    return f"<tr><td>{esc(knob_name(name))}</td><td>{here}</td><td>{other}</td></tr>"
+        return f'<tr class="differs"><td>{esc(knob_title(name))}</td><td><b>{here}</b></td><td>{other}</td></tr>'
+    return f"<tr><td>{esc(knob_title(name))}</td><td>{here}</td><td>{other}</td></tr>"
 
 
 def _score_html(trial: TrialView) -> str:

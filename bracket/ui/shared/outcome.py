@@ -12,7 +12,7 @@ from bracket.dataset.reading.media import VIDEO_SUFFIXES
 from bracket.domain import Config, Outcome, Round, Sample, Trial, TrialResult
 from bracket.errors import StorageError
 from bracket.files import read_json
-from bracket.report.words import knob_name, knob_value, score
+from bracket.report.words import knob_title, knob_value, score
 from bracket.session.job import BEFORE
 from bracket.session.running.stages import duellists
 from bracket.session.running.summarise import ARGV
@@ -117,7 +117,7 @@ def winner_html(duel: Duellists | None) -> str:
 def _setting(name: str, winner: Config, baseline: Config) -> str:
     value, other = (esc(knob_value(name, c[name])) for c in (winner, baseline))
     shown = f"<b>{value}</b>" if value != other else value
-    return f"<tr><td>{esc(knob_name(name))}</td><td>{shown}</td><td>{other}</td></tr>"
+    return f"<tr><td>{esc(knob_title(name))}</td><td>{shown}</td><td>{other}</td></tr>"
 
 
 def downloads_html(view: SessionView, duel: Duellists | None) -> str:

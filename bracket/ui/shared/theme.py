@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from bracket.report.glossary import COINED, FIELD
 
 _UI = Path(__file__).parents[1]
 _STYLES = ("shared/style.css", "views/bracket.css", "views/duel_panel.css")
@@ -100,8 +103,14 @@ def look() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css": "".join(map(script, _STYLES)),
-        "head": f"<script>{script('page.js')}</script>",
+        "head": f"<script>window.bracketWords = {_words()};{script('page.js')}</script>",
     }
+
+
+def _words() -> str:
+    """The glossary for page.js: (forms, word, sentence, whether bracket coined it) each."""
+    told = [(t.pattern, t.word, t.said, coined) for some, coined in ((COINED, 1), (FIELD, 0)) for t in some]
+    return json.dumps(told).replace("<", r"\u003c")
 
 
 def early() -> None:

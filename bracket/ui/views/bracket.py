@@ -39,7 +39,7 @@ _MOST = 8
 
 
 def build(context: Context, elem_id: str, *, sparks: bool = False) -> gr.HTML:
-    """The drawing of the session that its value names (`value_of`). A click on a card opens `trial_view`.
+    """The drawing of the session that its value names (`value_of`). A click on a card opens `monitor.trial`.
 
     Args:
         sparks: leave room for the small loss curves that a chart with `sparks` on the same tab draws.

@@ -1,4 +1,4 @@
-"""The smallest adapter that passes the conformance suite: docs/adding-a-trainer.md goes through it.
+"""The smallest adapter that passes the conformance suite: docs/how-to/add-a-trainer.md goes through it.
 
 Its trainer, `minimal_program.py`, takes one JSON file, begins every run anew, and leaves a checkpoint, tfevents and a
 picture for each prompt in one folder.
