@@ -17,6 +17,7 @@ from bracket.errors import PresetError, SettingsError
 from bracket.presets import DEMO_PRESET, find_preset, load_preset
 from bracket.session import view
 from bracket.session.asked.settings import FILE, SessionSettings, _fingerprint, fingerprint_in, load, save, validated
+from bracket.session.job import resolve
 from bracket.session.planning import plan
 from bracket.session.planning.budget import fit_here
 from bracket.session.running import launch
@@ -108,7 +109,7 @@ def test_no_number_of_any_setting_is_beyond_reason(
 ) -> None:
     if place[0] in ("baseline", "sample", "fixed", "bounds") and isinstance(number, int):
         made = validated(_over(asked, _at(place, number / 10**10))) if place[0] != "fixed" else None
-        assert made is None or plan.problems_of(made), "the plan says it"
+        assert made is None or plan.problems_of(resolve(made)), "the plan says it"
         return
     with pytest.raises(SettingsError) as caught:
         validated(_over(asked, _at(place, number)))
@@ -164,14 +165,14 @@ def test_what_does_not_fit_is_named_with_the_reason(asked: dict[str, Any], chang
 def test_the_plan_refuses_what_would_fail_or_be_ignored(
     asked: dict[str, Any], change: dict[str, Any], said: str
 ) -> None:
-    errors = [p.message for p in plan.problems_of(validated(_over(asked, change))) if p.level == "error"]
+    errors = [p.message for p in plan.problems_of(resolve(validated(_over(asked, change)))) if p.level == "error"]
     assert any(said in message for message in errors), errors
 
 
 @pytest.mark.parametrize("hours", [math.nan, math.inf, -1.0, 1e9])
 def test_hours_that_nobody_has_are_refused(asked: dict[str, Any], hours: float) -> None:
     with pytest.raises(SettingsError, match="can't be filled"):
-        fit_here(validated(asked), hours)
+        fit_here(resolve(validated(asked)), hours)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_session_begun_before_goes_on_with_its_clamped_baseline_and_its_seeds(
     (tmp_path / "s" / FILE).write_text(yaml.safe_dump({"fingerprint": _fingerprint(said), **said}))
     old = load(tmp_path / "s")
     assert (old.seed_edition, old.score.edition) == (1, 1)
-    found = plan.problems_of(old)
+    found = plan.problems_of(resolve(old))
     assert [p.level for p in found if "baseline" in p.message] == ["warning"]
     (tmp_path / "s" / "trials").mkdir()
     assert launch.create(old.of_editions(2, 2), tmp_path / "s"), "the form asks no edition"
