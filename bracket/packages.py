@@ -203,8 +203,9 @@ class Installer:
         """Raises SetupError when pip fails; what pip said stands above it."""
         quiet = [] if sys.stdout.isatty() else ["--quiet"]
         if code := subprocess.run([*_pip(self.python), *quiet, *what], check=False).returncode:
+            said = re.sub(r"//[^/@\s]+@", "//***@", " ".join(what))
             raise SetupError(
-                f"`pip {' '.join(what)}` failed with code {code}; its reason is above. "
+                f"`pip {said}` failed with code {code}; its reason is above. "
                 "Check the network and the free disk space, then start again; what is there already is kept."
             )
 
@@ -236,7 +237,8 @@ class Installer:
             )
         command = [str(self._uv), "pip", "compile", "requirements.txt", "tests/requirements.txt", "-", *self._words]
         command += ["--universal", "--python-version", ".".join(map(str, PYTHONS[0])), "--python", str(self.python)]
-        command += ["--upgrade", "--no-annotate", "--no-header", "--quiet"]
+        # One version for all Pythons where there is one: what was tested on one is what the others get.
+        command += ["--upgrade", "--fork-strategy", "fewest", "--no-annotate", "--no-header", "--quiet"]
         made = subprocess.run(
             command,
             cwd=self._root,
