@@ -168,7 +168,7 @@ class Wish:
         versions = self.versions(done)
         torch, kind = versions if versions in ("latest", "lowest") else TORCH, self.kind
         was = done.get("torch", "").split(" ")
-        if kind == "cpu" and was[0] == torch and was[1].startswith("cu"):
+        if kind == "cpu" and was[0] == torch and "".join(was[1:2]).startswith("cu"):
             kind = was[1]  # the driver is away for now; a GPU build runs on the CPU too
         by = digest(*lock_of(self.root, kind)) if versions == "locked" else versions
         named = {name: f"{digest(self.root / name)} {by}" for name in self.lists}
@@ -209,7 +209,8 @@ def _install(wish: Wish, venv: Path, python: Path) -> None:
 def _update(installer: Installer) -> None:
     say("Looking for newer versions that requirements.txt allows.")
     changed = installer.renew(TORCH)
-    say("".join(f"  {line}\n" for line in changed) + f"{len(changed)} versions in {LOCK.parent} changed.")
+    back = f"; `git checkout {LOCK.parent}` and a start take that back" if changed else ""
+    say("".join(f"  {line}\n" for line in changed) + f"{len(changed)} versions in {LOCK.parent} changed{back}.")
 
 
 def _install_lists(installer: Installer, wish: Wish, versions: str, kind: str, names: Sequence[str]) -> None:
@@ -235,7 +236,7 @@ def installed(venv: Path) -> dict[str, str]:
         value = json.loads((venv / "installed.json").read_text())
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
 
 
 def _claim(marker: Path, venv: Path) -> Held:

@@ -46,17 +46,9 @@ _SETTINGS = _SOURCES | {
 """What uv calls a setting of pip's. By the environment, so that no password stands in the list of processes."""
 _OWN_SOURCES = ("UV_CONFIG_FILE", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL")
 _NO_MATTER = (
-    *(
-        "break-system-packages",
-        "cache-dir",
-        "compile",
-        "config-file",
-        "disable-pip-version-check",
-        "log",
-        "no-cache-dir",
-    ),
-    *("no-color", "no-compile", "no-input", "no-python-version-warning", "no-warn-script-location", "prefer-binary"),
-    *("progress-bar", "quiet", "require-virtualenv", "retries", "root-user-action", "verbose"),
+    *("break-system-packages", "cache-dir", "compile", "config-file", "disable-pip-version-check", "log"),
+    *("no-cache-dir", "no-color", "no-compile", "no-input", "no-python-version-warning", "no-warn-script-location"),
+    *("prefer-binary", "progress-bar", "quiet", "require-virtualenv", "retries", "root-user-action", "verbose"),
 )
 
 
@@ -212,11 +204,11 @@ class Installer:
     def _run_uv(self, what: Sequence[str], index: str, capture_output: bool = False) -> int:
         quiet = [] if sys.stdout.isatty() else ["--quiet"]
         command = [str(self._uv), "pip", "install", "--python", str(self.python), *quiet, *self._words, *what]
-        command += ["--default-index", index] if index else []
+        env = {**os.environ, **self._env}
+        if index:  # where there are others too, the build with a name (+cu130) is the higher version, as for pip
+            env |= {"UV_DEFAULT_INDEX": index, "UV_INDEX_STRATEGY": "unsafe-best-match"}
         # In bracket's own folder: uv would obey a pyproject.toml in the caller's.
-        return subprocess.run(
-            command, cwd=self._root, env={**os.environ, **self._env}, capture_output=capture_output, check=False
-        ).returncode
+        return subprocess.run(command, cwd=self._root, env=env, capture_output=capture_output, check=False).returncode
 
     def present(self) -> dict[str, str]:
         """Name → version of what is installed."""
@@ -249,7 +241,7 @@ class Installer:
             text=True,
             check=False,
         )
-        if made.returncode:
+        if made.returncode or not locked(made.stdout):
             raise SetupError("uv found no versions that go together; its reason is above. The lock is as it was")
         return write_lock(self._root, made.stdout)
 

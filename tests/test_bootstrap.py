@@ -66,13 +66,14 @@ class House:
         monkeypatch.setattr(bootstrap, "Installer", lambda root, python: self)
         monkeypatch.setattr(bootstrap, "reachable", lambda url: True)
         monkeypatch.setattr(bootstrap, "_runs", lambda python, module: python.exists())
-        self.python = Path(sys.executable)
+        self.python = root / "none"
 
     def make_venv(self, venv: Path) -> None:
         self.calls.append("venv")
         python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         python.parent.mkdir(parents=True)
         python.symlink_to(sys.executable)
+        self.python = python
 
     def cached(self, what: list[str], index: str = "") -> bool:
         return bool(self.kept) and self.kept in " ".join([*what, ""])

@@ -155,7 +155,7 @@ def test_uv_on_the_path_installs(machine: Machine) -> None:
     installer.install(["torch==2.13.0"], "https://torch", renewed=["torch"])
     assert installer.cached(["-r", "list"])
     assert machine.calls() == [
-        "uv pip install torch==2.13.0 --upgrade-package torch --default-index https://torch [https://d]",
+        "uv pip install torch==2.13.0 --upgrade-package torch [https://torch]",
         "uv pip install --offline -r list [https://d]",
     ]
 
