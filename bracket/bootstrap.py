@@ -1,13 +1,12 @@
 """Makes `.venv` and starts what was asked: what start_gui.sh and start_gui.bat run, with whatever Python they found.
 
-Standard library only, and of the rest of bracket only `locks`, which is too: nothing is installed yet when this runs.
-A second start finds the stamp of the first one, installs nothing and needs no network. Which torch fits a machine is
-asked here by the installer of trainers too.
+Standard library only, and of the rest of bracket only `locks` and `packages`, which are too: nothing is installed yet
+when this runs. A second start finds the stamp of the first one, installs nothing and needs no network. Which torch fits
+a machine is asked here by the installer of trainers too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,11 +15,14 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bracket.locks import Held
+if __name__ == "__main__":  # alone, with nothing on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bracket.locks import Held, holder, take
+from bracket.packages import LOCK, Installer, SetupError, digest, lock_of, say
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "2.13.0"
@@ -37,13 +39,18 @@ start_gui demo        finds the best settings of a small demo fine-tune and show
 start_gui test        runs the linters and the tests
 start_gui VERB ...    any other verb of the command line: run, resume, stop, status, report, ...
 
-The first start makes a .venv beside this script and installs what is needed; later ones take seconds.
-BRACKET_PYTHON names the Python to make it with, BRACKET_TORCH_INDEX the package index to take torch from.
+The first start makes a .venv beside this script and installs the versions that were tested (.constraints); later ones
+take seconds and need no network. In front of any of the above:
+
+--latest              installs the newest versions that requirements.txt allows; they stay until
+--locked              goes back to the tested ones
+--update              looks for newer ones, writes them to .constraints, installs them and says what changed
+--lowest              the lowest versions that requirements.txt allows, to test that they do
+
+BRACKET_PYTHON names the Python to make .venv with, BRACKET_TORCH_INDEX the package index to take torch from. uv
+installs where it is there or can be fetched, with pip's settings; with BRACKET_INSTALLER=pip, pip does.
 """
-
-
-class SetupError(Exception):
-    """One sentence on why the set-up can't go on, with the remedy."""
+OPTIONS = ("--latest", "--locked", "--lowest", "--update")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,20 +58,28 @@ def main(argv: Sequence[str]) -> int:
     if argv[:1] in (["-h"], ["--help"]):
         print(USAGE, end="")
         return 0
+    asked, argv = option(argv)
     testing = argv[:1] == ["test"]
     kind = torch_kind()
     try:
         lists = ["requirements.txt", *(["tests/requirements.txt"] if testing else [])]
-        python = set_up(ROOT, kind, lists, os.environ.get("BRACKET_TORCH_INDEX", ""))
+        python = set_up(ROOT, kind, lists, os.environ.get("BRACKET_TORCH_INDEX", ""), asked)
     except SetupError as error:
         print(f"bracket: {error}", file=sys.stderr)
         return 1
+    if asked == "update" and not argv:
+        return 0
     if kind == "cpu" and argv[:1] in (["test"], ["demo"]):
         # Several small processes share the cores: one thread each, and none that spins while it waits.
         os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     os.environ.pop("PYTHONHOME", None)
-    return check(python, argv[1:]) if testing else replace_process([str(python), *arguments(argv)])
+    return check(python, argv[1:], asked != "lowest") if testing else replace_process([str(python), *arguments(argv)])
+
+
+def option(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Which versions are asked for, if any, and the rest."""
+    return (argv[0].removeprefix("--"), argv[1:]) if argv and argv[0] in OPTIONS else ("", argv)
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
@@ -93,12 +108,13 @@ def torch_kind() -> str:
     return "cu130" if all(modern) else "cu126"
 
 
-def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "") -> Path:
+def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "", asked: str = "") -> Path:
     """Makes sure `root/.venv` holds torch and the packages that the files `lists` (relative to `root`) name.
 
     Args:
         kind: one of `torch_kind`.
         index: where to take torch from, instead of what fits `kind`.
+        asked: for other versions than those there: `latest`, `locked`, `lowest` or `update`.
 
     Returns:
         The interpreter in `.venv`.
@@ -109,15 +125,17 @@ def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "") -> Path
     venv, marker = root / ".venv", root / ".venv.installing"
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     done = installed(venv)
-    wanted = {name: _digest(root / name) for name in lists}
-    if kind == "cpu" and done.get("torch", "").startswith(f"{TORCH} cu"):
-        kind = done["torch"].split()[1]  # the driver is away for now; a GPU build runs on the CPU too
-    wanted["torch"] = f"{TORCH} {kind} {index}".strip()
-    if wanted.items() <= done.items() and not marker.exists() and _runs(python, "torch"):
+    if asked == "update":
+        lists = list(dict.fromkeys([*lists, *(name for name in done if name.endswith(".txt"))]))
+    wish = Wish(root, kind, lists, index, asked)
+    there = wish.stamps(done).items() <= done.items() and asked in ("", "locked")
+    if there and not marker.exists() and _runs(python, "torch"):
+        if wish.versions(done) in ("latest", "lowest"):
+            print("bracket: other versions than the tested ones are installed; --locked goes back.", file=sys.stderr)
         return python
     held = _claim(marker, venv)
     try:
-        _install(root, venv, python, kind, index, wanted)
+        _install(wish, venv, python)
     except SetupError:
         held.release()
         raise
@@ -127,24 +145,89 @@ def set_up(root: Path, kind: str, lists: Sequence[str], index: str = "") -> Path
     return python
 
 
-def _install(root: Path, venv: Path, python: Path, kind: str, index: str, wanted: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """What is to be installed; the fields are the arguments of `set_up`."""
+
+    root: Path
+    kind: str
+    lists: Sequence[str]
+    index: str = ""
+    asked: str = ""
+
+    def versions(self, done: Mapping[str, str]) -> str:
+        """`locked`, or `latest` or `lowest` once asked for, or `bounds` where no lock fits."""
+        was = done.get("requirements.txt", "").split(" ")[-1]
+        chosen = self.asked or (was if was in ("latest", "lowest") else "locked")
+        if chosen in ("locked", "update"):
+            return "locked" if lock_of(self.root, self.kind) else "bounds"
+        return chosen
+
+    def stamps(self, done: Mapping[str, str]) -> dict[str, str]:
+        """What `installed` tells once all is there as wished."""
+        versions = self.versions(done)
+        torch, kind = versions if versions in ("latest", "lowest") else TORCH, self.kind
+        was = done.get("torch", "").split(" ")
+        if kind == "cpu" and was[0] == torch and "".join(was[1:2]).startswith("cu"):
+            kind = was[1]  # the driver is away for now; a GPU build runs on the CPU too
+        by = digest(*lock_of(self.root, kind)) if versions == "locked" else versions
+        named = {name: f"{digest(self.root / name)} {by}" for name in self.lists}
+        return {**named, "torch": f"{torch} {kind} {self.index}".strip()}
+
+
+def _install(wish: Wish, venv: Path, python: Path) -> None:
     if not _runs(python, "pip"):
         say(f"Making {venv.name} with Python {sys.version.split()[0]} (once).")
         make_venv(venv)
+    installer = Installer(wish.root, python)
+    if wish.asked == "update":
+        _update(installer)
     done = installed(venv)
+    wanted, versions = wish.stamps(done), wish.versions(done)
+    newly = wish.asked in ("latest", "lowest")
+    if versions == "bounds":
+        say(f"{LOCK.parent} is not for this Python, or not there: what requirements.txt allows is installed.")
+    build = wanted["torch"].split(" ")[1:]
     # torch first: otherwise the packages that need one would pull the build that fits nobody in particular.
-    for name in sorted(wanted, key=lambda name: (name != "torch", name)):
-        if done.get(name) == wanted[name]:
-            continue
-        if name == "torch":
-            if "torch" in done:  # pip takes another build of the same version for the same thing
-                pip(python, ["uninstall", "--yes", "torch"])
-            install_torch(python, kind, index)
-        else:
-            say(f"Installing what {name} lists. This takes a few minutes the first time.")
-            pip(python, ["install", "-r", str(root / name)])
-        done[name] = wanted[name]
-        (venv / "installed.json").write_text(json.dumps(done))
+    if newly or done.get("torch") != wanted["torch"]:
+        was = done.pop("torch", "").split(" ")[1:]
+        _stamp(venv, done)
+        if was and was != build:  # another build of the same version would be taken for the same thing
+            installer.pip(["uninstall", "--yes", "torch"])
+        install_torch(installer, wish, versions, build[0])
+        done["torch"] = wanted["torch"]
+        _stamp(venv, done)
+    if missing := [name for name in wish.lists if newly or done.get(name) != wanted[name]]:
+        for name in missing:
+            done.pop(name, None)
+        _stamp(venv, done)
+        say(f"Installing what {' and '.join(missing)} list{'s' * (len(missing) == 1)}. This may take a few minutes.")
+        _install_lists(installer, wish, versions, build[0], missing)
+        _stamp(venv, done | {name: wanted[name] for name in missing})
+
+
+def _update(installer: Installer) -> None:
+    say("Looking for newer versions that requirements.txt allows.")
+    changed = installer.renew(TORCH)
+    back = f"; `git checkout {LOCK.parent}` and a start take that back" if changed else ""
+    say("".join(f"  {line}\n" for line in changed) + f"{len(changed)} versions in {LOCK.parent} changed{back}.")
+
+
+def _install_lists(installer: Installer, wish: Wish, versions: str, kind: str, names: Sequence[str]) -> None:
+    there = installer.present()
+    # No package may bring another build of torch in place of the one that fits.
+    torch = [f"torch=={there['torch']}"] if "torch" in there else []
+    what = [*(word for name in names for word in ("-r", str(wish.root / name))), *torch]
+    if versions == "locked":
+        what += [word for file in lock_of(wish.root, kind) for word in ("-c", str(file))]
+        if installer.cached(what):
+            return
+    renewed = [name for name in there if name != "torch"] if versions in ("latest", "lowest") else []
+    installer.install(what, renewed=renewed, lowest=versions == "lowest")
+
+
+def _stamp(venv: Path, done: Mapping[str, str]) -> None:
+    (venv / "installed.json").write_text(json.dumps(done))
 
 
 def installed(venv: Path) -> dict[str, str]:
@@ -153,11 +236,7 @@ def installed(venv: Path) -> dict[str, str]:
         value = json.loads((venv / "installed.json").read_text())
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
 
 
 def _claim(marker: Path, venv: Path) -> Held:
@@ -166,9 +245,6 @@ def _claim(marker: Path, venv: Path) -> Held:
     Raises:
         SetupError: another set-up is at work, or the folder can't be written.
     """
-    sys.path.insert(0, str(ROOT))  # this file is also run alone, with nothing on the path
-    from bracket.locks import holder, take
-
     try:
         held = take(marker)
         if held is None:
@@ -202,17 +278,25 @@ def make_venv(venv: Path) -> None:
         )
 
 
-def install_torch(python: Path, kind: str, index: str) -> None:
+def install_torch(installer: Installer, wish: Wish, versions: str, kind: str) -> None:
     """The build that fits, from torch's own index; plainly from pip's where that index can't be reached."""
+    spec = f"torch=={TORCH}"
+    if versions in ("latest", "lowest"):
+        text = (wish.root / "requirements.txt").read_text(encoding="utf-8")
+        spec = next(line for line in text.splitlines() if line.startswith("torch"))
     name = {"cpu": "CPU", "mac": "Mac"}.get(kind, f"NVIDIA GPU, CUDA {kind[2:4]}.{kind[4:]}")
-    say(f"Installing torch {TORCH} ({name}).")
-    index = index or torch_index(kind)
+    say(f"Installing {spec.replace('==', ' ')} ({name}).")
+    exact = "==" in spec
+    if exact and installer.cached([spec], wish.index or ("" if kind == "mac" else f"{TORCH_INDEXES}/{kind}")):
+        return
+    index = wish.index or torch_index(kind)
     if not index and kind != "mac":
         say(f"{TORCH_INDEXES}/{kind} can't be reached; taking torch from pip's own index.")
-    pip(python, ["install", f"torch=={TORCH}", *(["--index-url", index] if index else [])])
+    if not (exact and not index and installer.cached([spec])):
+        installer.install([spec], index, renewed=[] if exact else ["torch"], lowest=versions == "lowest")
     if kind.startswith("cu"):
         probe = "import torch; raise SystemExit(not torch.cuda.is_available())"
-        if subprocess.run([str(python), "-c", probe], check=False).returncode:
+        if subprocess.run([str(installer.python), "-c", probe], check=False).returncode:
             say(
                 "torch is installed but can't use the GPU, so training would run on the CPU. Update the NVIDIA driver, "
                 "or set BRACKET_TORCH_INDEX to an index that fits it and remove .venv."
@@ -242,24 +326,16 @@ def reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
     return answered == [True]
 
 
-def pip(python: Path, what: Sequence[str]) -> None:
-    """Raises SetupError when pip fails; what pip said stands above it."""
-    quiet = [] if sys.stdout.isatty() else ["--quiet"]
-    command = [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check", *quiet, *what]
-    if code := subprocess.run(command, check=False).returncode:
-        raise SetupError(
-            f"`pip {' '.join(what)}` failed with code {code}; its reason is above. "
-            "Check the network and the free disk space, then start again; what is there already is kept."
-        )
+def check(python: Path, extra: Sequence[str], linters: bool = True) -> int:
+    """Linters, types, tests: all three run, and the exit code is 1 if any of them found something.
 
-
-def check(python: Path, extra: Sequence[str]) -> int:
-    """Linters, types, tests: all three run, and the exit code is 1 if any of them found something."""
+    Args:
+        linters: old ones, and old packages' types, tell nothing of this code.
+    """
     workers = ["-n", "2", "--dist", "loadfile"]
     failed = []
     for name, arguments in {
-        "ruff": ["ruff", "check", "."],
-        "mypy": ["mypy"],
+        **({"ruff": ["ruff", "check", "."], "mypy": ["mypy"]} if linters else {}),
         "pytest": ["pytest", *workers, *extra],
     }.items():
         say(f"== {name}")
@@ -280,10 +356,6 @@ def replace_process(command: Sequence[str]) -> int:
                 continue  # the child was told too, and ends in its own time: a run saves a checkpoint first
     sys.stdout.flush()
     os.execv(command[0], list(command))
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ and for each trainer that people already have, NAME being SD_SCRIPTS, MUSUBI or 
 
 and BRACKET_PASS: names of further variables, with commas between, that trainers are given though they look like keys.
 
-The start scripts read two more: BRACKET_PYTHON (the interpreter `.venv` is made with) and BRACKET_TORCH_INDEX (the
-package index torch is taken from).
+The start scripts read three more: BRACKET_PYTHON (the interpreter `.venv` is made with), BRACKET_TORCH_INDEX (the
+package index torch is taken from) and BRACKET_INSTALLER (`pip` leaves uv out).
 """
 
 from __future__ import annotations

@@ -16,11 +16,15 @@ FLOORS = {
     2: ("runner", "dataset", "stats"),
     1: (
         *("domain", "presets", "errors", "environment", "files", "homes", "reading", "unforeseen", "weights"),
-        *("demo", "bootstrap", "locks", "matching", "strict"),
+        *("demo", "bootstrap", "locks", "packages", "strict"),
     ),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-APART = {"training": {"training", "dataset", *FLOORS[1]}, "bootstrap": {"bootstrap", "locks"}}
+APART = {
+    "training": {"training", "dataset", *FLOORS[1]},
+    "bootstrap": {"bootstrap", "locks", "packages"},
+    "packages": {"packages"},
+}
 """Programs of their own, and all that they may import."""
 
 

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from bracket import bootstrap, locks
+from bracket import bootstrap, locks, packages
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX scripts")
 
@@ -51,39 +53,57 @@ def test_without_nvidia_smi_torch_is_for_the_cpu(tmp_path: Path, monkeypatch: py
 
 
 class House:
-    """A project folder whose venv is real and whose pip only writes down what it was told."""
+    """A project folder whose venv is real and whose installer only writes down what it was told."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.calls = root, list[str]()
-        self.fail = ""
-        (root / "requirements.txt").write_text("numpy\n")
+        self.fail, self.kept, self.there = "", "", dict[str, str]()
+        (root / "requirements.txt").write_text("torch>=2.6,<3\nnumpy\n")
         (root / "tests").mkdir()
         (root / "tests" / "requirements.txt").write_text("pytest\n")
+        packages.write_lock(root, "numpy==2.4.6\nnvidia-cublas==13.1\n")
         monkeypatch.setattr(bootstrap, "make_venv", self.make_venv)
-        monkeypatch.setattr(bootstrap, "pip", self.pip)
+        monkeypatch.setattr(bootstrap, "Installer", lambda root, python: self)
         monkeypatch.setattr(bootstrap, "reachable", lambda url: True)
         monkeypatch.setattr(bootstrap, "_runs", lambda python, module: python.exists())
+        self.python = root / "none"
 
     def make_venv(self, venv: Path) -> None:
         self.calls.append("venv")
         python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         python.parent.mkdir(parents=True)
         python.symlink_to(sys.executable)
+        self.python = python
 
-    def pip(self, python: Path, what: list[str]) -> None:
-        call = " ".join(what).replace(f"{self.root}{os.sep}", "")
+    def cached(self, what: list[str], index: str = "") -> bool:
+        return bool(self.kept) and self.kept in " ".join([*what, ""])
+
+    def install(self, what: list[str], index: str = "", renewed: Sequence[str] = (), lowest: bool = False) -> None:
+        more = [f"--index-url {index}"] if index else []
+        more += [f"renewed {' '.join(renewed)}"] if renewed else []
+        self.pip(["install", *what, *more, *(["lowest"] if lowest else [])])
+
+    def pip(self, what: list[str]) -> None:
+        call = " ".join(what).replace(f"{self.root}{os.sep}", "").replace("\\", "/")
         self.calls.append(call)
         if self.fail and self.fail in call:
-            raise bootstrap.SetupError("no network")
+            raise packages.SetupError("no network")
 
-    def set_up(self, *lists: str, kind: str = "cpu", index: str = "") -> list[str]:
+    def present(self) -> dict[str, str]:
+        return self.there
+
+    def renew(self, torch: str) -> list[str]:
+        self.calls.append(f"renew beside {torch}")
+        return packages.write_lock(self.root, "numpy==2.5.0\n")
+
+    def set_up(self, *lists: str, kind: str = "cpu", index: str = "", asked: str = "") -> list[str]:
         self.calls = []
-        bootstrap.set_up(self.root, kind, lists or ("requirements.txt",), index)
+        bootstrap.set_up(self.root, kind, lists or ("requirements.txt",), index, asked)
         return self.calls
 
 
 CPU = "install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-LIST = "install -r requirements.txt"
+LIST = "install -r requirements.txt -c .constraints/all.txt"
 
 
 @pytest.fixture
@@ -94,7 +114,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
 def test_torch_comes_first_and_a_second_start_installs_nothing(house: House) -> None:
     assert house.set_up() == ["venv", CPU, LIST]
     assert house.set_up() == []
-    assert house.set_up("requirements.txt", "tests/requirements.txt") == ["install -r tests/requirements.txt"]
+    tests = "install -r tests/requirements.txt -c .constraints/all.txt"
+    assert house.set_up("requirements.txt", "tests/requirements.txt") == [tests]
     assert house.set_up() == []
 
 
@@ -104,15 +125,105 @@ def test_a_changed_list_is_installed_alone(house: House) -> None:
     assert house.set_up() == [LIST]
 
 
+def test_a_changed_lock_is_installed(house: House) -> None:
+    house.set_up()
+    packages.write_lock(house.root, "numpy==2.4.7\n")
+    assert house.set_up() == [LIST]
+    assert house.set_up() == []
+
+
+def test_a_second_start_asks_no_network(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.set_up()
+
+    def asked(*_: object) -> None:
+        raise AssertionError("something was looked for")
+
+    monkeypatch.setattr(bootstrap, "Installer", asked)
+    monkeypatch.setattr(bootstrap, "reachable", asked)
+    monkeypatch.setenv("PATH", "")
+    assert house.set_up() == []
+
+
+def test_what_uv_kept_is_not_fetched_again(house: House) -> None:
+    house.kept = "torch==2.13.0"
+    assert house.set_up() == ["venv", LIST]
+    shutil.rmtree(house.root / ".venv")
+    house.kept = " "
+    assert house.set_up() == ["venv"]
+
+
+def test_latest_stays_until_locked(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.set_up()
+    house.there = {"torch": "2.14.1+cpu", "numpy": "2.4.6"}
+    torch = "install torch>=2.6,<3 --index-url https://download.pytorch.org/whl/cpu renewed torch"
+    newest = [torch, "install -r requirements.txt torch==2.14.1+cpu renewed numpy"]
+    assert house.set_up(asked="latest") == newest
+    capsys.readouterr()
+    assert house.set_up() == []
+    assert "--locked goes back" in capsys.readouterr().err
+    assert house.set_up(asked="latest") == newest  # there may be newer ones by now
+    house.there = {}
+    assert house.set_up(asked="locked") == [CPU, LIST]
+    assert house.set_up(asked="locked") == house.set_up() == []
+
+
+def test_a_failed_latest_is_mended_by_the_next_start(house: House) -> None:
+    house.set_up()
+    house.fail = "-r requirements.txt"
+    with pytest.raises(packages.SetupError):
+        house.set_up(asked="latest")
+    house.fail = ""
+    assert house.set_up() == [CPU, LIST]
+
+
+def test_lowest_means_torch_too(house: House) -> None:
+    cpu = "--index-url https://download.pytorch.org/whl/cpu"
+    calls = house.set_up("requirements.txt", "tests/requirements.txt", asked="lowest")
+    assert calls == [
+        "venv",
+        f"install torch>=2.6,<3 {cpu} renewed torch lowest",
+        "install -r requirements.txt -r tests/requirements.txt lowest",
+    ]
+
+
+def test_update_renews_the_lock_and_what_is_installed(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.set_up("requirements.txt", "tests/requirements.txt")
+    both = "install -r requirements.txt -r tests/requirements.txt -c .constraints/all.txt"
+    assert house.set_up(asked="update") == ["renew beside 2.13.0", both]
+    said = capsys.readouterr().out
+    assert "numpy 2.4.6 → 2.5.0" in said and "nvidia-cublas 13.1 → (gone)" in said
+    assert house.set_up() == []
+
+
+@pytest.mark.parametrize("python", [(3, 15, 0), (3, 11, 7)])
+def test_without_a_lock_that_fits_the_bounds_hold(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], python: tuple[int, ...]
+) -> None:
+    if python < (3, 15):
+        shutil.rmtree(house.root / ".constraints")
+    monkeypatch.setattr(packages.sys, "version_info", python)
+    assert house.set_up() == ["venv", CPU, "install -r requirements.txt"]
+    assert "what requirements.txt allows is installed" in capsys.readouterr().out
+    assert house.set_up() == []
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(("kind", "files"), [("cu130", ["all", "cuda"]), ("cu126", ["all"]), ("mac", ["all"])])
+def test_every_build_has_its_lock(house: House, kind: str, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    wanted = " ".join(f"-c .constraints/{name}.txt" for name in files)
+    assert house.set_up(kind=kind)[-1] == f"install -r requirements.txt {wanted}"
+
+
 def test_line_ends_are_no_change(house: House) -> None:
     house.set_up()
-    (house.root / "requirements.txt").write_bytes(b"numpy\r\n")
+    (house.root / "requirements.txt").write_bytes(b"torch>=2.6,<3\r\nnumpy\r\n")
     assert house.set_up() == []
 
 
 def test_a_failed_install_goes_on_where_it_stopped(house: House) -> None:
     house.fail = "-r requirements.txt"
-    with pytest.raises(bootstrap.SetupError):
+    with pytest.raises(packages.SetupError):
         house.set_up()
     house.fail = ""
     assert house.set_up() == [LIST]
@@ -130,7 +241,7 @@ def test_a_killed_install_starts_over(house: House, capsys: pytest.CaptureFixtur
 def test_two_set_ups_do_not_meet(house: House) -> None:
     held = locks.take(house.root / ".venv.installing")
     assert held is not None
-    with pytest.raises(bootstrap.SetupError, match=f"process {os.getpid()}"):
+    with pytest.raises(packages.SetupError, match=f"process {os.getpid()}"):
         house.set_up()
     assert house.calls == []
     held.release()
@@ -141,8 +252,8 @@ def test_a_new_gpu_brings_its_own_torch(house: House) -> None:
     house.set_up()
     gpu = "install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
     house.fail = ""
-    calls = [c for c in house.set_up(kind="cu130") if "torch" in c]
-    assert calls == ["uninstall --yes torch", gpu]
+    calls = house.set_up(kind="cu130")
+    assert calls == ["uninstall --yes torch", gpu, f"{LIST} -c .constraints/cuda.txt"]
     # The driver is away for a while (an update, a container): the GPU build stays.
     assert house.set_up(kind="cpu") == []
 
@@ -186,6 +297,12 @@ def test_a_server_that_does_not_answer_costs_little_time() -> None:
         server.shutdown()
         server.server_close()
     assert not bootstrap.reachable(url)
+
+
+def test_options_of_the_set_up_stand_first() -> None:
+    assert bootstrap.option(["--latest", "run", "--update"]) == ("latest", ["run", "--update"])
+    assert bootstrap.option(["run", "--update"]) == ("", ["run", "--update"])
+    assert bootstrap.option([]) == ("", [])
 
 
 def test_verbs_go_to_the_command_line_and_options_to_the_app() -> None:

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bracket.errors import PresetError
-from bracket.matching import typed
 from bracket.presets import find_preset, list_presets, mended, search
+from bracket.presets.matching import typed
 
 PRESETS = list_presets()
 
