@@ -36,6 +36,7 @@ from bracket.session.launch import DEMO_TRIGGER
 from bracket.session.settings import DatasetSettings, from_preset
 from tests.benchmarks.tabular.grid import (
     CAPTIONS,
+    CONCEPTS,
     EASY,
     PLANS,
     PRESET,
@@ -46,7 +47,7 @@ from tests.benchmarks.tabular.grid import (
     Point,
     points,
 )
-from tests.benchmarks.tabular.table import made, pack
+from tests.benchmarks.tabular.table import Table, load, made, pack, regression_error
 
 if TYPE_CHECKING:
     from bracket.training.schema import TrainingConfig
@@ -63,6 +64,8 @@ def main() -> None:
     plan = PLANS[given.table]
     if given.pack:
         print(pack(plan, rows(given.folder)))
+        for concept in CONCEPTS:
+            print(told(load(plan, concept), concept))
     elif given.worker is not None:
         work(plan, given.folder, given.worker, given.workers)
     else:
@@ -71,6 +74,15 @@ def main() -> None:
         count = ["--table", plan.name, "--workers", str(given.workers)]
         running = [subprocess.Popen([*command, *count, "--worker", str(i)]) for i in range(given.workers)]
         sys.exit(max(p.wait() for p in running))
+
+
+def told(table: Table, concept: str) -> str:
+    """What there is of a concept, and which is the smaller lie: recorded trainings or a regression on them."""
+    held = f"{concept}: {len(table.plan.configs)} configs with {table.seeds} seeds"
+    if not table.plan.configs:
+        return held
+    off, single = regression_error(table)
+    return f"{held}; off by: a regression on the other configs {off:.3f}, a single training {single:.3f}"
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

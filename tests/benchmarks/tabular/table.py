@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bracket.domain import Config, Outcome, Round, Trial, TrialResult, Wanted
+from bracket.search.enough import encoded
 from bracket.search.rungs import key
 from bracket.session.score import at_length, combine_parts
 from bracket.session.settings import ScoreSettings
 from bracket.stats.melting import Signs
+from bracket.stats.process import fit
 from tests.benchmarks.tabular.grid import CONCEPTS, Plan, Point
 
 PROMPTS = 12
@@ -77,7 +79,7 @@ def load(plan: Plan, concept: str) -> Table:
     those that were trained with all of these."""
     whole = read(plan, concept)
     seeds = whole.made.mean(axis=1) > 0.5 * whole.made.mean(axis=1).max()
-    return whole.only(seeds, whole.made[seeds].all(axis=0))
+    return whole.only(seeds, whole.made[seeds].all(axis=0) & seeds.any())
 
 
 def edge(table: Table) -> Table:
@@ -113,6 +115,17 @@ WORLDS: Mapping[str, Callable[[Table], Table]] = {
     "edge": edge,
     "usual": usual,
 }
+
+
+def regression_error(table: Table, folds: int = 10) -> tuple[float, float]:
+    """How far a regression on the other configs would be off a config's quality, and how far a single training is, each
+    as the root of the mean square."""
+    x = np.array([encoded(c, table.plan.knobs) for c in table.plan.configs])
+    y, off = table.final.astype(float), []
+    for left in np.arange(len(y)) % folds == np.arange(folds)[:, None]:
+        off.append(y[left] - fit(x[~left], y[~left]).predict(x[left])[0])
+    single = np.nan_to_num(table.truth[:, :, -1], nan=0.0).mean(axis=-1)
+    return float(np.sqrt((np.concatenate(off) ** 2).mean())), float(np.sqrt(single.var(axis=0, ddof=1).mean()))
 
 
 def data_file(plan: Plan) -> Path:
