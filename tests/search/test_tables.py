@@ -12,10 +12,9 @@ from bracket.domain import Config, Knob, Outcome, Round, Wanted
 from bracket.search.rungs import Rung
 from bracket.session.settings import ScoreSettings
 from tests.benchmarks.bench_search import USUAL, Job, Method, fits, jobs, method, paired, remembered
-from tests.benchmarks.tabular import play
+from tests.benchmarks.tabular import make, play
 from tests.benchmarks.tabular.flows import Ended, search
 from tests.benchmarks.tabular.grid import CONCEPTS, EASY, HARD, PLANS, Plan, Point, points, spread
-from tests.benchmarks.tabular.make import shortened
 from tests.benchmarks.tabular.play import Kept, graded, shortfalls
 from tests.benchmarks.tabular.table import (
     PROMPTS,
@@ -125,6 +124,25 @@ def test_most_configs_with_all_of_the_usual_seeds_are_loaded(tmp_path: Path, mon
         pack(plan, [{**rows[0], "config": {"rank": 2}}], path)
 
 
+def test_the_recorder_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Desk:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def look(self, point: Point) -> list[dict[str, object]]:
+            return [{"steps": 2, "loss": 0.5, "score": [], "truth": []}]
+
+    monkeypatch.setattr(make, "Desk", Desk)
+    make.work(SMALL, tmp_path, 0, 2)
+    first = make.rows(tmp_path)
+    # Half of 2 concepts, 4 configs, 2 seeds: with two workers every second point, so the first seed's.
+    assert [(r["concept"], r["seed"], r["number"]) for r in first[:2]] == [("crescent", 0, 0), ("crescent", 0, 1)]
+    make.work(SMALL, tmp_path, 0, 2)
+    assert (len(first), make.rows(tmp_path)) == (8, first)
+    make.work(SMALL, tmp_path, 0, 1)
+    assert sorted(r["name"] for r in make.rows(tmp_path)) == sorted(p.name for p in points(SMALL))
+
+
 def test_a_spread_of_one_knob_is_sobols_shifted() -> None:
     share = Knob("share", "float", ("s",), low=0.0, high=1.0)
     close = replace(share, low=0.5)
@@ -152,7 +170,7 @@ def test_the_hard_tables_configs_stay_those_that_were_trained() -> None:
         "learning_rate": 0.0143, "timestep_shift": 4.78, "dropout": 0.113, "weight_decay": 0.0448, "rank": 16,
         "targets": "all", "captions": "short",
     }  # fmt: skip
-    assert shortened("a small red zorp on a blue background") == "a red zorp"
+    assert make.shortened("a small red zorp on a blue background") == "a red zorp"
 
 
 def test_both_tables_are_there_with_several_seeds() -> None:
