@@ -168,7 +168,7 @@ def test_the_hard_tables_configs_stay_those_that_were_trained() -> None:
     assert len(HARD.knobs) == 7 and HARD.configs[0] == HARD.baseline
     assert HARD.configs[10] == {
         "learning_rate": 0.0143, "timestep_shift": 4.78, "dropout": 0.113, "weight_decay": 0.0448, "rank": 16,
-        "targets": "all", "captions": "short",
+        "targets": "all", "captions": "whole",
     }  # fmt: skip
     assert make.shortened("a small red zorp on a blue background") == "a red zorp"
 

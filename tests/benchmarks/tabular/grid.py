@@ -143,6 +143,7 @@ def _hard() -> Plan:
     rate = Knob("learning_rate", "float", ("optimizer.learning_rate",), low=1e-4, high=1e-1, log=True)
     shift = Knob("timestep_shift", "float", ("loss.timestep_shift",), low=0.5, high=5.0, log=True)
     targets = Knob("targets", "choice", choices=("all", "attention", "feed_forward"), means=TARGETS)
+    captions = Knob(CAPTIONS, "choice", choices=("whole", SHORT), means={"whole": {}, SHORT: {}})
     knobs = (
         rate,
         shift,
@@ -150,9 +151,12 @@ def _hard() -> Plan:
         Knob("weight_decay", "float", ("optimizer.weight_decay",), low=1e-3, high=3.0, log=True),
         Knob("rank", "choice", ("lora.rank",), choices=(2, 4, 8, 16)),
         targets,
-        Knob(CAPTIONS, "choice", choices=("whole", SHORT), means={"whole": {}, SHORT: {}}),
+        captions,
     )
-    narrow = (replace(rate, low=2e-3, high=1.5e-2), replace(shift, low=0.8), replace(targets, choices=("all",)))
+    narrow = (
+        *(replace(rate, low=2e-3, high=1.5e-2), replace(shift, low=0.8)),
+        *(replace(targets, choices=("all",)), replace(captions, choices=("whole",))),
+    )
     close = [next((n for n in narrow if n.name == k.name), k) for k in knobs]
     baseline: Config = {
         "learning_rate": 1e-3, "timestep_shift": 1.0, "dropout": 0.0, "weight_decay": 0.01, "rank": 8,
