@@ -217,7 +217,7 @@ def main() -> None:
     grades = {m: graded(m.title, list(of.values()), table) for m, of in ended.items()}
     for one in grades.values():
         print(one)
-    if given.methods is USUAL:
+    if methods == USUAL:
         _report({kind: [g for m, g in grades.items() if m.kind == kind] for kind in METHODS}, given.sessions)
         return
     first, *others = methods

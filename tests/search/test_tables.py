@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.samplers import BaseSampler, RandomSampler
 
 from bracket.domain import Config, Knob, Outcome, Round, Wanted
-from bracket.search.rungs import Rung
+from bracket.search.rungs import Rung, key
+from bracket.search.space import effective
 from bracket.session.settings import ScoreSettings
 from tests.benchmarks.bench_search import USUAL, Job, Method, fits, jobs, method, paired, remembered
-from tests.benchmarks.tabular import make, play
+from tests.benchmarks.tabular import make, play, rivals
 from tests.benchmarks.tabular.flows import Ended, search
 from tests.benchmarks.tabular.grid import CONCEPTS, EASY, HARD, PLANS, Plan, Point, points, spread
 from tests.benchmarks.tabular.play import Kept, graded, shortfalls
+from tests.benchmarks.tabular.rivals import OptunaGP
 from tests.benchmarks.tabular.table import (
     PROMPTS,
     Simulator,
@@ -176,7 +179,7 @@ def test_the_hard_tables_configs_stay_those_that_were_trained() -> None:
 def test_both_tables_are_there_with_several_seeds() -> None:
     assert load(EASY, "star").score.shape == load(EASY, "crescent").score.shape == (3, 152, 4, PROMPTS)
     hard = load(HARD, "crescent")
-    assert hard.seeds >= 2 and fits(Method("brief", 17), hard)
+    assert hard.seeds >= 2 and fits(Method("brief", 8), hard)
     assert not fits(Method("brief", len(hard.plan.configs) // 2 + 1), hard) and fits(
         Method("tpe", 81), load(EASY, "star")
     )
@@ -245,3 +248,17 @@ def test_a_remembered_sampler_is_asked_once_for_each_class_of_it() -> None:
     answer = remembered(lambda self, number, told: asked.append(number) or {"rank": number})  # type: ignore[func-returns-value]
     assert [answer(One(), 4, []), answer(One(), 4, []), answer(Two(), 4, [])] == [{"rank": 4}] * 3  # type: ignore[arg-type]
     assert asked == [4, 4]
+
+
+def test_another_sampler_proposes_within_the_space_and_the_same_again() -> None:
+    class Chance(OptunaGP):
+        def _rival(self, seed: int) -> BaseSampler:
+            return RandomSampler(seed=seed)
+
+    rival = Chance((RATE, RANK), seed=3, configs=9)
+    known = [(config(1e-4), 0.9), (config(1e-3, 8), 0.1)]
+    found = [rival._expected(5, known, [], set()) for _ in range(2)]
+    assert found[0] is not None and found[0] == found[1] and effective(found[0], (RATE, RANK)) == found[0]
+    assert rival._expected(5, known, [], {key(found[0])}) != found[0]
+    # Ranks are an order to it, their places, and come back as ranks.
+    assert (rivals._placed(RANK, 8), rivals._value(RANK, 1), rivals._placed(RATE, 1e-3)) == (1, 8, 1e-3)
