@@ -13,8 +13,8 @@ from functools import partial
 from bracket.runner.devices import workers
 from bracket.search.strategies.protocol import rungs_of
 from tests.benchmarks.bench_search import FINALISTS
-from tests.benchmarks.tabular.flows import FULL, search
-from tests.benchmarks.tabular.grid import CONCEPTS
+from tests.benchmarks.tabular.flows import search
+from tests.benchmarks.tabular.grid import CONCEPTS, EASY
 from tests.benchmarks.tabular.play import Grade, grade
 from tests.benchmarks.tabular.table import load
 
@@ -24,9 +24,9 @@ BELOW = (0.0, 0.003, 0.01, 0.03)
 
 def play(concept: str, sessions: int, below: float) -> Grade:
     """All sessions that end their first rung below this expected gain."""
-    rungs = rungs_of("tournament", configs=CONFIGS, steps=FULL // 4, rounds=2, reduction=6, finalists=FINALISTS)
+    rungs = rungs_of("tournament", configs=CONFIGS, steps=EASY.full // 4, rounds=2, reduction=6, finalists=FINALISTS)
     title = f"ended below {below:g}" if below else "never ended early"
-    return grade(title, search("tournament", rungs, FINALISTS, below=below), load(concept), range(sessions))
+    return grade(title, search("tournament", rungs, FINALISTS, below=below), load(EASY, concept), range(sessions))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def _duels(prompts: int, seeds: int, edge: float) -> list[CheckpointClaim]:
     return claims
 
 
-@pytest.mark.parametrize(("prompts", "seeds"), [(12, 2), (40, 1)])
+@pytest.mark.parametrize(("prompts", "seeds"), [(12, 2), (20, 1)])
 def test_checkpoint_claims_hold_their_error_rate_and_coverage(prompts: int, seeds: int) -> None:
     null = _duels(prompts, seeds, 0.0)
     assert 0.03 <= np.mean([claim.p_two_sided <= 0.05 for claim in null]) <= 0.065
