@@ -15,7 +15,7 @@ from bracket.domain import Config, Knob, Value
 from bracket.search.rungs import key
 from bracket.search.space import distribution, effective
 from bracket.search.surrogate import Surrogate
-from bracket.stats.scale import is_number
+from bracket.stats.search.scale import is_number
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
