@@ -22,7 +22,7 @@ if __name__ == "__main__":  # alone, with nothing on the path
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bracket.locks import Held, holder, take
-from bracket.packages import LOCK, Installer, SetupError, digest, lock_of, say
+from bracket.packages import CUDA_LOCK, LOCK, Installer, SetupError, digest, lock_of, say
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "2.13.0"
@@ -202,7 +202,7 @@ def _install(wish: Wish, venv: Path, python: Path) -> None:
             done.pop(name, None)
         _stamp(venv, done)
         say(f"Installing what {' and '.join(missing)} list{'s' * (len(missing) == 1)}. This may take a few minutes.")
-        _install_lists(installer, wish, versions, build[0], missing)
+        _install_lists(installer, wish, versions, missing)
         _stamp(venv, done | {name: wanted[name] for name in missing})
 
 
@@ -213,13 +213,13 @@ def _update(installer: Installer) -> None:
     say("".join(f"  {line}\n" for line in changed) + f"{len(changed)} versions in {LOCK.parent} changed{back}.")
 
 
-def _install_lists(installer: Installer, wish: Wish, versions: str, kind: str, names: Sequence[str]) -> None:
+def _install_lists(installer: Installer, wish: Wish, versions: str, names: Sequence[str]) -> None:
     there = installer.present()
     # No package may bring another build of torch in place of the one that fits.
     torch = [f"torch=={there['torch']}"] if "torch" in there else []
     what = [*(word for name in names for word in ("-r", str(wish.root / name))), *torch]
     if versions == "locked":
-        what += [word for file in lock_of(wish.root, kind) for word in ("-c", str(file))]
+        what += ["-c", str(wish.root / LOCK)]  # what torch brought for CUDA stays as it is
         if installer.cached(what):
             return
     renewed = [name for name in there if name != "torch"] if versions in ("latest", "lowest") else []
@@ -287,13 +287,20 @@ def install_torch(installer: Installer, wish: Wish, versions: str, kind: str) ->
     name = {"cpu": "CPU", "mac": "Mac"}.get(kind, f"NVIDIA GPU, CUDA {kind[2:4]}.{kind[4:]}")
     say(f"Installing {spec.replace('==', ' ')} ({name}).")
     exact = "==" in spec
-    if exact and installer.cached([spec], wish.index or ("" if kind == "mac" else f"{TORCH_INDEXES}/{kind}")):
+    beside = ["-c", str(wish.root / CUDA_LOCK)] if versions == "locked" and kind == "cu130" else []
+    if exact and installer.cached([spec, *beside], wish.index or ("" if kind == "mac" else f"{TORCH_INDEXES}/{kind}")):
         return
     index = wish.index or torch_index(kind)
     if not index and kind != "mac":
         say(f"{TORCH_INDEXES}/{kind} can't be reached; taking torch from pip's own index.")
-    if not (exact and not index and installer.cached([spec])):
-        installer.install([spec], index, renewed=[] if exact else ["torch"], lowest=versions == "lowest")
+    if not (exact and not index and installer.cached([spec, *beside])):
+        try:
+            installer.install([spec, *beside], index, renewed=[] if exact else ["torch"], lowest=versions == "lowest")
+        except SetupError:
+            if not beside:
+                raise
+            say(f"{CUDA_LOCK} may not fit this build of torch; it is tried without.")
+            installer.install([spec], index)
     if kind.startswith("cu"):
         probe = "import torch; raise SystemExit(not torch.cuda.is_available())"
         if subprocess.run([str(installer.python), "-c", probe], check=False).returncode:

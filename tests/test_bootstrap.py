@@ -208,11 +208,21 @@ def test_without_a_lock_that_fits_the_bounds_hold(
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(("kind", "files"), [("cu130", ["all", "cuda"]), ("cu126", ["all"]), ("mac", ["all"])])
-def test_every_build_has_its_lock(house: House, kind: str, files: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "beside"), [("cu130", "-c .constraints/cuda.txt "), ("cu126", "")])
+def test_every_build_has_its_lock(house: House, kind: str, beside: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
-    wanted = " ".join(f"-c .constraints/{name}.txt" for name in files)
-    assert house.set_up(kind=kind)[-1] == f"install -r requirements.txt {wanted}"
+    torch = f"install torch==2.13.0 {beside}--index-url https://download.pytorch.org/whl/{kind}"
+    assert house.set_up(kind=kind) == ["venv", torch, LIST]
+
+
+def test_a_lock_that_does_not_fit_a_build_of_torch_keeps_nobody_from_it(
+    house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    house.fail = "cuda.txt"
+    plain = "install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+    assert house.set_up(kind="cu130")[2:] == [plain, LIST]
+    assert "may not fit this build of torch" in capsys.readouterr().out
 
 
 def test_line_ends_are_no_change(house: House) -> None:
@@ -250,10 +260,9 @@ def test_two_set_ups_do_not_meet(house: House) -> None:
 
 def test_a_new_gpu_brings_its_own_torch(house: House) -> None:
     house.set_up()
-    gpu = "install torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+    gpu = "install torch==2.13.0 -c .constraints/cuda.txt --index-url https://download.pytorch.org/whl/cu130"
     house.fail = ""
-    calls = house.set_up(kind="cu130")
-    assert calls == ["uninstall --yes torch", gpu, f"{LIST} -c .constraints/cuda.txt"]
+    assert house.set_up(kind="cu130") == ["uninstall --yes torch", gpu, LIST]
     # The driver is away for a while (an update, a container): the GPU build stays.
     assert house.set_up(kind="cpu") == []
 
