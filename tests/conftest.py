@@ -1,11 +1,46 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
+
+RUN = "TESTS_OF"
+"""In the environment of everything that a run of the tests starts."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(RUN, f"{os.getpid()}-{time.time_ns()}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing outlives the tests: what a minute after them still runs is named, and they have failed."""
+    if hasattr(session.config, "workerinput"):
+        return
+    until = time.monotonic() + 60
+    while (left := _still_running()) and time.monotonic() < until:
+        time.sleep(0.5)
+    for name in left:
+        print(f"\nThis outlived the tests: {name}")
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _still_running() -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.pid != os.getpid() and process.environ().get(RUN) == os.environ[RUN]
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {' '.join(process.cmdline())[:300]}")
+        except psutil.Error:
+            continue
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -97,10 +97,12 @@ def test_a_person_adds_pairs_in_the_browser(browser: Browser, own: Path, tmp_pat
         until(lambda: page.locator("#proof-start").is_disabled())
         page.fill("#proof-pairs input", "6")
         until(lambda: "12 trainings" in page.locator("#proof-told").inner_text())
-        page.click("#proof-start")
-        until(lambda: page.locator("#duel").is_visible(), 60)
-        plan = read_json(folder / "confirm" / "plan-2.json")
-        assert (plan["pairs"], plan["alpha"]) == (6, 0.04)
-        until(lambda: view.read(folder).state in ("running", "failed", "stopped"), 60)
-        assert complaints == []
-        assert launch.stop(folder, 60)
+        try:
+            page.click("#proof-start")
+            until(lambda: page.locator("#duel").is_visible(), 60)
+            plan = read_json(folder / "confirm" / "plan-2.json")
+            assert (plan["pairs"], plan["alpha"]) == (6, 0.04)
+            until(lambda: view.read(folder).state in ("running", "failed", "stopped"), 60)
+            assert complaints == []
+        finally:
+            assert launch.stop(folder, 60)
