@@ -115,6 +115,18 @@ def filled(page: Page) -> None:
     )
 
 
+def pressed(page: Page, button: str, came: Callable[[], object]) -> None:
+    """Presses a button until what it does is there: a plan that comes anew may replace it under the finger."""
+
+    def again() -> object:
+        if not came() and page.locator(button).count():
+            page.locator(button).first.click(timeout=2_000)
+            page.wait_for_timeout(500)
+        return came()
+
+    until(again)
+
+
 def until(condition: Callable[[], object], seconds: float = WAIT) -> object:
     """What `condition` gives once it is true."""
     end = time.monotonic() + seconds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from tests.ui.browser import filled, opened, started, until
+from tests.ui.browser import filled, opened, pressed, started, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -92,8 +92,8 @@ def test_a_checks_button_leads_to_what_mends_it(browser: Browser, url: str, tmp_
         (tmp_path / "a.txt").write_text("a black square")
         page.fill("#folder textarea, #folder input", str(tmp_path))
         page.locator("#tabs button[role=tab]").nth(1).click()
-        page.locator("#plan [data-do='set device cpu']").click()
-        until(lambda: page.locator("#device textarea, #device input").input_value() == "cpu")
+        device = page.locator("#device textarea, #device input")
+        pressed(page, "#plan [data-do='set device cpu']", lambda: device.count() and device.input_value() == "cpu")
         until(lambda: page.locator("#plan [data-do='set device cpu']").count() == 0)
         page.locator("#plan [data-do='weight 0']").click()
         until(lambda: page.evaluate("() => document.activeElement.closest('#weight-0') !== null"))
