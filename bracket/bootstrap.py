@@ -36,7 +36,7 @@ PROBE_SECONDS = 5.0
 USAGE = """\
 start_gui             opens the app in your browser
 start_gui demo        finds the best settings of a small demo fine-tune and shows the report
-start_gui test        runs the linters and the tests
+start_gui test        runs the linters and the tests; with --quick, those nearest to what changed since the last commit
 start_gui VERB ...    any other verb of the command line: run, resume, stop, status, report, ...
 
 The first start makes a .venv beside this script and installs the versions that were tested (.constraints); later ones

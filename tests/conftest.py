@@ -9,8 +9,26 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from tests.nearest import nearest_to_changes
+
 RUN = "TESTS_OF"
 """In the environment of everything that a run of the tests starts."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "only quick tests, of the files nearest to what changed since the last commit"
+    parser.addoption("--quick", action="store_true", help=words)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if config.getoption("--quick") and collection_path.name.startswith("test_"):
+        return collection_path not in nearest_to_changes() or None
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        items[:] = [i for i in items if not any(i.get_closest_marker(m) for m in ("slow", "gui", "e2e"))]
 
 
 def pytest_configure(config: pytest.Config) -> None:

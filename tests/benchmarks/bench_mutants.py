@@ -20,7 +20,6 @@ import importlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -28,6 +27,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from tests.nearest import nearest
 
 ROOT = Path(__file__).parents[2]
 DECIDING = (
@@ -107,22 +108,6 @@ class _Replace(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST:
         return ast.copy_location(self._new, node) if node is self._old else super().visit(node)
-
-
-def nearest(path: str) -> list[str]:
-    """The tests of a module: its own first, then those of its room that import it, from it or from its package."""
-    _, *wings, name = Path(path).with_suffix("").parts
-    room, where = wings[0], "/".join(wings)
-    own = f"tests/{where}/test_{name}.py"
-    if not (ROOT / own).exists():  # it is tested by way of those that use it
-        users = [p for p in sorted((ROOT / path).parent.glob("[a-z]*.py")) if f".{name} import" in p.read_text()]
-        return list(dict.fromkeys(test for p in users for test in nearest(str(p.relative_to(ROOT)))))
-    public = "|".join(re.findall(r"^(?:def|class) ([A-Za-z]\w*)", (ROOT / path).read_text(), re.MULTILINE))
-    home = r"\.".join(("bracket", *wings))
-    named = re.compile(rf"{home}\.{name}\b|from {home} import[^\n]*\b{name}\b|\b({public or name})\b")
-    found = sorted((ROOT / "tests" / room).rglob("test_*.py"), key=lambda p: p.stat().st_size)
-    others = [str(p.relative_to(ROOT)) for p in found if named.search(p.read_text())]
-    return [own] * (ROOT / own).exists() + [p for p in others if p != own]
 
 
 def run(tree: Path, tests: Sequence[str], limit: float, marks: str) -> tuple[str, float]:
