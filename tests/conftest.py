@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import settings
 
 from tests.nearest import nearest_to_changes
+from tests.runner.help import having
 
 RUN = "TESTS_OF"
 """In the environment of everything that a run of the tests starts."""
@@ -41,24 +41,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
     until = time.monotonic() + 60
-    while (left := _still_running()) and time.monotonic() < until:
+    while (left := having(RUN, os.environ[RUN])).keys() - {os.getpid()} and time.monotonic() < until:
         time.sleep(0.5)
-    for name in left:
-        print(f"\nThis outlived the tests: {name}")
+    left.pop(os.getpid(), None)
+    for number, command in left.items():
+        print(f"\nThis outlived the tests: {number} {command[:300]}")
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _still_running() -> list[str]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = process.pid != os.getpid() and process.environ().get(RUN) == os.environ[RUN]
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(f"{process.pid} {' '.join(process.cmdline())[:300]}")
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

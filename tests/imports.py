@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
-    5: (*("app", "cli", "ui", "__main__"),),
+    5: ("app", "cli", "ui", "__main__"),
     4: ("session",),
     3: ("search", "trainers", "judges", "report"),
     2: ("runner", "dataset", "stats"),

@@ -16,6 +16,7 @@ from bracket.presets import Preset, VramProfile
 from bracket.runner.devices import Device, devices, workers
 from bracket.session.asked.bounds import baseline_of, bounded_knobs
 from bracket.session.asked.judges import judges_of, plain_prompts
+from bracket.session.asked.seeds import Seeds
 from bracket.session.asked.settings import DatasetSettings, JudgeSettings, ScoreSettings, SessionSettings
 from bracket.session.score import at_length
 from bracket.trainers import Job, Trainer, make_trainer
@@ -114,16 +115,11 @@ class Context:
         return replace(self._job(self.verdict_prompts()), sample_every=0)
 
     def verdict_prompts(self) -> tuple[Prompt, ...]:
-        return self._fresh(self.dataset.verdict_prompts)
+        s = self.settings
+        return with_own_seeds(s.seeds.verdict(self.dataset.verdict_prompts, s.confirmation.sample_seeds), self.dataset)
 
     def keep_pictures(self) -> tuple[Prompt, ...]:
-        """What shows how much is kept of what the base could: of prompts of the verdict the duel's own pictures."""
-        texts = dict.fromkeys((*self.dataset.verdict_prompts, *self.dataset.keep_prompts))
-        return tuple(p for p in self._fresh(tuple(texts)) if p.text in self.dataset.keep_prompts)
-
-    def _fresh(self, texts: tuple[str, ...]) -> tuple[Prompt, ...]:
-        s = self.settings
-        return with_own_seeds(s.seeds.verdict(texts, s.confirmation.sample_seeds), self.dataset)
+        return keep_pictures(self.dataset, self.settings.seeds, self.settings.confirmation.sample_seeds)
 
     def trial_job(self, trial: Trial) -> Job:
         """The job a trial belongs to, with the memory profile it is down to."""
@@ -251,6 +247,13 @@ def with_own_seeds(prompts: Sequence[Prompt], dataset: DatasetSplit) -> tuple[Pr
     """The prompts, the first of each text with the seed that the user's own prompt file gives it."""
     own = {text: int(flags["d"]) for text, flags in dataset.drawn.items() if "d" in flags}
     return tuple(replace(p, seed=own.pop(p.text)) if p.text in own else p for p in prompts)
+
+
+def keep_pictures(dataset: DatasetSplit, seeds: Seeds, sample_seeds: int) -> tuple[Prompt, ...]:
+    """What shows how much is kept of what the base could: of prompts of the verdict the duel's own pictures."""
+    texts = dict.fromkeys((*dataset.verdict_prompts, *dataset.keep_prompts))
+    drawn = with_own_seeds(seeds.verdict(tuple(texts), sample_seeds), dataset)
+    return tuple(p for p in drawn if p.text in dataset.keep_prompts)
 
 
 def _pictures(settings: SessionSettings, preset: Preset, folder: Path) -> tuple[Scan | None, DatasetSplit]:

@@ -18,11 +18,16 @@ Program = Callable[..., Launch]
 
 def marked(log: Path) -> list[int]:
     """Ids of the living processes that belong to the launch with this log."""
-    found = []
+    return [*having(MARK, str(log))]
+
+
+def having(name: str, value: str) -> dict[int, str]:
+    """The living processes that began with this in their environment: ids, and what they run."""
+    found = {}
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(log) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
+            if process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE:
+                found[process.pid] = " ".join(process.cmdline())
         except psutil.Error:
             continue
     return found

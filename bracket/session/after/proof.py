@@ -22,7 +22,7 @@ from bracket.session.duel.calibrate import calibrate
 from bracket.session.duel.fight import read_fight, verdict_of
 from bracket.session.duel.more import further, next_plan, read_plans
 from bracket.session.duel.plan import DuelPlan
-from bracket.session.job import Context, resolve
+from bracket.session.job import slots_of
 from bracket.session.planning.plan import PlannedRound, speed_of, with_pairs
 from bracket.session.running.stages import duellists
 from bracket.session.store import SOON, Store
@@ -107,7 +107,7 @@ def offer(folder: Path) -> Offer:
     """
     if running_process(folder) is not None:
         return Offer("the session is running", "Add proof once it is done.")
-    return _offer(resolve(load(folder), folder))
+    return _offer(folder)
 
 
 def cost(folder: Path, pairs: int) -> Cost:
@@ -116,10 +116,11 @@ def cost(folder: Path, pairs: int) -> Cost:
     Raises:
         BracketError: the session can't be read, or its device is gone.
     """
-    question = resolve(load(folder), folder)
-    speed = speed_of(question)
-    nothing = PlannedRound(Round.CONFIRMATION, 0, question.settings.finals.steps, 0.0)
-    return Cost(with_pairs(nothing, pairs, speed, len(question.slots)), speed.measured)
+    settings = load(folder)
+    slots = slots_of(settings)
+    speed = speed_of(settings.load_preset(), slots[0].kind)
+    nothing = PlannedRound(Round.CONFIRMATION, 0, settings.finals.steps, 0.0)
+    return Cost(with_pairs(nothing, pairs, speed, len(slots)), speed.measured)
 
 
 def begin(folder: Path, pairs: int) -> DuelPlan:
@@ -136,9 +137,8 @@ def begin(folder: Path, pairs: int) -> DuelPlan:
         raise SessionBusy("another addition is being planned", path=folder, remedy="Look what came of it.")
     try:
         with Lock(folder):
-            question = resolve(settings, folder)
-            _offer(question).heed(folder, pairs)
-            elsewhere, begun = again.since(question), _begun_seeds(folder)
+            _offer(folder).heed(folder, pairs)
+            elsewhere, begun = again.since(folder), _begun_seeds(folder)
             plan = further(read_plans(folder), pairs, settings.seed, begun, settings.seed_edition, elsewhere)
             plan = replace(plan, planned=again.now())
             _say_planned(folder, pairs)  # first, so that a kill leaves nothing that Resume does not mend
@@ -148,8 +148,8 @@ def begin(folder: Path, pairs: int) -> DuelPlan:
         _begun.release()
 
 
-def _offer(question: Context) -> Offer:
-    folder = question.folder
+def _offer(folder: Path) -> Offer:
+    settings = load(folder)
     progress = read_progress(folder)
     if progress is None or progress.state != "done":
         return Offer("the session is not done", "Resume it first.")
@@ -160,10 +160,10 @@ def _offer(question: Context) -> Offer:
         store.close()
     if refusal:
         return Offer(refusal, remedy)
-    written, elsewhere = [plan.as_dict() for plan in plans], again.since(question)
+    written, elsewhere = [plan.as_dict() for plan in plans], again.since(folder)
     alpha, share = alpha_after(written, elsewhere), plans[0].live_share
     fewest = fewest_pairs(alpha=alpha, live_share=share)
-    suggested = max(fewest, question.preset.rounds.pairs)
+    suggested = max(fewest, settings.load_preset().rounds.pairs)
     tries = sum(map(could_claim, written)) + sum(one.settings for one in elsewhere)
     return Offer("", "", alpha, share, tries, fewest, suggested)
 

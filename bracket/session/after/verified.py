@@ -35,7 +35,7 @@ from bracket.session.duel.calibrate import calibrate
 from bracket.session.duel.fight import read_fight
 from bracket.session.duel.more import added_plans
 from bracket.session.duel.plan import BASELINE, PLAN, RUNNER_UP, DuelPlan
-from bracket.session.job import BEFORE, resolve, with_own_seeds
+from bracket.session.job import BEFORE, keep_pictures, resolve, with_own_seeds
 from bracket.session.planning.memory import DATASET_FILE
 from bracket.session.running import stages
 from bracket.session.store import FILE as LEDGER_FILE
@@ -146,9 +146,7 @@ def _check_follows(data: Row, folder: Path) -> Iterator[str]:
         given["prompts"] = list(dataset.verdict_prompts)
         given["pictures"] = [[p.text, p.seed] for p in pictures]
         given["themes"] = dataset.shared_themes(dataset.verdict_prompts)
-        texts = dict.fromkeys((*dataset.verdict_prompts, *dataset.keep_prompts))
-        drawn = with_own_seeds(seeds.verdict(tuple(texts), asked.sample_seeds), dataset)
-        given["plain"] = [[p.text, p.seed] for p in drawn if p.text in dataset.keep_prompts]
+        given["plain"] = [[p.text, p.seed] for p in keep_pictures(dataset, seeds, asked.sample_seeds)]
     if shared := plan.get("edition", 1) >= SERIES:
         given |= {"whole_alpha": asked.alpha, "alpha": first_alpha(asked.alpha, earlier_of(plan))}
     if (again := marked(folder)) is not None:

@@ -77,14 +77,15 @@ def alone(context: Context) -> Standing:
     return Standing(alpha, first_alpha(alpha, ()))
 
 
-def since(context: Context) -> tuple[Earlier, ...]:
-    """Other sessions' tries of the question that this one planned its duel for, up to now.
+def since(folder: Path) -> tuple[Earlier, ...]:
+    """Other sessions' tries of the question that the session in `folder` planned its duel for, up to now.
 
     Raises:
+        SettingsError: its settings can't be read.
         StorageError: its plan is damaged.
     """
-    plan, s = read_plan(context.folder), context.settings
-    return tries_beside(context.folder, plan.family, _asked(s.preset, s.dataset.folder, plan.baseline)) if plan else ()
+    plan, s = read_plan(folder), load(folder)
+    return tries_beside(folder, plan.family, _asked(s.preset, s.dataset.folder, plan.baseline)) if plan else ()
 
 
 def mark(context: Context, old: Path) -> None:

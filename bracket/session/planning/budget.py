@@ -88,12 +88,13 @@ def fit_here(context: Context, hours: float, held: Collection[str] = ()) -> Fitt
     Raises:
         SettingsError: nobody has so many hours.
     """
-    return fit(context, hours, speed_of(context), held, fewest_pairs(context.at_alpha(standing(context).alpha)))
+    speed = speed_of(context.preset, context.device)
+    return fit(context, hours, speed, held, fewest_pairs(context.at_alpha(standing(context).alpha)))
 
 
 def seconds_here(context: Context) -> float:
     """What the question takes on this machine."""
-    return sum(r.seconds for r in planned_rounds(context, speed_of(context)))
+    return sum(r.seconds for r in planned_rounds(context, speed_of(context.preset, context.device)))
 
 
 def with_size(context: Context, size: Size) -> Context:

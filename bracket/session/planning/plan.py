@@ -161,7 +161,7 @@ def plan_of(context: Context, *, deep: bool = False) -> Plan:
     problems = problems_of(context, deep=deep)
     if any(isinstance(fault, SettingsError) for fault in context.faults):
         return Plan((), 0.0, 0, 0, 0, "", tuple(problems))
-    missing, speed, before = lacks(context), speed_of(context), standing(context)
+    missing, speed, before = lacks(context), speed_of(context.preset, context.device), standing(context)
     held, fresh = context.at_alpha(before.alpha), Fresh.of(context)
     rounds = planned_rounds(context, speed)
     trials, duel = sum(r.trials for r in rounds), rounds[-1].trials
@@ -236,14 +236,10 @@ def _join(problems: list[Problem], error: BracketError) -> None:
         problems.append(_problem_of(error))
 
 
-def guess_of(preset: Preset) -> Speed:
-    """The preset's own guess of its speed, for a machine on which nothing was measured yet."""
-    return Speed(preset.guess.step_seconds, preset.guess.overhead_seconds)
-
-
-def speed_of(context: Context) -> Speed:
-    """What earlier sessions measured on this kind of device, else the preset's guess."""
-    return estimate(remembered(context.preset.name, context.device), guess_of(context.preset))
+def speed_of(preset: Preset, device: str) -> Speed:
+    """What earlier sessions measured on this kind of device, else the preset's own guess."""
+    guess = Speed(preset.guess.step_seconds, preset.guess.overhead_seconds)
+    return estimate(remembered(preset.name, device), guess)
 
 
 def problems_of(context: Context, *, deep: bool = False) -> list[Problem]:

@@ -159,7 +159,7 @@ def _run(question: Context, listener: Listener, share: bool) -> Summary:
 
 
 def _on(context: Context, listener: Listener) -> Summary:
-    folder, slots, guess = context.folder, context.slots, plan.speed_of(context)
+    folder, slots, guess = context.folder, context.slots, plan.speed_of(context.preset, context.device)
     store, executor = Store(folder), LocalExecutor(len(slots))
     reporter = Reporter(context, store, len(slots), listener, guess)
     before: list[Sample] = []

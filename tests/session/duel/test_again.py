@@ -133,9 +133,9 @@ def test_an_addition_counts_what_others_tried_since(asked: SessionSettings, tmp_
     runs = tmp_path / "runs"
     first = _tried(asked, runs / "first")
     _tried(_other_seed(asked, 1), runs / "second", training_seeds=list(range(8)))
-    assert [one.session for one in again.since(resolve(asked, first))] == ["second"]
+    assert [one.session for one in again.since(first)] == ["second"]
     mine = DuelPlan.from_dict(read_json(first / PLAN))
-    added = further([mine], 9, 0, elsewhere=again.since(resolve(asked, first)))
+    added = further([mine], 9, 0, elsewhere=again.since(first))
     assert (added.alpha, added.family) == (0.0025, mine.family) and added.earlier[0].session == "second"
 
 
@@ -148,7 +148,7 @@ def test_a_plan_keeps_where_it_stood(asked: SessionSettings, tmp_path: Path) -> 
     old = {name: value for name, value in read_json(first / PLAN).items() if name in ("alpha", "winner", "baseline")}
     write_json(first / PLAN, {**PLAIN.as_dict(), **old, "alpha": 0.05, "edition": 2, "family": "", "whole_alpha": 0.05})
     assert stands(asked, first).alpha == 0.05, "a plan of an earlier edition"
-    (found,) = again.since(resolve(_other_seed(asked, 1), second))
+    (found,) = again.since(second)
     assert found.session == "first", "one without a family is known by preset, folder and baseline"
 
 
