@@ -41,7 +41,7 @@ SHOWN = {
     4: ("session",),
     3: ("search", "report", "judges", "trainers", APART),
     2: ("stats", "dataset", "runner"),
-    1: (GROUND, "weights", "homes", "demo"),
+    1: (GROUND, "presets", "weights", "homes", "demo"),
 }
 """The rooms in the order in which they are drawn: few lines cross then."""
 COLUMNS = {"ui": 5, "session": 7, "report": 2, "judges": 2, "training": 2, "stats": 2, "dataset": 2, "runner": 2}

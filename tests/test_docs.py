@@ -11,7 +11,7 @@ import pytest
 
 from bracket.report.glossary import COINED, FIELD
 from tests.imports import ROOT, doors, modules
-from tests.map import PICTURE, WALK, svg
+from tests.map import PICTURE, SHOWN, WALK, svg
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "presets" / "embedded" / "README.md"])
 
@@ -63,6 +63,11 @@ def test_named_files_and_modules_are_there(page: Path) -> None:
 def report_file(name: str) -> bool:
     """A file of a session's, which is nobody's source."""
     return name.startswith(("report/", "winner/")) and not name.endswith(".py")
+
+
+def test_every_room_is_on_the_map() -> None:
+    drawn = {room for rooms in SHOWN.values() for room in rooms}
+    assert {p.parent.name for p in (ROOT / "bracket").glob("*/__init__.py")} <= drawn
 
 
 def test_the_map_is_of_today() -> None:
